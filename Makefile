@@ -1,0 +1,77 @@
+# Berth. `make demo` and `make test` do all of their own set-up; `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+IMAGES := core validate train
+UV := $(or $(shell command -v uv),.tools/bin/uv)
+BERTH := .venv/core/bin/berth
+
+# TFDV 1.21 needs glibc 2.39 (Debian 13, Ubuntu 24.04); before that the last version with a wheel, 1.16.
+GLIBC := $(lastword $(shell getconf GNU_LIBC_VERSION 2>/dev/null))
+OLD_GLIBC := $(filter-out 2.39,$(shell printf '%s\n' 2.39 $(GLIBC) | sort -V | head -1))
+LOCK_core := docker/core/requirements.lock
+LOCK_validate := docker/validate/requirements$(if $(OLD_GLIBC),-tfdv1.16).lock
+LOCK_train := docker/train/requirements.lock
+
+.PHONY: help setup setup-test demo test lint ui compile locks clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | column -t -s '|'
+
+setup: $(IMAGES:%=.venv/%/.ready) ## Make the environments, one per image, from its lock file
+setup-test: $(IMAGES:%=.venv/%/.ready-to-test)
+
+demo: setup ## Fine-tune BERT on real text messages through the whole pipeline
+	@$(BERTH) run examples/sms-spam/config.yaml
+
+test: setup-test lint ## Check style and types, then run the tests in the environment of the image that they test
+	.venv/core/bin/python -m pytest tests/pipeline tests/components/common tests/components/ingest tests/components/push tests/components/finish
+	.venv/validate/bin/python -m pytest tests/components/validate
+	.venv/train/bin/python -m pytest tests/components/train tests/components/evaluate
+	.venv/core/bin/python -m pytest tests/e2e
+
+lint: setup-test ## Check style and types
+	.venv/core/bin/ruff check .
+	.venv/core/bin/ruff format --check .
+	.venv/core/bin/mypy
+
+ui: setup ## Open the MLflow UI on 127.0.0.1
+	@$(BERTH) ui
+
+compile: setup ## Write pipeline.yaml
+	@$(BERTH) compile
+
+clean: ## Remove the environments (runs and models in .berth/ stay)
+	rm -rf .venv .tools
+
+# Lock files: every package with hashes, no index address, so that any index or mirror serves them.
+COMPILE = $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command 'make locks'
+locks: $(UV) ## Resolve docker/*/requirements.in and tests/requirements.in anew
+	$(COMPILE) docker/core/requirements.in -o docker/core/requirements.lock
+	for name in requirements requirements-tfdv1.16; do $(COMPILE) docker/validate/$$name.in \
+	  --excludes docker/validate/excludes.txt --overrides docker/validate/overrides.txt -o docker/validate/$$name.lock; done
+	$(COMPILE) docker/train/requirements.in --excludes docker/train/excludes.txt -o docker/train/requirements.lock
+	$(COMPILE) tests/requirements.in --constraints docker/core/requirements.lock -o tests/requirements.lock
+
+.SECONDEXPANSION:
+.venv/%/.ready: $$(LOCK_$$*) pyproject.toml | $(UV)
+	@python3.11 -c '' 2>/dev/null || { echo 'Berth needs Python 3.11, and there is no python3.11 on the PATH. Install it: apt-get install python3.11 (Debian 12), or uv python install 3.11, or pyenv install 3.11.' >&2; exit 1; }
+	@echo "setting up .venv/$* from $<"
+	@$(UV) venv --quiet --clear --python python3.11 .venv/$*
+	@$(UV) pip sync --quiet --python .venv/$* --require-hashes $<
+	@$(if $(filter core,$*),$(UV) pip install --quiet --python .venv/core --no-deps --no-build-isolation --editable .)
+	@touch $@
+
+.venv/%/.ready-to-test: tests/requirements.lock .venv/%/.ready
+	@$(UV) pip install --quiet --python .venv/$* --no-deps --require-hashes -r $<
+	@touch $@
+
+.tools/bin/uv: docker/uv.lock
+	@python3.11 -c '' 2>/dev/null || { echo 'Berth needs Python 3.11, and there is no python3.11 on the PATH. Install it: apt-get install python3.11 (Debian 12), or pyenv install 3.11.' >&2; exit 1; }
+	@python3.11 -m pip --version >/dev/null 2>&1 || { echo 'Berth needs uv, or pip to install it with. Install one: apt-get install python3-pip.' >&2; exit 1; }
+	@echo "installing uv into .tools/"
+	@python3.11 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --upgrade --target .tools --require-hashes -r $<
+	@touch $@

@@ -1,0 +1,171 @@
+"""Every pipeline run is one MLflow run, and every step a run nested in it.
+
+Which pipeline run a step belongs to comes from its environment, so that no step has it as a parameter (a parameter
+that changes with every run would defeat caching): MLFLOW_RUN_ID names the parent run where a backend has made one (the
+local backend, or KFP's MLflow plugin); elsewhere the parent is found by its tag `kfp.run_id`, or created with it.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+KFP_RUN_ID = "kfp.run_id"
+GIT_COMMIT = "mlflow.source.git.commit"
+CONFIG_FILE = "berth.config_file"
+FINGERPRINT = "berth.data_fingerprint"
+STEP = "berth.step"
+REUSED_FROM = "berth.reused_from"
+VERDICT = "berth.verdict"
+ERROR = "berth.error"
+
+RUN_ID = "mlflow_run_id"
+"""The key under which an output artifact's metadata names the MLflow run of the step that wrote it."""
+
+_SOURCE = {"mlflow.source.name": "berth", "mlflow.source.type": "PROJECT"}
+_TAG_LIMIT = 4000
+
+
+def create_parent(experiment: str, run_name: str | None, tags: Mapping[str, str]) -> str:
+    """Create the run of a pipeline run in `experiment` (made if need be) and return its id."""
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    found = client.get_experiment_by_name(experiment)
+    experiment_id = (
+        found.experiment_id
+        if found
+        else client.create_experiment(experiment, artifact_location=_artifact_location(mlflow.get_tracking_uri()))
+    )
+    return client.create_run(experiment_id, run_name=run_name, tags={**_SOURCE, **tags}).info.run_id
+
+
+def parent_run() -> "Run":
+    """Return the run of the pipeline run that this process is a step of, created if no backend has made it."""
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    # start_run consumes MLFLOW_RUN_ID and would resume the parent instead of nesting under it: hide it.
+    if run_id := os.environ.pop("MLFLOW_RUN_ID", None) or os.environ.get("BERTH_PARENT_RUN_ID"):
+        os.environ["BERTH_PARENT_RUN_ID"] = run_id
+        return client.get_run(run_id)
+    pipeline_run = os.environ.get("KFP_RUN_ID", f"process-{os.getpid()}")
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    found = client.search_runs(experiments, f"tags.`{KFP_RUN_ID}` = '{pipeline_run}'", max_results=1)
+    if found:
+        return found[0]
+    experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME", "berth")
+    return client.get_run(create_parent(experiment, None, {KFP_RUN_ID: pipeline_run}))
+
+
+@contextlib.contextmanager
+def step_run(
+    step: str, params: Mapping[str, Any] | None = None, upstream: Sequence[Mapping[str, Any]] = ()
+) -> Iterator["Run"]:
+    """Open the nested run of `step`; on any exception end it as FAILED, with the error as a tag there and on the parent.
+
+    `params` are logged on the step's run and on the parent, where runs are compared: no two steps have one of a name.
+    `upstream` is the metadata of the step's input artifacts. An input that came out of the cache was made under
+    another pipeline run; a nested run of this one then says which, with that run's parameters and metrics.
+    """
+    import mlflow
+    from mlflow.entities import Param
+
+    client = mlflow.MlflowClient()
+    parent = parent_run()
+    for metadata in upstream:
+        if RUN_ID in metadata:
+            _show_reused(client, parent, metadata[RUN_ID])
+    parameters = [Param(key, str(value)) for key, value in (params or {}).items()]
+    client.log_batch(parent.info.run_id, params=parameters)
+    with mlflow.start_run(
+        run_name=step,
+        experiment_id=parent.info.experiment_id,
+        parent_run_id=parent.info.run_id,
+        tags={**_SOURCE, STEP: step},
+    ) as run:
+        client.log_batch(run.info.run_id, params=parameters)
+        try:
+            yield run
+        except BaseException as error:
+            message = (str(error) or type(error).__name__)[:_TAG_LIMIT]
+            client.set_tag(run.info.run_id, ERROR, message)
+            client.set_tag(parent.info.run_id, ERROR, f"{step}: {message}"[:_TAG_LIMIT])
+            raise
+
+
+def log_to_parent(tags: Mapping[str, str] | None = None, metrics: Mapping[str, float] | None = None) -> None:
+    """Put `tags` and `metrics` on the run of the whole pipeline run, where runs are listed and compared."""
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    run_id = parent_run().info.run_id
+    for key, value in (tags or {}).items():
+        client.set_tag(run_id, key, value)
+    for key, metric in (metrics or {}).items():
+        client.log_metric(run_id, key, metric)
+
+
+def close(run_id: str, status: str, error: str = "") -> None:
+    """End the pipeline run `run_id` as FINISHED, FAILED or KILLED, and every step of it that never ended.
+
+    A step that is still running here was killed: no exception of its own could end its run.
+    """
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    for child in children(client, run_id):
+        if child.info.status == "RUNNING":
+            step = child.data.tags.get(STEP, child.info.run_name)
+            message = "killed before it could report an error (out of memory, or stopped from outside)"
+            client.set_tag(child.info.run_id, ERROR, message)
+            client.set_terminated(child.info.run_id, "KILLED" if status == "KILLED" else "FAILED")
+            error = error or f"{step}: {message}"
+    if error and ERROR not in client.get_run(run_id).data.tags:
+        client.set_tag(run_id, ERROR, error[:_TAG_LIMIT])
+    client.set_terminated(run_id, status)
+
+
+def children(client: "MlflowClient", run_id: str) -> list["Run"]:
+    """Return the runs nested in `run_id`, oldest first."""
+    experiment_id = client.get_run(run_id).info.experiment_id
+    return list(
+        client.search_runs(
+            [experiment_id], f"tags.`mlflow.parentRunId` = '{run_id}'", order_by=["attributes.start_time ASC"]
+        )
+    )
+
+
+def _show_reused(client: "MlflowClient", parent: "Run", run_id: str) -> None:
+    from mlflow.entities import Metric, Param
+    from mlflow.exceptions import MlflowException
+
+    try:
+        source = client.get_run(run_id)
+    except MlflowException:  # the store that the cached step logged to is gone; its outputs are not
+        return
+    step = source.data.tags.get(STEP, source.info.run_name)
+    if any(child.data.tags.get(STEP) == step for child in children(client, parent.info.run_id)):
+        return
+    tags = {**_SOURCE, STEP: step, REUSED_FROM: run_id, "mlflow.parentRunId": parent.info.run_id}
+    run = client.create_run(parent.info.experiment_id, run_name=f"{step} (cached)", tags=tags)
+    params = [Param(key, value) for key, value in source.data.params.items()]
+    client.log_batch(parent.info.run_id, params=params)
+    client.log_batch(
+        run.info.run_id,
+        params=params,
+        metrics=[Metric(key, value, run.info.start_time, 0) for key, value in source.data.metrics.items()],
+    )
+    client.set_terminated(run.info.run_id, "FINISHED")
+
+
+def _artifact_location(tracking_uri: str) -> str | None:
+    """Return a folder beside a SQLite store, whatever folder the step runs in; a server chooses its own (None)."""
+    if not tracking_uri.startswith("sqlite:///"):
+        return None
+    return (Path(tracking_uri.removeprefix("sqlite:///")).resolve().parent / "artifacts").as_uri()

@@ -1,0 +1,139 @@
+"""The DAG. It is compiled to pipeline.yaml, runs on a Kubeflow cluster, and runs unchanged under kfp.local.
+
+1. locate    find the source and take its fingerprint (never cached: this is how the cache sees new data)
+2. ingest    read, clean and split it                                       (cached)
+3. validate  statistics, schema and anomalies; any anomaly ends the run     (cached)
+4. train     fine-tune the encoder                                          (cached)
+5. evaluate  judge the model on the test split against the gates
+6. push      only when blessed: register the model and hand it to serving
+   finish    the exit handler: close the MLflow run truthfully, whatever happened
+"""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, get_origin
+
+from kfp import compiler, dsl
+
+from components.evaluate.component import evaluate
+from components.finish.component import finish
+from components.ingest.component import ingest, locate
+from components.push.component import push
+from components.train.component import train
+from components.validate.component import validate
+from pipeline.config import RunConfig, Section
+
+
+def _with_parameters(body: Callable[[SimpleNamespace], None]) -> Callable[..., None]:
+    """Give the pipeline function one parameter per RunConfig field, with the field's type, default and description."""
+    parameters = [
+        inspect.Parameter("git_commit", inspect.Parameter.POSITIONAL_OR_KEYWORD, default="", annotation=str),
+        inspect.Parameter("config_file", inspect.Parameter.POSITIONAL_OR_KEYWORD, default="", annotation=str),
+    ]
+    described = {
+        "git_commit": "The commit that the run's code is from; a tag of the MLflow run.",
+        "config_file": "The run configuration's file; a tag of the MLflow run.",
+    }
+    for field_name, field in RunConfig.model_fields.items():
+        name = field.alias or field_name
+        default = inspect.Parameter.empty if field.is_required() else field.default
+        if isinstance(default, Section):
+            default = default.model_dump(exclude_none=True)
+        annotation = _parameter_type(field.annotation)
+        parameters.append(
+            inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=annotation)
+        )
+        described[name] = field.description or ""
+    parameters.sort(key=lambda parameter: parameter.default is not inspect.Parameter.empty)
+
+    def pipeline(*arguments: Any) -> None:
+        body(SimpleNamespace(**dict(zip([parameter.name for parameter in parameters], arguments, strict=True))))
+
+    pipeline.__name__ = body.__name__
+    pipeline.__doc__ = f"{body.__doc__}\n\nArgs:\n" + "\n".join(
+        f"    {name}: {text}" for name, text in described.items()
+    )
+    pipeline.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return pipeline
+
+
+def _parameter_type(annotation: Any) -> type:
+    """Return the KFP parameter type of a RunConfig field: a section is a dict, a choice is a text."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return dict
+    if get_origin(annotation) is list:
+        return list
+    return annotation if annotation in (str, int, float, bool) else str
+
+
+@dsl.pipeline(name="berth")
+@_with_parameters
+def berth(p: SimpleNamespace) -> None:
+    """Fine-tune a BERT text classifier, judge it, and push it when it holds its gates."""
+    with dsl.ExitHandler(_never_cached(finish()), name="steps"):
+        located = _never_cached(
+            locate(
+                source=p.source,
+                columns=p.columns,
+                text_column=p.text_column,
+                label_column=p.label_column,
+                pipeline_run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+                git_commit=p.git_commit,
+                config_file=p.config_file,
+            )
+        )
+        ingested = ingest(
+            source=p.source,
+            source_fingerprint=located.output,
+            columns=p.columns,
+            text_column=p.text_column,
+            label_column=p.label_column,
+            split=p.split,
+        )
+        validated = validate(dataset=ingested.outputs["dataset"], schema=p.schema)
+        trained = train(
+            dataset=ingested.outputs["dataset"],
+            anomalies=validated.outputs["anomalies"],
+            encoder=p.encoder,
+            preprocessor=p.preprocessor,
+            sequence_length=p.sequence_length,
+            recipe=p.recipe,
+            epochs=p.epochs,
+            batch_size=p.batch_size,
+            learning_rate=p.learning_rate,
+            warmup_fraction=p.warmup_fraction,
+            weight_decay=p.weight_decay,
+            seed=p.seed,
+        )
+        evaluated = _never_cached(
+            evaluate(
+                model=trained.outputs["model"],
+                dataset=ingested.outputs["dataset"],
+                anomalies=validated.outputs["anomalies"],
+                gates=p.gates,
+            )
+        )
+        with dsl.If(evaluated.outputs["Output"] == True, name="blessed"):  # noqa: E712  a KFP expression, not a bool
+            pushed = _never_cached(
+                push(
+                    model=trained.outputs["model"],
+                    dataset=ingested.outputs["dataset"],
+                    report=evaluated.outputs["report"],
+                    name=p.name,
+                    model_name=p.model_name,
+                    push_to=p.push_to,
+                )
+            )
+            # A registry or a disk that is busy for a moment is the one failure that waiting mends.
+            pushed.set_retry(num_retries=2, backoff_duration="2s", backoff_factor=2)
+
+
+def _never_cached(task: dsl.PipelineTask) -> dsl.PipelineTask:
+    return task.set_caching_options(False)
+
+
+def write_yaml(path: Path) -> None:
+    """Compile the DAG to the pipeline IR at `path`; the same code gives the same bytes."""
+    compiler.Compiler().compile(berth, str(path))

@@ -1,0 +1,89 @@
+"""Where things are: the checkout with its environments, and the .berth/ folder in which berth runs."""
+
+import hashlib
+import os
+import re
+import subprocess
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from components.common.errors import BerthError
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+def berth_home() -> Path:
+    """Return the folder that holds this working directory's runs, cache, logs and models."""
+    return Path.cwd() / ".berth"
+
+
+def tracking_uri() -> str:
+    """Return MLFLOW_TRACKING_URI, or the SQLite store under .berth/, whose folder is then made.
+
+    Raises:
+        BerthError: the folder cannot be written.
+    """
+    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
+        return uri
+    home = berth_home()
+    try:
+        home.mkdir(exist_ok=True)
+        if not os.access(home, os.W_OK):
+            raise PermissionError
+    except OSError:
+        raise BerthError(f"{home}: cannot be written. Run berth in a folder of your own.") from None
+    return f"sqlite:///{home / 'mlflow.db'}"
+
+
+def use_tracking_uri() -> str:
+    """Point MLflow, here and in every process started from here, at the store in use, and return its URI.
+
+    A user and password in a server's URI move to the variables that MLflow has for them: MLflow's errors, and so the
+    logs, hold the URI.
+    """
+    import logging
+
+    uri = tracking_uri()
+    parts = urlsplit(uri)
+    if parts.scheme in ("http", "https") and parts.username:
+        os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username)
+        os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password or "")
+        uri = redacted(uri)
+    os.environ["MLFLOW_TRACKING_URI"] = uri
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return uri
+
+
+def redacted(uri: str) -> str:
+    """Return `uri` without the user and password that it may carry."""
+    return re.sub(r"//[^/@]*@", "//", uri)
+
+
+def environment_bin(image: str) -> Path:
+    """Return the folder of executables of the environment that stands for `image`.
+
+    Raises:
+        BerthError: the environment has not been made.
+    """
+    folder = CHECKOUT / ".venv" / image.removeprefix("berth-") / "bin"
+    if not (folder / "python3").exists():
+        raise BerthError(f"the environment of the image {image} is missing. Run 'make setup' in {CHECKOUT}.")
+    return folder
+
+
+def code_digest() -> str:
+    """Return a digest of what the steps run: their code and the lock files of their images."""
+    digest = hashlib.sha256()
+    for path in sorted([*CHECKOUT.glob("components/**/*.py"), *CHECKOUT.glob("docker/*/*.lock")]):
+        digest.update(str(path.relative_to(CHECKOUT)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def git_commit() -> str:
+    """Return the checkout's commit, with `-dirty` when files differ from it; empty outside a git checkout."""
+    command = ["git", "-C", str(CHECKOUT), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""

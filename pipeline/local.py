@@ -1,0 +1,295 @@
+"""Backend 1: the DAG on one machine. kfp.local executes it; each step runs in the environment of its image.
+
+Two things are added to kfp.local while a run lasts: SubprocessTaskHandler, which knows one interpreter only, is
+replaced by one that picks the environment by the task's image; and the function that executes a task is wrapped, to
+tell what ran. Scheduling, conditions, retries, the cache and the exit handler are kfp's own.
+"""
+
+import contextlib
+import datetime
+import logging
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+from unittest import mock
+
+from kfp import local
+from kfp.local import status, subprocess_task_handler
+from kfp.local.orchestrator import task_executor
+
+from components.common import progress, tracking
+from components.common.errors import BerthError
+from pipeline import home
+from pipeline.config import RunConfig
+
+EXIT_STEP = "finish"
+_BERTH_ERROR = re.compile(r"^(?:components\.common\.errors\.)?BerthError: (.*)$")
+_DEATH = re.compile(r"^berth: (.*)$")
+_ANY_ERROR = re.compile(r"^(?:berth: .*|[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)\b.*)$")
+
+
+@dataclass(frozen=True)
+class Step:
+    """What came of one step: its state is `done`, `cached` or `failed`."""
+
+    name: str
+    state: str
+    seconds: float
+    summary: str
+    outputs: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A run that ended without an error; `blessed` says whether its model held its gates and was pushed."""
+
+    run_id: str
+    steps: list[Step]
+    blessed: bool
+    log_dir: Path
+
+
+class Reporter(Protocol):
+    """Who is told how a run goes."""
+
+    def started(self, step: str) -> None: ...
+    def progressed(self, step: str, progress: progress.Progress) -> None: ...
+    def logged(self, step: str, line: str) -> None: ...
+    def ended(self, step: Step) -> None: ...
+
+
+def run(config: RunConfig, config_file: Path, reporter: Reporter) -> Result:
+    """Run the pipeline as `config` says, under .berth/ in the working directory.
+
+    Raises:
+        BerthError: a step failed; the message is the step's name and its last error line.
+    """
+    from pipeline import dag
+
+    parameters = config.parameters()
+    if not config.push_to:
+        parameters["push_to"] = str(home.berth_home() / "serving")
+    arguments = {"git_commit": home.git_commit(), "config_file": str(config_file), **parameters}
+    return run_pipeline(dag.berth, arguments, config.name, reporter)
+
+
+def run_pipeline(pipeline: Callable[..., Any], arguments: dict[str, Any], name: str, reporter: Reporter) -> Result:
+    """Run `pipeline` with `arguments` as a run of the MLflow experiment `name`; raises as `run` does."""
+    started = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    run_id = _open_run(name, f"{name}-{started}")
+    log_dir = home.berth_home() / "logs" / f"{name}-{started}-{run_id[:6]}"
+    steps: list[Step] = []
+    try:
+        (log_dir / "tmp").mkdir(parents=True)
+        with _patched_kfp(reporter, steps, log_dir, {"MLFLOW_RUN_ID": run_id}), _interruptible():
+            pipeline(**arguments)
+    except BaseException as error:
+        interrupted = isinstance(error, KeyboardInterrupt)
+        tracking.close(run_id, "KILLED" if interrupted else "FAILED", "interrupted" if interrupted else str(error))
+        if isinstance(error, OSError):
+            raise BerthError(
+                f"{home.berth_home()}: cannot be written ({error.strerror}). Make room or run elsewhere."
+            ) from None
+        raise
+    finally:
+        shutil.rmtree(log_dir / "tmp", ignore_errors=True)
+
+    failed = next((step for step in steps if step.state == "failed"), None)
+    if failed:
+        if not any(step.name == EXIT_STEP and step.state == "done" for step in steps):
+            tracking.close(run_id, "FAILED", failed.summary)
+        raise BerthError(f"{failed.name} failed: {failed.summary} Log: {_relative(log_dir / failed.name)}.log")
+    blessed = any(step.name == "push" for step in steps)
+    return Result(run_id, steps, blessed, log_dir)
+
+
+def _open_run(experiment: str, run_name: str) -> str:
+    """Create the MLflow run of a pipeline run and return its id."""
+    store = home.use_tracking_uri()
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return tracking.create_parent(experiment, run_name, {})
+    except MlflowException as error:
+        reason = str(error).splitlines()[0]
+        raise BerthError(
+            f"MLflow at {home.redacted(store)} does not answer: {reason} Check MLFLOW_TRACKING_URI."
+        ) from None
+
+
+@contextlib.contextmanager
+def _patched_kfp(reporter: Reporter, steps: list[Step], log_dir: Path, environment: dict[str, str]) -> Iterator[None]:
+    """Let kfp.local run tasks in the environments of their images and tell `reporter`; its own prints go to kfp.log."""
+    execute = task_executor.execute_single_task
+    executed: set[str] = set()
+
+    def execute_and_tell(task_name: str, **arguments: Any) -> tuple[dict[str, Any], status.Status]:
+        reporter.started(task_name)
+        start = time.monotonic()
+        outputs, outcome = execute(task_name=task_name, **arguments)
+        failed = outcome != status.Status.SUCCESS
+        state = "failed" if failed else "done" if task_name in executed else "cached"
+        summary = _error_in(log_dir / f"{task_name}.log") if failed else _summary(outputs)
+        steps.append(Step(task_name, state, time.monotonic() - start, summary, outputs))
+        reporter.ended(steps[-1])
+        return outputs, outcome
+
+    class EnvironmentTaskHandler(subprocess_task_handler.SubprocessTaskHandler):
+        """Runs a task in the environment that stands for its image."""
+
+        def validate_image(self, image: str) -> None:
+            home.environment_bin(image)
+
+        def run(self) -> status.Status:
+            step = self.full_command[self.full_command.index("--function_to_execute") + 1]
+            executed.add(step)
+            log = log_dir / f"{step}.log"
+            if log.exists() and _BERTH_ERROR.match(_last_error(log)):
+                return status.Status.FAILURE  # a retry: waiting does not mend what only the user can
+            code = _execute(
+                self.full_command,
+                {**self.env_vars, **environment, **_step_environment(self.image, log_dir)},
+                log,
+                lambda line: _tell(reporter, step, line),
+            )
+            if code != 0:
+                with log.open("a", encoding="utf-8") as stream:
+                    stream.write(_obituary(code))
+            return status.Status.SUCCESS if code == 0 else status.Status.FAILURE
+
+    local.init(
+        runner=local.SubprocessRunner(use_venv=False),
+        pipeline_root=str(home.berth_home() / "pipeline"),
+        workspace_root=str(log_dir / "tmp" / "workspace"),
+        raise_on_error=False,
+        enable_caching=True,
+        # The cache knows parameters and inputs, not code: a cache per state of the code.
+        cache_root=str(home.berth_home() / "cache" / home.code_digest()),
+    )
+    root = logging.getLogger()
+    handler = logging.FileHandler(log_dir / "kfp.log", encoding="utf-8")
+    with (
+        mock.patch.object(task_executor, "execute_single_task", execute_and_tell),
+        mock.patch.object(subprocess_task_handler, "SubprocessTaskHandler", EnvironmentTaskHandler),
+        (log_dir / "kfp.log").open("a", encoding="utf-8") as kfp_log,
+        contextlib.redirect_stdout(kfp_log),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")  # kfp.local says of every resource setting that it has no effect here
+        root.addHandler(handler)
+        try:
+            yield
+        finally:
+            root.removeHandler(handler)
+            handler.close()
+
+
+def _step_environment(image: str, log_dir: Path) -> dict[str, str]:
+    """Return the variables that make the command's `python3` that of `image`, and its `components` this checkout's."""
+    return {
+        "PATH": os.pathsep.join([str(home.environment_bin(image)), os.environ.get("PATH", os.defpath)]),
+        "PYTHONPATH": str(home.CHECKOUT),
+        "PYTHONUNBUFFERED": "1",
+        "TMPDIR": str(log_dir / "tmp"),
+    }
+
+
+def _execute(command: list[str], environment: dict[str, str], log: Path, tell: Callable[[str], None]) -> int:
+    """Run `command`, its output line by line to `log` and `tell`; return its exit code, negative for a signal.
+
+    The command gets a process group of its own: stopping its shell alone would leave the step running.
+    """
+    with (
+        log.open("a", encoding="utf-8") as stream,
+        subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            env={**os.environ, **environment},
+            process_group=0,
+        ) as process,
+    ):
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                stream.write(line)
+                stream.flush()
+                tell(line.rstrip("\n"))
+            return process.wait()
+        except BaseException:
+            for signal_number in (signal.SIGINT, signal.SIGKILL):
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal_number)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(10)
+                    break
+            raise
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let SIGTERM end the run the way that Ctrl-C does."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _tell(reporter: Reporter, step: str, line: str) -> None:
+    if made := progress.parse(line):
+        reporter.progressed(step, made)
+    reporter.logged(step, line)
+
+
+def _summary(outputs: dict[str, Any]) -> str:
+    """Return what the step's main output artifact says came out."""
+    summaries = (getattr(value, "metadata", {}).get("summary") for value in outputs.values())
+    return next((summary for summary in summaries if summary), "")
+
+
+def _obituary(code: int) -> str:
+    """Return the last line of a failed step's log where its own last words do not say what happened."""
+    number = -code if code < 0 else code - 128
+    if number == signal.SIGKILL:
+        return "\nberth: killed (SIGKILL). The system does that when memory runs out: try a smaller batch_size.\n"
+    if number == signal.SIGTERM or number == signal.SIGINT:
+        return f"\nberth: stopped from outside ({signal.Signals(number).name}).\n"
+    if number > 0:
+        return f"\nberth: crashed with signal {number}.\n"
+    return ""
+
+
+def _last_error(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return next((line for line in reversed(lines) if _ANY_ERROR.match(line)), lines[-1] if lines else "no output.")
+
+
+def _error_in(log: Path) -> str:
+    """Return a failed step's last error line: the message alone where it is meant for the user."""
+    if not log.exists():
+        return "did not start."
+    last = home.redacted(_last_error(log))
+    match = _BERTH_ERROR.match(last) or _DEATH.match(last)
+    return match[1] if match else f"{last} (a bug: the log has the traceback)."
+
+
+def _relative(path: Path) -> str:
+    with contextlib.suppress(ValueError):
+        return str(path.relative_to(Path.cwd()))
+    return str(path)

@@ -1,0 +1,92 @@
+"""How a run looks on the terminal: one line per step, a progress bar for training, a closing table."""
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from components.common import progress
+from pipeline.local import Result, Step
+
+_MARKS = {"done": "[green]✓[/]", "cached": "[cyan]=[/]", "failed": "[red]✗[/]"}
+_SILENT = ("locate", "finish")
+"""Steps that only keep the books: they get a line when they fail."""
+
+
+class TerminalReporter:
+    """Prints a line for each step that ends, and while one runs what it is at; a context manager."""
+
+    def __init__(self, console: Console, verbose: bool) -> None:
+        self.console = console
+        self.verbose = verbose
+        self._task: TaskID | None = None
+        self._live = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description:<9}"),
+            BarColumn(bar_width=16),
+            TextColumn("{task.fields[detail]}", markup=False),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=verbose or not console.is_terminal,
+        )
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def started(self, step: str) -> None:
+        self._task = self._live.add_task(step, total=None, detail="")
+
+    def progressed(self, step: str, progress: progress.Progress) -> None:
+        if self._task is not None:
+            self._live.update(self._task, total=progress.total, completed=progress.done, detail=progress.detail)
+
+    def logged(self, step: str, line: str) -> None:
+        if self.verbose:
+            self.console.print(f"[dim]{step:<9}[/] {escape(line)}", highlight=False, soft_wrap=True)
+
+    def ended(self, step: Step) -> None:
+        if self._task is not None:
+            self._live.remove_task(self._task)
+            self._task = None
+        if step.name in _SILENT and step.state != "failed":
+            return
+        line = Table.grid(padding=(0, 1))
+        line.add_column(width=1)
+        line.add_column(width=9)
+        line.add_column(width=7, justify="right")
+        line.add_column(overflow="fold")
+        seconds = "cached" if step.state == "cached" else f"{step.seconds:.1f} s"
+        line.add_row(_MARKS[step.state], step.name, seconds, escape(step.summary))
+        self.console.print(line)
+
+
+def closing_table(result: Result) -> Table:
+    """Return what a person wants to know of a run that has ended."""
+    import mlflow
+
+    from components.common import tracking
+
+    run = mlflow.MlflowClient().get_run(result.run_id)
+    table = Table(show_header=False, box=None, padding=(0, 1))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    verdict = run.data.tags.get(tracking.VERDICT, "NOT BLESSED")
+    table.add_row("verdict", f"[bold {'green' if result.blessed else 'yellow'}]{escape(verdict)}[/]")
+    for name in ("accuracy", "macro_f1", "roc_auc", "log_loss"):
+        if name in run.data.metrics:
+            table.add_row(name.replace("_", " "), f"{run.data.metrics[name]:.4f}")
+    for step in result.steps:
+        if step.name == "push":
+            table.add_row("model", escape(step.summary))
+    table.add_row("run", escape(run.info.run_name or result.run_id))
+    return table

@@ -1,0 +1,94 @@
+from pathlib import Path
+
+import pytest
+
+from components.common.errors import BerthError
+from pipeline.config import RunConfig, reference
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def load(tmp_path):
+    def load(text: str) -> RunConfig:
+        (tmp_path / "config.yaml").write_text(text)
+        return RunConfig.load(tmp_path / "config.yaml")
+
+    return load
+
+
+def test_the_demo_needs_nothing_but_its_own_folder():
+    config = RunConfig.load(ROOT / "examples/sms-spam/config.yaml")
+    assert Path(config.source).is_file()
+    assert config.model_name == "sms-spam"
+
+
+def test_relative_paths_are_relative_to_the_file_and_addresses_stay(load, tmp_path):
+    config = load("name: a\nsource: data/*.csv\npush_to: s3://bucket/models\nencoder: ../bert\npreprocessor: /p\n")
+    assert config.source == str(tmp_path / "data/*.csv")
+    assert config.push_to == "s3://bucket/models"
+    assert config.encoder == str(tmp_path / "../bert")
+    assert config.preprocessor == "/p"
+
+
+def test_the_baseline_recipe_brings_its_own_learning_rate(load):
+    assert load("name: a\nsource: b\nrecipe: baseline\n").learning_rate == 1e-3
+    assert load("name: a\nsource: b\nrecipe: baseline\nlearning_rate: 0.1\n").learning_rate == 0.1
+    assert load("name: a\nsource: b\n").learning_rate == 3e-5
+
+
+def test_the_schema_travels_by_content_because_a_cluster_has_no_such_file(load, tmp_path):
+    (tmp_path / "schema.pbtxt").write_text('feature { name: "text" }')
+    assert load("name: a\nsource: b\nschema: schema.pbtxt\n").parameters()["schema"] == 'feature { name: "text" }'
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: a\nsource: b\nepoch: 3\n", "unknown key 'epoch'. Did you mean 'epochs'?"),
+        ("name: a\nsource: b\nzzz: 3\n", "unknown key 'zzz'. Valid keys: name, source,"),
+        (
+            "name: a\nsource: b\ngates: {min_acuracy: 1}\n",
+            "unknown key 'gates.min_acuracy'. Did you mean 'min_accuracy'?",
+        ),
+        ("name: a\n", "'source' is missing"),
+        ("name: a\nsource: b\nepochs: many\n", "epochs: input should be a valid integer"),
+        ("name: a\nsource: b\nepochs: 0\n", "epochs: input should be greater than or equal to 1, not 0"),
+        (
+            "name: a\nsource: b\ngates: {min_accuracy: 98}\n",
+            "gates.min_accuracy: input should be less than or equal to 1",
+        ),
+        ("name: a\nsource: b\nlearning_rate: .nan\n", "learning_rate: input should be a finite number"),
+        ("name: a\nsource: b\nsplit: {train: 0.9}\n", "split: train, validation and test must add up to 1, not 1.1"),
+        ("name: a\nsource: b\nrecipe: best\n", "recipe: input should be 'berth' or 'baseline', not 'best'"),
+        ("name: A b\nsource: b\nmodel_name: a\n", "name: use 1 to 63 lower-case letters"),
+        ("name: a\nsource: b\nencoder: https://tfhub.dev/x\n", "preprocessor: name the TF-Hub preprocessor"),
+        ("name: a\nsource: b\ncolumns: [x, y]\n", "text_column: 'text' is not in columns: x, y"),
+        ("name: a\nsource: b\nlabel_column: text\n", "label_column: 'text' is the text column too"),
+        ("name: a\nsource: [b\n", "line 3, column 1: not valid YAML"),
+        ("- a\n", "holds no settings"),
+        ("", "holds no settings"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_that_names_it(load, text, message):
+    with pytest.raises(BerthError) as caught:
+        load(text)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_and_a_missing_schema_are_one_line(load, tmp_path):
+    with pytest.raises(BerthError, match="no such configuration file"):
+        RunConfig.load(tmp_path / "nothing.yaml")
+    with pytest.raises(BerthError, match=r"schema: .*gone\.pbtxt cannot be read: No such file"):
+        load("name: a\nsource: b\nschema: gone.pbtxt\n").parameters()
+
+
+def test_the_reference_in_docs_is_the_one_that_the_code_gives():
+    written = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+    assert written == reference(), "run: berth config docs > docs/configuration.md"
+
+
+def test_every_field_is_explained():
+    for name, field in RunConfig.model_fields.items():
+        assert field.description, name

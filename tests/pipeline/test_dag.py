@@ -1,0 +1,82 @@
+"""The DAG as Kubeflow reads it: the compiled pipeline.yaml."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline import dag
+from pipeline.config import RunConfig
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory) -> str:
+    path = tmp_path_factory.mktemp("ir") / "pipeline.yaml"
+    dag.write_yaml(path)
+    return path.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def ir(compiled) -> dict:
+    return next(document for document in yaml.safe_load_all(compiled) if "root" in document)
+
+
+def task(ir: dict, name: str) -> dict:
+    for component in [ir["root"], *ir["components"].values()]:
+        for key, found in component.get("dag", {}).get("tasks", {}).items():
+            if key == name:
+                return found
+    raise KeyError(name)
+
+
+def test_pipeline_yaml_is_what_compile_writes(compiled):
+    assert (ROOT / "pipeline.yaml").read_text(encoding="utf-8") == compiled, "run: make compile"
+
+
+def test_every_config_field_is_a_pipeline_parameter_with_its_default(ir):
+    parameters = ir["root"]["inputDefinitions"]["parameters"]
+    config = RunConfig(name="n", source="s").parameters()
+    assert parameters.keys() == config.keys() | {"git_commit", "config_file"}
+    for name, parameter in parameters.items():
+        if name in ("name", "source"):
+            assert "defaultValue" not in parameter
+        elif name not in ("git_commit", "config_file", "model_name"):
+            assert parameter["defaultValue"] == config[name]
+        assert parameter["description"]
+
+
+@pytest.mark.parametrize("name", ["locate", "evaluate", "push", "finish"])
+def test_what_must_run_every_time_is_never_cached(ir, name):
+    assert not task(ir, name)["cachingOptions"].get("enableCache")
+
+
+@pytest.mark.parametrize("name", ["ingest", "validate", "train"])
+def test_what_depends_on_its_inputs_alone_is_cached(ir, name):
+    assert task(ir, name)["cachingOptions"]["enableCache"]
+
+
+def test_ingest_takes_the_fingerprint_of_the_source_so_that_the_cache_cannot_serve_a_changed_one(ir):
+    parameter = task(ir, "ingest")["inputs"]["parameters"]["source_fingerprint"]
+    assert parameter["taskOutputParameter"]["producerTask"] == "locate"
+
+
+def test_training_waits_for_validation_and_push_for_the_gates(ir):
+    assert "validate" in task(ir, "train")["dependentTasks"]
+    condition = next(
+        found["triggerPolicy"]["condition"]
+        for component in ir["components"].values()
+        for found in component.get("dag", {}).get("tasks", {}).values()
+        if "condition" in found.get("triggerPolicy", {})
+    )
+    assert condition.endswith("== true")
+
+
+def test_no_step_installs_packages_when_it_starts(compiled):
+    assert "pip install" not in compiled
+
+
+def test_the_exit_handler_sees_how_the_run_ended(ir):
+    inputs = task(ir, "finish")["inputs"]["parameters"]
+    assert any("taskFinalStatus" in parameter for parameter in inputs.values())
