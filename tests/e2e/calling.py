@@ -1,0 +1,31 @@
+"""Berth called as a person calls it: through the command line, in a folder of its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+DEMO = ROOT / "examples" / "sms-spam"
+MESSAGES = (DEMO / "sms_spam_collection.tsv").read_text(encoding="utf-8").splitlines(keepends=True)
+
+Done = subprocess.CompletedProcess[str]
+
+
+def berth(cwd: Path, *arguments: str, stdin: str | None = None, **environment: str) -> Done:
+    """Call `berth` in `cwd` and return what came of it."""
+    program = str(Path(sys.executable).with_name("berth"))
+    variables = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"} | environment
+    variables["COLUMNS"] = "80"
+    return subprocess.run(
+        [program, *arguments], cwd=cwd, env=variables, input=stdin, capture_output=True, text=True, timeout=560
+    )
+
+
+def write_config(folder: Path, **changes: object) -> Path:
+    """Write the demo's own configuration to `folder`, on the rows that the folder's messages.tsv holds."""
+    values = yaml.safe_load((DEMO / "config.yaml").read_text()) | {"source": "messages.tsv"} | changes
+    (folder / "config.yaml").write_text(yaml.safe_dump(values))
+    return folder / "config.yaml"

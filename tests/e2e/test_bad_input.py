@@ -1,0 +1,136 @@
+"""What a user does wrong ends in one line that says what to change, exit code 1, and nothing pushed."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from components.common import tracking
+from tests.e2e.calling import MESSAGES, berth
+
+
+def pushed(folder: Path) -> list[str]:
+    """Return what a run left for users: registered models and serving versions."""
+    client = mlflow.MlflowClient(f"sqlite:///{folder / '.berth/mlflow.db'}")
+    registered = [f"{found.name}/{found.version}" for found in client.search_model_versions()]
+    return registered + [str(path) for path in (folder / ".berth/serving").glob("**/saved_model.pb")]
+
+
+def newest_run(folder: Path, name: str = "sms-spam") -> mlflow.entities.Run:
+    client = mlflow.MlflowClient(f"sqlite:///{folder / '.berth/mlflow.db'}")
+    runs = client.search_runs([client.get_experiment_by_name(name).experiment_id])
+    return next(run for run in runs if "mlflow.parentRunId" not in run.data.tags)
+
+
+HAM_ONLY = [line for line in MESSAGES[:200] if line.startswith("ham")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "messages", "step", "expected"),
+    [
+        ({"source": "gone.tsv"}, None, "locate", ["gone.tsv"]),
+        (
+            {"columns": ["label", "txt"], "text_column": "txt", "label_column": "label"},
+            [],
+            "locate",
+            ["messages.tsv", "empty"],
+        ),
+        ({"columns": [], "label_column": "label"}, ["text\tlable\nhello\tham\n"], "locate", ["'label'", "lable"]),
+        ({}, HAM_ONLY, "ingest", ["ham"]),
+    ],
+    ids=["missing file", "empty file", "unknown column", "one class"],
+)
+def test_data_that_cannot_be_used(workspace, changes, messages, step, expected):
+    folder = workspace(messages=messages, **changes)
+    done = berth(folder, "run", "config.yaml")
+    assert done.returncode == 1
+    (line,) = [line for line in done.stderr.splitlines() if line]
+    assert line.startswith(f"error: {step} failed: ")
+    for word in expected:
+        assert word in line
+    assert "Traceback" not in done.stdout + done.stderr
+    assert pushed(folder) == []
+    assert newest_run(folder).info.status == "FAILED"
+
+
+def test_an_encoder_that_does_not_resolve(workspace):
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    folder = workspace(encoder=f"http://127.0.0.1:{port}/bert.tar.gz", preprocessor=f"http://127.0.0.1:{port}/p.tar.gz")
+    done = berth(folder, "run", "config.yaml")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: train failed: ")
+    assert f"127.0.0.1:{port}" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert pushed(folder) == []
+
+
+@pytest.mark.skipif(
+    os.geteuid() == 0 and not Path("/proc").is_dir(), reason="needs a folder that even root cannot write"
+)
+def test_a_serving_folder_that_cannot_be_written(workspace):
+    folder = workspace(push_to="/proc/berth")
+    done = berth(folder, "run", "config.yaml")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: push failed: ")
+    assert "/proc/berth" in done.stderr
+    assert pushed(folder) == []
+
+
+def test_a_model_below_its_gates_is_not_pushed_and_says_so(workspace):
+    folder = workspace(gates={"min_accuracy": 1.0, "min_macro_f1": 1.0})
+    done = berth(folder, "run", "config.yaml")
+    assert done.returncode == 0, done.stderr
+    assert "NOT BLESSED" in done.stdout
+    assert pushed(folder) == []
+    run = newest_run(folder)
+    assert run.info.status == "FINISHED"
+    assert run.data.tags[tracking.VERDICT].startswith("NOT BLESSED")
+
+
+def test_a_killed_train_step_leaves_no_model_and_no_open_run(workspace):
+    folder = workspace(epochs=200)
+    process = subprocess.Popen(
+        [str(Path(sys.executable).with_name("berth")), "run", "config.yaml"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    log, deadline = None, time.monotonic() + 200
+    while log is None or "progress " not in log.read_text():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+        log = next(folder.glob(".berth/logs/*/train.log"), None)
+    kill_the_python_of("train", folder)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert errors.startswith("error: train failed: killed (SIGKILL).")
+    assert errors.count("\n") == 1
+    assert pushed(folder) == []
+    assert not list(folder.glob(".berth/pipeline/**/saved_model.pb"))
+    run = newest_run(folder)
+    assert run.info.status == "FAILED"
+    assert run.data.tags[tracking.ERROR].startswith("train: ")
+    client = mlflow.MlflowClient(f"sqlite:///{folder / '.berth/mlflow.db'}")
+    children = tracking.children(client, run.info.run_id)
+    assert [child.info.status for child in children] == ["FINISHED", "FINISHED", "FINISHED", "FAILED"]
+
+
+def kill_the_python_of(step: str, folder: Path) -> None:
+    """Kill -9 the process that executes `step` of a run in `folder`."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().split(b"\0")
+            inside = (process / "cwd").resolve() == folder.resolve()
+        except OSError:
+            continue
+        if inside and b"kfp.dsl.executor_main" in command and step.encode() in command:
+            os.kill(int(process.name), signal.SIGKILL)

@@ -1,0 +1,143 @@
+"""The demo's own configuration on a real subset: BERT learns to tell spam, and everything that a person uses works."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from components.common import tracking
+from tests.e2e.calling import MESSAGES, ROOT, Done, berth, write_config
+
+SPAM = "Congratulations! You have won a prize, call 09061701461 now"
+HAM = "I'll be home late tonight, don't wait with dinner"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="module")
+def first(folder) -> Done:
+    (folder / "messages.tsv").write_text("".join(MESSAGES[:1600]), encoding="utf-8")
+    write_config(folder, gates={"min_accuracy": 0.95, "min_macro_f1": 0.9})
+    return berth(folder, "run", "config.yaml")
+
+
+@pytest.fixture(scope="module")
+def second(folder, first) -> Done:
+    return berth(folder, "run", "config.yaml")
+
+
+@pytest.fixture(scope="module")
+def client(folder, first) -> mlflow.MlflowClient:
+    return mlflow.MlflowClient(f"sqlite:///{folder / '.berth/mlflow.db'}")
+
+
+def parents(client: mlflow.MlflowClient) -> list[mlflow.entities.Run]:
+    """Return the pipeline runs, oldest first."""
+    experiment = client.get_experiment_by_name("sms-spam")
+    runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"])
+    return [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+
+
+def test_it_learns_and_is_blessed(first, client):
+    assert first.returncode == 0, first.stdout + first.stderr
+    (run, *_) = parents(client)
+    assert run.info.status == "FINISHED"
+    assert run.data.tags[tracking.VERDICT].startswith("BLESSED")
+    assert run.data.metrics["accuracy"] >= 0.95
+    assert run.data.metrics["macro_f1"] >= 0.9
+
+
+def test_the_terminal_says_each_step_and_the_verdict_in_80_columns(first):
+    for step in ("ingest", "validate", "train", "evaluate", "push"):
+        assert any(line.startswith(f"✓ {step}") for line in first.stdout.splitlines()), step
+    assert "BLESSED" in first.stdout
+    assert "predict sms-spam" in first.stdout
+    assert max(len(line) for line in first.stdout.splitlines() if ".venv" not in line) <= 80
+    assert first.stderr == ""
+
+
+def test_every_step_is_a_run_nested_in_the_pipeline_run(client):
+    (run, *_) = parents(client)
+    children = tracking.children(client, run.info.run_id)
+    steps = [child.data.tags[tracking.STEP] for child in children]
+    assert steps == ["locate", "ingest", "validate", "train", "evaluate", "push"]
+    assert {child.info.status for child in children} == {"FINISHED"}
+    train = children[steps.index("train")]
+    assert len(client.get_metric_history(train.info.run_id, "val_loss")) == 3
+    ingest = children[steps.index("ingest")]
+    assert {item.tags[0].value for item in ingest.inputs.dataset_inputs} == {"train", "validation", "test"}
+    evaluate = children[steps.index("evaluate")]
+    assert "report.html" in [item.path for item in client.list_artifacts(evaluate.info.run_id)]
+    for tag in (tracking.KFP_RUN_ID, tracking.FINGERPRINT, tracking.CONFIG_FILE):
+        assert run.data.tags[tag]
+    assert run.data.params["encoder"] == "minilm"
+
+
+def test_the_champion_tells_spam_from_ham(folder, first):
+    done = berth(folder, "predict", "sms-spam", SPAM, HAM)
+    assert done.returncode == 0, done.stderr
+    assert [line.split("\t")[0] for line in done.stdout.splitlines()] == ["spam", "ham"]
+
+
+def test_predict_reads_stdin_and_writes_json(folder, first):
+    done = berth(folder, "predict", "sms-spam", "--json", stdin=f"{SPAM}\n\n{HAM}\n")
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [answer["text"] for answer in answers] == [SPAM, "", HAM]
+    assert answers[0]["label"] == "spam"
+    assert sum(answers[0]["probabilities"].values()) == pytest.approx(1, abs=1e-4)
+
+
+def test_the_registered_model_loads_with_mlflow_alone(folder, first):
+    code = (
+        "import mlflow\nmodel = mlflow.pyfunc.load_model('models:/sms-spam@champion')\n"
+        f"print(list(model.predict([{SPAM!r}, {HAM!r}])['label']))"
+    )
+    python = ROOT / ".venv/train/bin/python"
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [str(python), "-c", code],
+        cwd=folder,
+        env={**environment, "MLFLOW_TRACKING_URI": f"sqlite:///{folder / '.berth/mlflow.db'}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip().endswith("['spam', 'ham']"), done.stderr
+
+
+def test_the_serving_folder_holds_one_whole_version(folder, first):
+    versions = list((folder / ".berth/serving/sms-spam").iterdir())
+    assert [path.name for path in versions] == ["1"]
+    assert (versions[0] / "saved_model.pb").is_file()
+
+
+def test_a_second_run_reuses_ingest_validate_and_train_and_pushes_anew(second, client, folder):
+    assert second.returncode == 0, second.stdout + second.stderr
+    for step, mark in (("ingest", "="), ("validate", "="), ("train", "="), ("evaluate", "✓"), ("push", "✓")):
+        assert any(line.startswith(f"{mark} {step}") for line in second.stdout.splitlines()), step
+    older, newer = parents(client)[:2]
+    assert newer.data.metrics["accuracy"] == older.data.metrics["accuracy"]
+    assert newer.data.params["encoder"] == "minilm"
+    reused = [child.info.run_name for child in tracking.children(client, newer.info.run_id)]
+    assert {"ingest (cached)", "validate (cached)", "train (cached)"} <= set(reused)
+    assert client.get_model_version_by_alias("sms-spam", "champion").version == "2"
+
+
+def test_runs_lists_both(folder, second):
+    done = berth(folder, "runs")
+    assert done.stdout.count("FINISHED") == 2
+    assert done.stdout.count("BLESSED") == 2
+
+
+def test_changed_data_is_read_again(folder, second):
+    with (folder / "messages.tsv").open("a", encoding="utf-8") as stream:
+        stream.write("ham\t\n")
+    write_config(folder, epochs=1, gates={"min_accuracy": 1.0})
+    done = berth(folder, "run", "config.yaml")
+    assert any(line.startswith("✓ ingest") for line in done.stdout.splitlines())
+    assert "1 rejected" in done.stdout
