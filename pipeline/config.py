@@ -40,9 +40,8 @@ class Split(Section):
     @model_validator(mode="after")
     def _sums_to_one(self) -> Self:
         if abs(self.train + self.validation + self.test - 1) > 1e-6:
-            raise ValueError(
-                f"train, validation and test must add up to 1, not {self.train + self.validation + self.test:g}"
-            )
+            total = self.train + self.validation + self.test
+            raise ValueError(f"train, validation and test must add up to 1, not {total:g}")
         return self
 
 

@@ -68,6 +68,10 @@ def _parameter_type(annotation: Any) -> type:
     return annotation if annotation in (str, int, float, bool) else str
 
 
+def _never_cached(task: dsl.PipelineTask) -> dsl.PipelineTask:
+    return task.set_caching_options(False)
+
+
 @dsl.pipeline(name="berth")
 @_with_parameters
 def berth(p: SimpleNamespace) -> None:
@@ -128,10 +132,6 @@ def berth(p: SimpleNamespace) -> None:
             )
             # A registry or a disk that is busy for a moment is the one failure that waiting mends.
             pushed.set_retry(num_retries=2, backoff_duration="2s", backoff_factor=2)
-
-
-def _never_cached(task: dsl.PipelineTask) -> dsl.PipelineTask:
-    return task.set_caching_options(False)
 
 
 def write_yaml(path: Path) -> None:

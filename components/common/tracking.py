@@ -7,6 +7,7 @@ local backend, or KFP's MLflow plugin); elsewhere the parent is found by its tag
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,7 +68,7 @@ def parent_run() -> "Run":
 def step_run(
     step: str, params: Mapping[str, Any] | None = None, upstream: Sequence[Mapping[str, Any]] = ()
 ) -> Iterator["Run"]:
-    """Open the nested run of `step`; on any exception end it as FAILED, with the error as a tag there and on the parent.
+    """Open the nested run of `step`; an exception ends it as FAILED, with the error as a tag there and on the parent.
 
     `params` are logged on the step's run and on the parent, where runs are compared: no two steps have one of a name.
     `upstream` is the metadata of the step's input artifacts. An input that came out of the cache was made under
@@ -109,6 +110,11 @@ def log_to_parent(tags: Mapping[str, str] | None = None, metrics: Mapping[str, f
         client.set_tag(run_id, key, value)
     for key, metric in (metrics or {}).items():
         client.log_metric(run_id, key, metric)
+
+
+def metric_name(name: str) -> str:
+    """Return `name` with the characters that MLflow refuses in a metric's name replaced by underscores."""
+    return re.sub(r"[^\w\-. /:]", "_", name)
 
 
 def close(run_id: str, status: str, error: str = "") -> None:

@@ -1,0 +1,1 @@
+"""The exit handler: whatever happened to the run, MLflow says so."""

@@ -1,0 +1,1 @@
+"""Register a blessed model and hand it to serving."""

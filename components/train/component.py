@@ -1,0 +1,71 @@
+"""The train step as Kubeflow sees it."""
+
+from kfp import dsl
+from kfp.dsl import Artifact, Dataset, Input, Metrics, Model, Output
+
+from components.common import images
+
+
+@dsl.component(base_image=images.TRAIN, install_kfp_package=False)
+def train(
+    dataset: Input[Dataset],
+    anomalies: Input[Artifact],
+    encoder: str,
+    preprocessor: str,
+    sequence_length: int,
+    recipe: str,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    warmup_fraction: float,
+    weight_decay: float,
+    seed: int,
+    model: Output[Model],
+    metrics: Output[Metrics],
+) -> None:
+    """Fine-tune the encoder on the train split; keep the best epoch by validation loss."""
+    from importlib.metadata import version
+
+    import mlflow
+
+    from components.common import tracking
+    from components.train.loop import Recipe
+    from components.train.step import train_model
+
+    chosen = Recipe(recipe, epochs, batch_size, learning_rate, warmup_fraction, weight_decay, seed)
+    parameters = {
+        "encoder": encoder,
+        "preprocessor": preprocessor or encoder,
+        "sequence_length": sequence_length,
+        **vars(chosen),
+    }
+    with tracking.step_run("train", parameters, [dataset.metadata, anomalies.metadata]) as run:
+        training = train_model(
+            dataset.path,
+            model.path,
+            encoder=encoder,
+            preprocessor=preprocessor,
+            sequence_length=sequence_length,
+            recipe=chosen,
+            log_metrics=lambda values, epoch: mlflow.log_metrics(values, step=epoch),
+        )
+        outcome = training.outcome
+        numbers = {
+            "best_epoch": outcome.best_epoch,
+            "val_loss": outcome.val_loss,
+            "val_accuracy": outcome.val_accuracy,
+            "examples_per_second": outcome.examples_per_second,
+        }
+        for name, value in numbers.items():
+            metrics.log_metric(name, value)
+        mlflow.log_metrics({"best_epoch": outcome.best_epoch, "truncated_texts": training.truncated})
+        model.framework = "tensorflow"
+        model.metadata["labels"] = training.labels
+        model.metadata["requirements"] = [
+            f"{package}=={version(package)}" for package in ("tensorflow", "tensorflow-text", "mlflow", "pandas")
+        ]
+        model.metadata["summary"] = (
+            f"epoch {outcome.best_epoch} of {epochs} is best: validation loss {outcome.val_loss:.4f}, "
+            f"accuracy {outcome.val_accuracy:.4f}; {outcome.examples_per_second:.0f} texts/s"
+        )
+        model.metadata[tracking.RUN_ID] = run.info.run_id

@@ -1,0 +1,54 @@
+"""Batches of token ids: texts of similar length together, each batch padded to its own longest."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_WINDOW = 50
+"""Batches' worth of shuffled texts that are sorted by length at a time: a larger window pads less and mixes less."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """A tokenised split: the token ids of each text without special tokens, and its class index, int32 [texts]."""
+
+    tokens: "list[np.ndarray]"
+    targets: "np.ndarray"
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+def batches(split: Split, batch_size: int, rng: "np.random.Generator | None" = None) -> "Iterator[np.ndarray]":
+    """Yield the row numbers of each batch; every text comes once.
+
+    With `rng`: texts are shuffled, sorted by length within windows of 50 batches, and the batches come in random order.
+    Without: by length over the whole split, for evaluation.
+    """
+    import numpy as np
+
+    lengths = np.array([len(row) for row in split.tokens])
+    if rng is None:
+        order = np.argsort(lengths, kind="stable")
+        yield from np.split(order, range(batch_size, len(order), batch_size))
+        return
+    shuffled = rng.permutation(len(lengths))
+    made: list[np.ndarray] = []
+    for start in range(0, len(shuffled), batch_size * _WINDOW):
+        window = shuffled[start : start + batch_size * _WINDOW]
+        window = window[np.argsort(lengths[window], kind="stable")]
+        made += np.split(window, range(batch_size, len(window), batch_size))
+    yield from (made[index] for index in rng.permutation(len(made)))
+
+
+def ragged(split: Split, rows: "Sequence[int] | np.ndarray") -> Any:
+    """Return the token ids of `rows` as a ragged int32 tensor [rows, (tokens)]."""
+    import numpy as np
+    import tensorflow as tf
+
+    chosen = [split.tokens[row] for row in rows]
+    values = np.concatenate(chosen).astype(np.int32)
+    return tf.RaggedTensor.from_row_lengths(values, [len(row) for row in chosen], validate=False)
