@@ -48,7 +48,7 @@ def run(
 
     from pipeline import local, terminal
 
-    console = Console()
+    console = Console(file=sys.stdout)  # this one: kfp's own prints are sent elsewhere while a run lasts
     with terminal.TerminalReporter(console, verbose) as reporter:
         result = local.run(run_config, config, reporter)
     console.print()

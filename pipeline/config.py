@@ -69,7 +69,7 @@ class RunConfig(Section):
     encoder: str = Field(
         "minilm",
         min_length=1,
-        description="`minilm` (built in), or a TF-Hub text encoder: tfhub.dev or Kaggle URL, gs://, https .tar.gz, folder.",
+        description="`minilm` (built in), or a TF-Hub text encoder: tfhub.dev or Kaggle URL, gs://, .tar.gz, folder.",
     )
     preprocessor: str = Field("", description="The encoder's TF-Hub text preprocessor; `minilm` brings its own.")
     sequence_length: int = Field(

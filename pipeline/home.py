@@ -41,8 +41,7 @@ def use_tracking_uri() -> str:
     A user and password in a server's URI move to the variables that MLflow has for them: MLflow's errors, and so the
     logs, hold the URI.
     """
-    import logging
-
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     uri = tracking_uri()
     parts = urlsplit(uri)
     if parts.scheme in ("http", "https") and parts.username:
@@ -50,14 +49,17 @@ def use_tracking_uri() -> str:
         os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password or "")
         uri = redacted(uri)
     os.environ["MLFLOW_TRACKING_URI"] = uri
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
     return uri
 
 
 def redacted(uri: str) -> str:
     """Return `uri` without the user and password that it may carry."""
     return re.sub(r"//[^/@]*@", "//", uri)
+
+
+def relative(path: Path) -> str:
+    """Return `path` as seen from the working directory, where it is below it."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def environment_bin(image: str) -> Path:

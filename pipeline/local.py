@@ -106,7 +106,7 @@ def run_pipeline(pipeline: Callable[..., Any], arguments: dict[str, Any], name: 
     if failed:
         if not any(step.name == EXIT_STEP and step.state == "done" for step in steps):
             tracking.close(run_id, "FAILED", failed.summary)
-        raise BerthError(f"{failed.name} failed: {failed.summary} Log: {_relative(log_dir / failed.name)}.log")
+        raise BerthError(f"{failed.name} failed: {failed.summary} Log: {home.relative(log_dir / failed.name)}.log")
     blessed = any(step.name == "push" for step in steps)
     return Result(run_id, steps, blessed, log_dir)
 
@@ -287,9 +287,3 @@ def _error_in(log: Path) -> str:
     last = home.redacted(_last_error(log))
     match = _BERTH_ERROR.match(last) or _DEATH.match(last)
     return match[1] if match else f"{last} (a bug: the log has the traceback)."
-
-
-def _relative(path: Path) -> str:
-    with contextlib.suppress(ValueError):
-        return str(path.relative_to(Path.cwd()))
-    return str(path)

@@ -1,5 +1,6 @@
 """How a run looks on the terminal: one line per step, a progress bar for training, a closing table."""
 
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -9,6 +10,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
 from components.common import progress
+from pipeline import home
 from pipeline.local import Result, Step
 
 _MARKS = {"done": "[green]✓[/]", "cached": "[cyan]=[/]", "failed": "[red]✗[/]"}
@@ -88,5 +90,7 @@ def closing_table(result: Result) -> Table:
     for step in result.steps:
         if step.name == "push":
             table.add_row("model", escape(step.summary))
+            table.add_row("serving", escape(home.relative(Path(step.outputs["pushed"].metadata["folder"]))))
     table.add_row("run", escape(run.info.run_name or result.run_id))
+    table.add_row("logs", escape(home.relative(result.log_dir)))
     return table

@@ -69,9 +69,6 @@ def ingest(
         mlflow.log_artifact(f"{dataset.path}/manifest.json")
         tracking.log_to_parent(tags={tracking.FINGERPRINT: manifest.fingerprint})
         dataset.metadata.update(labels=manifest.labels, fingerprint=manifest.fingerprint, **counts)
-        rows = manifest.rows
-        dataset.metadata["summary"] = (
-            f"{manifest.rows_read:,} rows: {rows['train']:,} train, {rows['validation']:,} validation, "
-            f"{rows['test']:,} test, {manifest.duplicates:,} duplicate, {rejections:,} rejected"
-        )
+        facts = {**manifest.rows, "duplicate": manifest.duplicates, "rejected": rejections}
+        dataset.metadata["summary"] = ", ".join(f"{number:,} {name}" for name, number in facts.items() if number)
         dataset.metadata[tracking.RUN_ID] = run.info.run_id

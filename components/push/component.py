@@ -36,6 +36,6 @@ def push(
         facts = {"name": done.name, "version": done.version, "folder": str(done.folder or "")}
         Path(pushed.path).write_text(json.dumps(facts), encoding="utf-8")
         tracking.log_to_parent(tags={"berth.model_version": f"{done.name}/{done.version}"})
-        pushed.metadata["version"] = done.version
+        pushed.metadata.update(facts)
         pushed.metadata["summary"] = str(done)
         pushed.metadata[tracking.RUN_ID] = run.info.run_id

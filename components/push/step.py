@@ -17,8 +17,7 @@ class Pushed:
     folder: Path | None
 
     def __str__(self) -> str:
-        where = f"; {self.folder}" if self.folder else ""
-        return f"{self.name} version {self.version} is {registry.CHAMPION}{where}"
+        return f"{self.name} version {self.version} is {registry.CHAMPION}"
 
 
 def push_model(

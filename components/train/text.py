@@ -13,7 +13,7 @@ SPECIAL_TOKENS = 2
 
 
 class Preprocessor:
-    """A TF-Hub text preprocessor, bounded to `sequence_length` tokens; its methods work inside graphs too.
+    """A TF-Hub text preprocessor, cut to `sequence_length` tokens; its methods work inside graphs too.
 
     A batch is packed to its own longest text, not to `sequence_length`.
     """
@@ -21,8 +21,8 @@ class Preprocessor:
     def __init__(self, loaded: Any, sequence_length: int, handle: str) -> None:
         if not hasattr(loaded, "tokenize") or not hasattr(loaded, "bert_pack_inputs"):
             raise BerthError(
-                f"preprocessor: {handle!r} has no tokenize and bert_pack_inputs. Name the TF-Hub text preprocessor that "
-                "the encoder's page gives as its match."
+                f"preprocessor: {handle!r} has no tokenize and bert_pack_inputs. Name the TF-Hub text preprocessor "
+                "that the encoder's page gives as its match."
             )
         self.loaded = loaded
         self.sequence_length = sequence_length
