@@ -1,0 +1,54 @@
+"""The exit handler: MLflow says how the run ended, and describes it."""
+
+from types import SimpleNamespace
+
+import mlflow
+import pytest
+
+from components.common import tracking
+from components.common.errors import BerthError
+from components.finish.step import close_run
+from tests.components.conftest import component_body
+
+
+def finish(state: str, message: str = "") -> None:
+    component_body("finish", "finish")(status=SimpleNamespace(state=state, error_message=message))
+
+
+@pytest.mark.parametrize(
+    ("state", "status"), [("SUCCEEDED", "FINISHED"), ("FAILED", "FAILED"), ("CANCELLED", "KILLED")]
+)
+def test_the_pipeline_run_ends_as_kfp_says(store, state, status):
+    finish(state)
+    assert store.client.get_run(store.parent).info.status == status
+
+
+def test_the_step_s_own_error_wins_over_the_backend_s(store):
+    with pytest.raises(BerthError), tracking.step_run("ingest"):
+        raise BerthError("no column 'x'.")
+    finish("FAILED", "task ingest failed with exit code 1")
+    assert store.client.get_run(store.parent).data.tags[tracking.ERROR] == "ingest: no column 'x'."
+
+
+def test_a_blessed_run_is_described_by_verdict_scores_data_and_model(store):
+    with tracking.step_run("ingest"):
+        mlflow.log_metrics({"rows_train": 4105, "rows_validation": 553, "rows_test": 502, "rejected": 1})
+    tags = {tracking.VERDICT: "BLESSED", "berth.model_version": "sms-spam/3"}
+    tracking.log_to_parent(tags, {"accuracy": 0.99, "macro_f1": 0.98})
+    close_run(store.parent, "SUCCEEDED", "")
+    note = store.client.get_run(store.parent).data.tags["mlflow.note.content"]
+    assert note.startswith("**BLESSED**\n")
+    assert "| 0.9900 | 0.9800 |" in note
+    assert "Data: 4,105 train, 553 validation, 502 test; 1 rejected." in note
+    assert "sms-spam/3" in note
+
+
+def test_what_an_error_quotes_from_data_is_shown_and_not_run(store):
+    with pytest.raises(BerthError), tracking.step_run("validate"):
+        raise BerthError("label <script>alert(1)</script> [x](http://evil) **b**")
+    close_run(store.parent, "FAILED", "")
+    note = store.client.get_run(store.parent).data.tags["mlflow.note.content"]
+    assert "<script>" not in note
+    assert "&lt;script&gt;" in note
+    assert "[x](" not in note
+    assert r"\*\*b\*\*" in note
