@@ -16,13 +16,19 @@ _SERVING_CODE = ("__init__.py", "common/__init__.py", "common/errors.py", "commo
 
 def log_model(saved_model: str | Path, labels: Sequence[str], requirements: Sequence[str]) -> str:
     """Log the SavedModel as a pyfunc on the active MLflow run and return its models:/ URI; TensorFlow is not loaded."""
+    import logging
+
     import mlflow
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
+    # MLflow warns at length that this environment cannot run the model: it is not meant to.
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+
+    # Without a name a column takes a list of texts too; with one MLflow wants a DataFrame.
     probabilities = [ColSpec("float", name) for name in ("probability", *(f"p({label})" for label in labels))]
     signature = ModelSignature(
-        inputs=Schema([ColSpec("string", "text")]), outputs=Schema([ColSpec("string", "label"), *probabilities])
+        inputs=Schema([ColSpec("string")]), outputs=Schema([ColSpec("string", "label"), *probabilities])
     )
     with tempfile.TemporaryDirectory(prefix="berth-push-") as scratch:
         package = Path(scratch) / "components"

@@ -4,6 +4,7 @@ The encoder is Devlin et al. 2018 (post-layer-norm, erf GELU, learned positions)
 SavedModel APIs for text tasks". All weights are float32, named as in Hugging Face's BertModel.
 """
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,8 +166,10 @@ def _encode(
         scale = tf.math.rsqrt(variance + _NORM_EPSILON) * variables[f"{name}.weight"]
         return (x - mean) * scale + variables[f"{name}.bias"]
 
+    seeds = itertools.count(1)  # without one of its own, a dropout's masks differ from process to process
+
     def dropout(x: Any) -> Any:
-        return tf.nn.dropout(x, config.dropout) if training else x
+        return tf.nn.dropout(x, config.dropout, seed=next(seeds)) if training else x
 
     word_ids, mask = inputs["input_word_ids"], inputs["input_mask"]
     batch, length = tf.unstack(tf.shape(word_ids))

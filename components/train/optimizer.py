@@ -12,11 +12,10 @@ def warmup_then_linear_decay(step: Any, steps: int, peak: float, warmup_fraction
     """Return the learning rate of 0-based `step`: up from 0 to `peak`, then down in a line to 0 after `steps`."""
     import tensorflow as tf
 
-    warmup = max(1.0, warmup_fraction * steps) if warmup_fraction else 0.0
+    warmup = max(1.0, warmup_fraction * steps)
     done = tf.cast(step, tf.float32) + 1.0
-    rising = done / warmup if warmup else 1.0
     falling = (steps + 1.0 - done) / max(1.0, steps + 1.0 - warmup)
-    return peak * tf.minimum(1.0, tf.minimum(rising, falling))
+    return peak * tf.minimum(done / warmup, falling)
 
 
 class AdamW:

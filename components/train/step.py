@@ -47,11 +47,11 @@ def train_model(
     from components.train.text import SPECIAL_TOKENS, Preprocessor, tokenize_all
 
     start = time.perf_counter()
-    tf.random.set_seed(recipe.seed)
     labels = Manifest.read(dataset).labels
     index = {label: number for number, label in enumerate(labels)}
     encoder_folder, preprocessor_folder = encoders.resolve(encoder, preprocessor)
     loaded = encoders.load("preprocessor", preprocessor_folder, preprocessor)
+    tf.random.set_seed(recipe.seed)  # after the built-in encoder was converted: its own seeds are not this run's
     prepare = Preprocessor(loaded, sequence_length, preprocessor)
 
     splits: dict[str, Split] = {}

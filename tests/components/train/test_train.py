@@ -1,0 +1,188 @@
+"""The train step on the tiny BERT: the recipe, the batches, the export, and what cannot be trained."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.common import tracking
+from components.common.dataset import SPLITS
+from components.common.errors import BerthError
+from components.common.saved_model import load
+from components.train import encoder as encoders
+from components.train.data import Split, batches, ragged
+from components.train.loop import Recipe
+from components.train.model import Classifier
+from components.train.step import train_model
+from components.train.text import Preprocessor, tokenize_all
+from tests.components.conftest import component_body, write_dataset
+
+LENGTH = 32
+HARD_TEXTS = ["", "ok", "word " * 500, "😀 مرحبا \u202eabc", "nul\0byte", "line\nline\ttab"]
+
+
+def recipe(**changes) -> Recipe:
+    return Recipe(**({"recipe": "berth", "epochs": 2, "batch_size": 16, "learning_rate": 1e-3} | LAZY | changes))
+
+
+LAZY = {"warmup_fraction": 0.1, "weight_decay": 0.01, "seed": 0}
+
+
+@pytest.fixture
+def train(tmp_path, tiny):
+    """Return a function that trains the tiny BERT; it returns the training and the metrics of each epoch."""
+
+    def train(dataset, name="model", **changes):
+        logged: dict[int, dict[str, float]] = {}
+        training = train_model(
+            dataset,
+            tmp_path / name,
+            encoder=changes.pop("encoder", tiny.encoder),
+            preprocessor=changes.pop("preprocessor", tiny.preprocessor),
+            sequence_length=changes.pop("sequence_length", LENGTH),
+            recipe=recipe(**changes),
+            log_metrics=lambda values, epoch: logged.__setitem__(epoch, values),
+        )
+        return training, logged
+
+    return train
+
+
+@pytest.fixture
+def preprocessor(tiny) -> Preprocessor:
+    return Preprocessor(encoders.load("preprocessor", tiny.preprocessor, "tiny"), LENGTH, "tiny")
+
+
+def test_it_learns_a_word_that_decides(train, tmp_path):
+    """Where one frequent word is the class, even a random encoder of two layers gets it."""
+    rng = np.random.default_rng(0)
+    words = ["call", "you", "to", "the", "and", "now", "for", "me"]
+    rows = [
+        (" ".join([("free" if n % 2 else "home"), *rng.choice(words, 5)]), "spam" if n % 2 else "ham")
+        for n in range(480)
+    ]
+    split = {"train": rows[:400], "validation": rows[400:440], "test": rows[440:]}
+    training, logged = train(write_dataset(tmp_path / "words", split, ["ham", "spam"]), epochs=6, learning_rate=5e-3)
+    assert training.outcome.val_accuracy > 0.95
+    assert logged[6]["train_loss"] < logged[1]["train_loss"] / 2
+    labels, _ = load(tmp_path / "model").predict([text for text, _ in split["test"]])
+    assert np.mean([own == label for own, (_, label) in zip(labels, split["test"], strict=True)]) > 0.95
+
+
+def test_the_epoch_with_the_lowest_validation_loss_is_exported(train, dataset, tmp_path, real_rows):
+    training, logged = train(dataset, epochs=4, learning_rate=2e-2)
+    best = min(logged, key=lambda epoch: logged[epoch]["val_loss"])
+    assert training.outcome.best_epoch == best
+    assert set(logged[1]) == {"train_loss", "val_loss", "val_accuracy", "learning_rate", "examples_per_second"}
+    texts, labels = zip(*real_rows["validation"], strict=True)
+    _, probabilities = load(tmp_path / "model").predict(texts)
+    truth = [["ham", "spam"].index(label) for label in labels]
+    loss = -np.log(probabilities[np.arange(len(truth)), truth]).mean()
+    assert loss == pytest.approx(logged[best]["val_loss"], abs=1e-4)
+
+
+def test_the_same_seed_gives_the_same_model_and_another_seed_another(train, dataset, tmp_path):
+    losses = [train(dataset, name, seed=seed)[1][2]["val_loss"] for name, seed in (("a", 0), ("b", 0), ("c", 1))]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+    assert losses[0] != pytest.approx(losses[2], abs=1e-3)
+
+
+def test_the_baseline_recipe_is_plain_adam_at_a_constant_rate(train, dataset):
+    _, logged = train(dataset, recipe="baseline", learning_rate=1e-3)
+    assert [logged[epoch]["learning_rate"] for epoch in (1, 2)] == pytest.approx([1e-3, 1e-3])
+
+
+def test_the_export_maps_strings_to_label_and_probabilities(train, dataset, tmp_path):
+    train(dataset)
+    assert (tmp_path / "model/assets/labels.txt").read_text() == "ham\nspam\n"
+    serve = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
+    answer = serve(text=tf.constant(HARD_TEXTS))
+    probabilities = answer["probabilities"].numpy()
+    assert probabilities.shape == (len(HARD_TEXTS), 2)
+    assert probabilities.sum(1) == pytest.approx(1, abs=1e-6)
+    assert [label.decode() for label in answer["label"].numpy()] == [
+        ["ham", "spam"][i] for i in probabilities.argmax(1)
+    ]
+    alone = np.concatenate([serve(text=tf.constant([text]))["probabilities"] for text in HARD_TEXTS])
+    assert alone == pytest.approx(probabilities, abs=1e-5)
+    assert serve(text=tf.constant([], tf.string))["probabilities"].shape == (0, 2)
+
+
+def test_more_than_two_classes_get_a_softmax(train, tmp_path):
+    rows = [(f"{word} {number}", word) for number in range(40) for word in ("call", "free", "home")]
+    dataset = write_dataset(tmp_path / "three", dict.fromkeys(SPLITS, rows), ["call", "free", "home"])
+    train(dataset, epochs=5, learning_rate=5e-3)
+    labels, probabilities = load(tmp_path / "model").predict(["free 1", "home 2", "call 3"])
+    assert probabilities.shape == (3, 3)
+    assert labels == ["free", "home", "call"]
+
+
+def test_a_class_that_train_does_not_have_and_an_empty_split_are_refused(train, tmp_path):
+    rows = {split: [("a", "ham"), ("b", "ham")] for split in SPLITS}
+    with pytest.raises(BerthError, match="train split has no text of the class 'spam'"):
+        train(write_dataset(tmp_path / "one", rows, ["ham", "spam"]))
+    rows = {"train": [("a", "ham"), ("b", "spam")], "validation": [], "test": []}
+    with pytest.raises(BerthError, match="the validation split is empty"):
+        train(write_dataset(tmp_path / "none", rows, ["ham", "spam"]))
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_loss_that_is_no_number_stops_with_the_step_and_the_rate_and_leaves_no_model(train, dataset, tmp_path):
+    with pytest.raises(BerthError, match=r"the loss is (nan|inf) in epoch 1, step \d+ of \d+, .*Lower learning_rate"):
+        train(dataset, recipe="baseline", learning_rate=1e38)
+    assert [path.name for path in tmp_path.iterdir() if "model" in path.name] == []
+
+
+def test_what_is_no_text_encoder_or_no_preprocessor_is_refused(train, dataset, tiny):
+    with pytest.raises(BerthError, match=r"encoder: '.*' does not map input_word_ids"):
+        train(dataset, encoder=tiny.preprocessor)
+    with pytest.raises(BerthError, match=r"preprocessor: '.*' has no tokenize and bert_pack_inputs"):
+        train(dataset, preprocessor=tiny.encoder)
+
+
+def test_word_gradients_are_sparse_through_tf_hub(tiny, preprocessor):
+    classifier = Classifier(tiny.encoder, "tiny", ["ham", "spam"], 0)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(classifier.logits(preprocessor(tf.constant(["free call"])), training=True))
+    gradients = tape.gradient(loss, classifier.variables)
+    assert any(isinstance(gradient, tf.IndexedSlices) for gradient in gradients)
+    assert sum(gradient is None for gradient in gradients) == 0
+
+
+def test_a_batch_is_padded_to_its_own_longest_text_and_cut_to_the_sequence_length(preprocessor):
+    for text, width in (("ok", 4), ("free call now", 5), ("call " * 100, LENGTH)):
+        assert preprocessor(tf.constant([text, "a"]))["input_word_ids"].shape[1] <= width
+    rows = tokenize_all(preprocessor, ["free call now", "", "call " * 100])
+    assert [len(row) for row in rows] == [3, 0, LENGTH - 2]
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 1000])
+def test_every_text_comes_once_an_epoch(size):
+    rng = np.random.default_rng(0)
+    split = Split([np.zeros(rng.integers(0, 30), np.int32) for _ in range(500)], np.zeros(500, np.int32))
+    for order in (None, np.random.default_rng(1)):
+        made = list(batches(split, size, order))
+        assert sorted(np.concatenate(made)) == list(range(500))
+        assert max(map(len, made)) <= size
+    assert [row.tolist() for row in batches(split, 64, np.random.default_rng(1))] == [
+        row.tolist() for row in batches(split, 64, np.random.default_rng(1))
+    ]
+
+
+def test_batches_hold_their_rows_tokens():
+    split = Split([np.array([5, 6], np.int32), np.array([], np.int32), np.array([7], np.int32)], np.zeros(3, np.int32))
+    assert ragged(split, [2, 1, 0]).to_list() == [[7], [], [5, 6]]
+
+
+def test_the_step_says_what_came_out_and_logs_each_epoch(store, artifact, dataset, tiny, tmp_path, capsys):
+    model, metrics = artifact("model"), artifact("metrics")
+    inputs = {"dataset": artifact("dataset", dataset), "anomalies": artifact("anomalies")}
+    settings = {"encoder": tiny.encoder, "preprocessor": tiny.preprocessor, "sequence_length": LENGTH, **vars(recipe())}
+    component_body("train", "train")(**inputs, **settings, model=model, metrics=metrics)
+    (step,) = tracking.children(store.client, store.parent)
+    assert len(store.client.get_metric_history(step.info.run_id, "val_loss")) == 2
+    assert step.data.params["learning_rate"] == "0.001"
+    assert model.metadata["labels"] == ["ham", "spam"]
+    assert model.metadata["summary"].startswith(f"epoch {int(metrics.logged['best_epoch'])} of 2, validation loss ")
+    assert any(line.startswith("tensorflow==") for line in model.metadata["requirements"])
+    assert (tmp_path / "outputs/metrics").is_file()
+    assert "progress 1/40 epoch 1/2 " in capsys.readouterr().out
