@@ -56,9 +56,13 @@ locks: $(UV) ## Resolve docker/*/requirements.in and tests/requirements.in anew
 	$(COMPILE) docker/train/requirements.in --excludes docker/train/excludes.txt -o docker/train/requirements.lock
 	$(COMPILE) tests/requirements.in --constraints docker/core/requirements.lock -o tests/requirements.lock
 
+define NEED_PYTHON
+@python3.11 -c '' 2>/dev/null || { echo 'Berth needs Python 3.11, and no python3.11 on the PATH works. Install it: apt-get install python3.11 (Debian 12), or pyenv install 3.11.' >&2; exit 1; }
+endef
+
 .SECONDEXPANSION:
 .venv/%/.ready: $$(LOCK_$$*) pyproject.toml | $(UV)
-	@python3.11 -c '' 2>/dev/null || { echo 'Berth needs Python 3.11, and there is no python3.11 on the PATH. Install it: apt-get install python3.11 (Debian 12), or uv python install 3.11, or pyenv install 3.11.' >&2; exit 1; }
+	$(NEED_PYTHON)
 	@echo "setting up .venv/$* from $<"
 	@$(UV) venv --quiet --clear --python python3.11 .venv/$*
 	@$(UV) pip sync --quiet --python .venv/$* --require-hashes $<
@@ -70,7 +74,7 @@ locks: $(UV) ## Resolve docker/*/requirements.in and tests/requirements.in anew
 	@touch $@
 
 .tools/bin/uv: docker/uv.lock
-	@python3.11 -c '' 2>/dev/null || { echo 'Berth needs Python 3.11, and there is no python3.11 on the PATH. Install it: apt-get install python3.11 (Debian 12), or pyenv install 3.11.' >&2; exit 1; }
+	$(NEED_PYTHON)
 	@python3.11 -m pip --version >/dev/null 2>&1 || { echo 'Berth needs uv, or pip to install it with. Install one: apt-get install python3-pip.' >&2; exit 1; }
 	@echo "installing uv into .tools/"
 	@python3.11 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --upgrade --target .tools --require-hashes -r $<

@@ -139,6 +139,9 @@ def serve_ui(port: int) -> None:
         except OSError:
             raise BerthError(f"port {port} on 127.0.0.1 is taken. Choose another with --port.") from None
     print(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
+    os.environ.setdefault(
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false"
+    )  # workers for features that Berth has no use for
     arguments = ["-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1", "--port", str(port)]
     os.execv(sys.executable, [sys.executable, *arguments])
 

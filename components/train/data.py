@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-_WINDOW = 50
-"""Batches' worth of shuffled texts that are sorted by length at a time: a larger window pads less and mixes less."""
+_WINDOW = 8
+"""Batches' worth of shuffled texts that are sorted by length at a time. A larger window pads less, but where length
+tells the class (spam is long) its batches hold one class each, and training suffers."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Split:
 def batches(split: Split, batch_size: int, rng: "np.random.Generator | None" = None) -> "Iterator[np.ndarray]":
     """Yield the row numbers of each batch; every text comes once.
 
-    With `rng`: texts are shuffled, sorted by length within windows of 50 batches, and the batches come in random order.
+    With `rng`: texts are shuffled, sorted by length within windows of 8 batches, and the batches come in random order.
     Without: by length over the whole split, for evaluation.
     """
     import numpy as np

@@ -69,7 +69,7 @@ def test_every_step_is_a_run_nested_in_the_pipeline_run(client):
     assert steps == ["locate", "ingest", "validate", "train", "evaluate", "push"]
     assert {child.info.status for child in children} == {"FINISHED"}
     train = children[steps.index("train")]
-    assert len(client.get_metric_history(train.info.run_id, "val_loss")) == 3
+    assert len(client.get_metric_history(train.info.run_id, "val_loss")) == 4
     ingest = children[steps.index("ingest")]
     assert {item.tags[0].value for item in ingest.inputs.dataset_inputs} == {"train", "validation", "test"}
     evaluate = children[steps.index("evaluate")]
