@@ -131,7 +131,7 @@ def close(run_id: str, status: str, error: str = "") -> None:
             message = "killed before it could report an error (out of memory, or stopped from outside)"
             client.set_tag(child.info.run_id, ERROR, message)
             client.set_terminated(child.info.run_id, "KILLED" if status == "KILLED" else "FAILED")
-            error = error or f"{step}: {message}"
+            error = f"{step}: {message}"  # says more than the backend's "a task failed"
     if error and ERROR not in client.get_run(run_id).data.tags:
         client.set_tag(run_id, ERROR, error[:_TAG_LIMIT])
     client.set_terminated(run_id, status)

@@ -54,7 +54,7 @@ def ingest(
     parameters |= {f"split_{name}": value for name, value in split.items()}
     with tracking.step_run("ingest", parameters) as run:
         manifest = ingest_source(
-            source, columns, text_column, label_column, Fractions(**split), dataset.path, rejected.path
+            source, columns, text_column, label_column, Fractions.of(split), dataset.path, rejected.path
         )
         origin = resolve_dataset_source(source)
         for name in SPLITS:

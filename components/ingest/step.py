@@ -1,5 +1,6 @@
 """The ingest step: a source in; a dataset and the rejected rows out. The work is SQL in one DuckDB process."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,11 @@ class Fractions:
     validation: float
     test: float
     seed: int
+
+    @classmethod
+    def of(cls, split: Mapping[str, float]) -> "Fractions":
+        """Return the fractions of a pipeline parameter, in which KFP makes every number a float."""
+        return cls(split["train"], split["validation"], split["test"], int(split["seed"]))
 
 
 # Two texts that differ in case, white space or Unicode form only are kept apart but always share a split.

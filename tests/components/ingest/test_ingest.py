@@ -9,10 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from components.common import tracking
 from components.common.dataset import SPLITS, Manifest, read_split
 from components.common.errors import BerthError
 from components.ingest.source import find_source, fingerprint
 from components.ingest.step import Fractions, ingest_source
+from tests.components.conftest import component_body
 
 MESSAGES = Path(__file__).parents[3] / "examples/sms-spam/sms_spam_collection.tsv"
 FRACTIONS = Fractions(0.8, 0.1, 0.1, 0)
@@ -276,6 +278,30 @@ def test_data_that_no_classifier_can_learn_from(here):
     fails("a.csv", r"the (validation|test) split is empty: 4 texts are too few")
     write(here / "a.csv", [("", "ham"), ("x", "")])
     fails("a.csv", "none of its 2 rows is usable: 1 empty text, 1 missing label")
+
+
+def test_the_step_logs_the_splits_and_takes_numbers_as_kfp_gives_them(store, artifact):
+    dataset, rejected = artifact("dataset"), artifact("rejected")
+    split = {"train": 0.8, "validation": 0.1, "test": 0.1, "seed": 0.0}
+    arguments = {"source": str(MESSAGES), "columns": ["label", "text"], "text_column": "text", "label_column": "label"}
+    tags = {"pipeline_run_id": "p", "git_commit": "", "config_file": "c.yaml"}
+    fingerprint_ = component_body("ingest", "locate")(**arguments, **tags)
+    ingest = component_body("ingest", "ingest")
+    ingest(**arguments, source_fingerprint=fingerprint_, split=split, dataset=dataset, rejected=rejected)
+    assert dataset.metadata["summary"] == "4,105 train, 553 validation, 502 test, 414 duplicate"
+    locate, step = tracking.children(store.client, store.parent)
+    assert locate.data.tags[tracking.STEP] == "locate"
+    assert [found.dataset.name for found in step.inputs.dataset_inputs] == [
+        "train split",
+        "validation split",
+        "test split",
+    ]
+    assert step.data.metrics["rows_read"] == 5574
+    parent = store.client.get_run(store.parent).data
+    assert parent.tags[tracking.KFP_RUN_ID] == "p"
+    assert parent.tags[tracking.CONFIG_FILE] == "c.yaml"
+    assert parent.tags[tracking.FINGERPRINT] == dataset.metadata["fingerprint"]
+    assert tracking.GIT_COMMIT not in parent.tags
 
 
 def test_the_source_fingerprint_changes_with_a_byte_and_only_then(tmp_path):
