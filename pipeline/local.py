@@ -7,6 +7,7 @@ tell what ran. Scheduling, conditions, retries, the cache and the exit handler a
 
 import contextlib
 import datetime
+import errno
 import logging
 import os
 import re
@@ -75,8 +76,7 @@ def run(config: RunConfig, config_file: Path, reporter: Reporter) -> Result:
     from pipeline import dag
 
     parameters = config.parameters()
-    if not config.push_to:
-        parameters["push_to"] = str(home.berth_home() / "serving")
+    parameters["push_to"] = _serving_folder(config.push_to)
     arguments = {"git_commit": home.git_commit(), "config_file": str(config_file), **parameters}
     return run_pipeline(dag.berth, arguments, config.name, reporter)
 
@@ -109,6 +109,20 @@ def run_pipeline(pipeline: Callable[..., Any], arguments: dict[str, Any], name: 
         raise BerthError(f"{failed.name} failed: {failed.summary} Log: {home.relative(log_dir / failed.name)}.log")
     blessed = any(step.name == "push" for step in steps)
     return Result(run_id, steps, blessed, log_dir)
+
+
+def _serving_folder(push_to: str) -> str:
+    """Return the folder that push will write to, made now: better an error here than after an hour of training."""
+    if "://" in push_to:
+        return push_to
+    folder = Path(push_to) if push_to else home.berth_home() / "serving"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise BerthError(f"push_to: {folder} cannot be written ({error.strerror}). Name a folder that can.") from None
+    return str(folder)
 
 
 def _open_run(experiment: str, run_name: str) -> str:

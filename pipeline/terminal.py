@@ -14,6 +14,8 @@ from pipeline import home
 from pipeline.local import Result, Step
 
 _MARKS = {"done": "[green]✓[/]", "cached": "[cyan]=[/]", "failed": "[red]✗[/]"}
+_ANOMALY = "anomaly "
+"""How a line of validate's log begins that the user has to see, one for each anomaly."""
 _SILENT = ("locate", "finish")
 """Steps that only keep the books: they get a line when they fail."""
 
@@ -53,7 +55,9 @@ class TerminalReporter:
             self._live.update(self._task, total=progress.total, completed=progress.done, detail=progress.detail)
 
     def logged(self, step: str, line: str) -> None:
-        if self.verbose:
+        if line.startswith(_ANOMALY):
+            self.console.print(f"[red]![/] {escape(line)}", highlight=False)
+        elif self.verbose:
             self.console.print(f"[dim]{step:<9}[/] {escape(line)}", highlight=False, soft_wrap=True)
 
     def ended(self, step: Step) -> None:

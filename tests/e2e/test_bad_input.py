@@ -59,6 +59,18 @@ def test_data_that_cannot_be_used(workspace, changes, messages, step, expected):
     assert newest_run(folder).info.status == "FAILED"
 
 
+def test_an_anomaly_is_a_line_of_its_own_and_stops_the_run_before_training(workspace):
+    folder = workspace(schema="strict.pbtxt")
+    features = 'feature { name: "text" type: BYTES } feature { name: "label" type: BYTES domain: "known" }'
+    (folder / "strict.pbtxt").write_text(features + 'string_domain { name: "known" value: "ham" }')
+    done = berth(folder, "run", "config.yaml")
+    assert done.returncode == 1
+    assert len([line for line in done.stdout.splitlines() if line.startswith("! anomaly ")]) == 3
+    assert done.stderr.startswith("error: validate failed: 3 anomalies in the data, such as train.label: ")
+    assert not list(folder.glob(".berth/logs/*/train.log"))
+    assert pushed(folder) == []
+
+
 def test_an_encoder_that_does_not_resolve(workspace):
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
@@ -71,16 +83,14 @@ def test_an_encoder_that_does_not_resolve(workspace):
     assert pushed(folder) == []
 
 
-@pytest.mark.skipif(
-    os.geteuid() == 0 and not Path("/proc").is_dir(), reason="needs a folder that even root cannot write"
-)
 def test_a_serving_folder_that_cannot_be_written(workspace):
     folder = workspace(push_to="/proc/berth")
     done = berth(folder, "run", "config.yaml")
     assert done.returncode == 1
-    assert done.stderr.startswith("error: push failed: ")
-    assert "/proc/berth" in done.stderr
-    assert pushed(folder) == []
+    assert done.stderr.startswith("error: push_to: /proc/berth cannot be written (")
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == "", "it is said before an hour of training, not after"
+    assert not (folder / ".berth").exists()
 
 
 def test_a_model_below_its_gates_is_not_pushed_and_says_so(workspace):
