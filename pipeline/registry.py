@@ -106,25 +106,26 @@ def runs_table(experiment: str | None, limit: int) -> Table:
         order_by=["attributes.start_time DESC"],
     )
     table = Table(box=None, padding=(0, 1), header_style="dim")
-    for column in ("run", "started", "took", "status", "verdict", "accuracy", "macro F1"):
-        table.add_column(
-            column,
-            no_wrap=column != "verdict",
-            justify="right" if column in ("took", "accuracy", "macro F1") else "left",
-        )
+    for column in ("run", "started", "took", "result"):
+        table.add_column(column)
+    for column in ("accuracy", "macro F1"):
+        table.add_column(column, justify="right")
     for run in found:
-        metrics, tags, info = run.data.metrics, run.data.tags, run.info
-        started = datetime.datetime.fromtimestamp(info.start_time / 1000)
-        took = f"{(info.end_time - info.start_time) / 1000:.0f} s" if info.end_time else ""
-        table.add_row(
-            escape(info.run_name or info.run_id),
-            f"{started:%m-%d %H:%M}",
-            took,
-            info.status,
-            escape(tags.get(tracking.VERDICT) or tags.get(tracking.ERROR, "")),
-            *(f"{metrics[name]:.4f}" if name in metrics else "" for name in ("accuracy", "macro_f1")),
+        started = datetime.datetime.fromtimestamp(run.info.start_time / 1000)
+        took = f"{(run.info.end_time - run.info.start_time) / 1000:.0f} s" if run.info.end_time else ""
+        scores = (
+            f"{run.data.metrics[name]:.4f}" if name in run.data.metrics else "" for name in ("accuracy", "macro_f1")
         )
+        table.add_row(escape(run.info.run_name), f"{started:%Y-%m-%d %H:%M}", took, escape(_outcome(run)), *scores)
     return table
+
+
+def _outcome(run: Any) -> str:
+    """Return the verdict of a run that finished, the step that failed, or what the run's status is."""
+    if run.info.status == "FINISHED":
+        return str(run.data.tags.get(tracking.VERDICT, run.info.status)).split(":")[0]
+    failed = run.data.tags.get(tracking.ERROR, "").partition(":")[0]
+    return f"{run.info.status}: {failed}" if failed else str(run.info.status)
 
 
 def serve_ui(port: int) -> None:
