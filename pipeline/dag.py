@@ -10,11 +10,13 @@
 """
 
 import inspect
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_origin
 
+import yaml
 from kfp import compiler, dsl
 
 from components.evaluate.component import evaluate
@@ -135,5 +137,15 @@ def berth(p: SimpleNamespace) -> None:
 
 
 def write_yaml(path: Path) -> None:
-    """Compile the DAG to the pipeline IR at `path`; the same code gives the same bytes."""
-    compiler.Compiler().compile(berth, str(path))
+    """Compile the DAG to the pipeline IR at `path`; the same code gives the same bytes.
+
+    kfp writes the keys of a dict's default in an order that changes from process to process; here they are sorted.
+    """
+    with tempfile.TemporaryDirectory(prefix="berth-compile-") as scratch:
+        compiled = Path(scratch) / "pipeline.yaml"
+        compiler.Compiler().compile(berth, str(compiled))
+        documents = list(yaml.safe_load_all(compiled.read_text(encoding="utf-8")))
+    text = yaml.safe_dump_all(documents, sort_keys=True, allow_unicode=True, width=120)
+    path.write_text(
+        f"# Written by `berth compile`; docs/configuration.md explains the parameters.\n{text}", encoding="utf-8"
+    )

@@ -68,10 +68,10 @@ def saved_model_dir(model: str) -> Path:
     uri = model if model.startswith("models:/") else f"models:/{model}"
     if not re.search(r"[@/]", uri.removeprefix("models:/")):
         uri += "@champion"
+    home.use_tracking_uri()
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    home.use_tracking_uri()
     try:
         folder = Path(mlflow.artifacts.download_artifacts(uri))
     except MlflowException as error:
@@ -89,9 +89,9 @@ def saved_model_dir(model: str) -> Path:
 
 def runs_table(experiment: str | None, limit: int) -> Table:
     """Return the newest pipeline runs as a table: when, how they ended, and what their models scored."""
+    home.use_tracking_uri()
     import mlflow
 
-    home.use_tracking_uri()
     client = mlflow.MlflowClient()
     experiments = {found.experiment_id: found.name for found in client.search_experiments()}
     if experiment is not None:

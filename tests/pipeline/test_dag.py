@@ -1,9 +1,13 @@
 """The DAG as Kubeflow reads it: the compiled pipeline.yaml."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from kfp import components
 
 from pipeline import dag
 from pipeline.config import RunConfig
@@ -33,6 +37,16 @@ def task(ir: dict, name: str) -> dict:
 
 def test_pipeline_yaml_is_what_compile_writes(compiled):
     assert (ROOT / "pipeline.yaml").read_text(encoding="utf-8") == compiled, "run: make compile"
+
+
+def test_the_same_code_gives_the_same_bytes_in_another_process(compiled, tmp_path):
+    code = f"from pathlib import Path; from pipeline import dag; dag.write_yaml(Path({str(tmp_path / 'again.yaml')!r}))"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": "7"})
+    assert (tmp_path / "again.yaml").read_text(encoding="utf-8") == compiled
+
+
+def test_kfp_reads_what_was_written():
+    assert components.load_component_from_file(str(ROOT / "pipeline.yaml")).name == "berth"
 
 
 def test_every_config_field_is_a_pipeline_parameter_with_its_default(ir):
