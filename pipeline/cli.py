@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from components.common.errors import BerthError
+from components.common.errors import BerthError, printable
 
 app = typer.Typer(
     help="Fine-tune BERT text classifiers as a Kubeflow pipeline; every run is an MLflow run.",
@@ -99,7 +99,7 @@ def predict(
             typer.echo(json.dumps(prediction, ensure_ascii=False))
         else:
             probability = prediction["probabilities"][prediction["label"]]
-            typer.echo(f"{prediction['label']}\t{probability:.4f}\t{prediction['text']}")
+            typer.echo(f"{printable(prediction['label'])}\t{probability:.4f}\t{printable(prediction['text'])}")
 
 
 @app.command()

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
 from components.common import progress
+from components.common.errors import printable
 from pipeline import home
 from pipeline.local import Result, Step
 
@@ -56,9 +57,9 @@ class TerminalReporter:
 
     def logged(self, step: str, line: str) -> None:
         if line.startswith(_ANOMALY):
-            self.console.print(f"[red]![/] {escape(line)}", highlight=False)
+            self.console.print(f"[red]![/] {escape(printable(line))}", highlight=False)
         elif self.verbose:
-            self.console.print(f"[dim]{step:<9}[/] {escape(line)}", highlight=False, soft_wrap=True)
+            self.console.print(f"[dim]{step:<9}[/] {escape(printable(line))}", highlight=False, soft_wrap=True)
 
     def ended(self, step: Step) -> None:
         if self._task is not None:
@@ -72,7 +73,7 @@ class TerminalReporter:
         line.add_column(width=7, justify="right")
         line.add_column(overflow="fold")
         seconds = "cached" if step.state == "cached" else f"{step.seconds:.1f} s"
-        line.add_row(_MARKS[step.state], step.name, seconds, escape(step.summary))
+        line.add_row(_MARKS[step.state], step.name, seconds, escape(printable(step.summary)))
         self.console.print(line)
 
 
@@ -87,7 +88,7 @@ def closing_table(result: Result) -> Table:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     verdict = run.data.tags.get(tracking.VERDICT, "NOT BLESSED")
-    table.add_row("verdict", f"[bold {'green' if result.blessed else 'yellow'}]{escape(verdict)}[/]")
+    table.add_row("verdict", f"[bold {'green' if result.blessed else 'yellow'}]{escape(printable(verdict))}[/]")
     for name in ("accuracy", "macro_f1", "roc_auc", "log_loss"):
         if name in run.data.metrics:
             table.add_row(name.replace("_", " "), f"{run.data.metrics[name]:.4f}")

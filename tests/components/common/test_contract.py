@@ -10,6 +10,11 @@ def test_an_error_is_one_line_whatever_it_quotes():
     assert str(BerthError("no column 'a\nb'.\n  Name another.")) == "no column 'a b'. Name another."
 
 
+def test_text_from_data_cannot_steer_the_terminal():
+    message = str(BerthError("the class '\x1b[31mred\u202e' has no text."))
+    assert message == "the class '\\x1b[31mred\\u202e' has no text."
+
+
 @pytest.mark.parametrize(
     ("word", "hint"), [("lable", " Did you mean 'label'?"), ("LABEL", " Did you mean 'label'?"), ("zzz", "")]
 )
