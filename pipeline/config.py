@@ -135,8 +135,10 @@ class RunConfig(Section):
             values = yaml.safe_load(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise BerthError(f"{path}: no such configuration file. Start from examples/sms-spam/config.yaml.") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise BerthError(f"{path}: cannot be read ({error}).") from None
+        except OSError as error:
+            raise BerthError(f"{path}: cannot be read ({error.strerror}). Name a YAML file.") from None
+        except UnicodeDecodeError:
+            raise BerthError(f"{path}: not UTF-8 text. Name a YAML file.") from None
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""

@@ -4,12 +4,16 @@ import hashlib
 import os
 import re
 import subprocess
+import urllib.error
+import urllib.request
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from components.common.errors import BerthError
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+_PATIENCE = 10
+"""Seconds that an MLflow server may take to say anything."""
 
 
 def berth_home() -> Path:
@@ -17,14 +21,12 @@ def berth_home() -> Path:
     return Path.cwd() / ".berth"
 
 
-def tracking_uri() -> str:
-    """Return MLFLOW_TRACKING_URI, or the SQLite store under .berth/, whose folder is then made.
+def writable_home() -> Path:
+    """Return the folder of `berth_home`, made if need be.
 
     Raises:
-        BerthError: the folder cannot be written.
+        BerthError: it cannot be written.
     """
-    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
-        return uri
     home = berth_home()
     try:
         home.mkdir(exist_ok=True)
@@ -32,7 +34,12 @@ def tracking_uri() -> str:
             raise PermissionError
     except OSError:
         raise BerthError(f"{home}: cannot be written. Run berth in a folder of your own.") from None
-    return f"sqlite:///{home / 'mlflow.db'}"
+    return home
+
+
+def tracking_uri() -> str:
+    """Return MLFLOW_TRACKING_URI, or the SQLite store under .berth/, whose folder is then made."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{writable_home() / 'mlflow.db'}"
 
 
 def use_tracking_uri() -> str:
@@ -40,6 +47,9 @@ def use_tracking_uri() -> str:
 
     A user and password in a server's URI move to the variables that MLflow has for them: MLflow's errors, and so the
     logs, hold the URI.
+
+    Raises:
+        BerthError: the URI is a server that does not answer; MLflow itself would try for minutes.
     """
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     uri = tracking_uri()
@@ -48,8 +58,21 @@ def use_tracking_uri() -> str:
         os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username)
         os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password or "")
         uri = redacted(uri)
+    if parts.scheme in ("http", "https"):
+        _greet(uri)
     os.environ["MLFLOW_TRACKING_URI"] = uri
     return uri
+
+
+def _greet(server: str) -> None:
+    """Raise unless something at the address of `server` speaks HTTP, whatever it says."""
+    try:
+        urllib.request.urlopen(f"{server.rstrip('/')}/health", timeout=_PATIENCE).close()
+    except urllib.error.HTTPError:
+        pass
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise BerthError(f"MLflow at {server} does not answer: {reason}. Check MLFLOW_TRACKING_URI.") from None
 
 
 def redacted(uri: str) -> str:

@@ -115,7 +115,7 @@ def _serving_folder(push_to: str) -> str:
     """Return the folder that push will write to, made now: better an error here than after an hour of training."""
     if "://" in push_to:
         return push_to
-    folder = Path(push_to) if push_to else home.berth_home() / "serving"
+    folder = Path(push_to) if push_to else home.writable_home() / "serving"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK):

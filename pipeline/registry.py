@@ -51,7 +51,7 @@ def predict(model: str, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
                 process.stdin.flush()
             answer = process.stdout.readline()
             if not answer:
-                raise BerthError(f"{model}: the model cannot be loaded: {_last_line(process)}")
+                raise BerthError(_last_words(process, model))
             yield from json.loads(answer)
         process.stdin.close()
 
@@ -130,9 +130,9 @@ def _outcome(run: Any) -> str:
 
 def serve_ui(port: int) -> None:
     """Become `mlflow ui` on 127.0.0.1:`port`, on the store in use."""
+    if home.tracking_uri().startswith(("http://", "https://")):
+        raise BerthError(f"MLFLOW_TRACKING_URI is a server: open {home.redacted(home.tracking_uri())} in a browser.")
     uri = home.use_tracking_uri()
-    if uri.startswith(("http://", "https://")):
-        raise BerthError(f"MLFLOW_TRACKING_URI is a server: open {home.redacted(uri)} in a browser.")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -147,7 +147,9 @@ def serve_ui(port: int) -> None:
     os.execv(sys.executable, [sys.executable, *arguments])
 
 
-def _last_line(process: "subprocess.Popen[str]") -> str:
+def _last_words(process: "subprocess.Popen[str]", model: str) -> str:
+    """Return why the process that was to load `model` ended."""
     _, errors = process.communicate()
-    lines = [line for line in (errors or "").splitlines() if line.strip()]
-    return lines[-1].removeprefix("components.common.errors.BerthError: ") if lines else "it ended without a word."
+    last = next((line for line in reversed((errors or "").splitlines()) if line.strip()), "it ended without a word")
+    own = last.removeprefix("components.common.errors.BerthError: ")
+    return own if own != last else f"{model}: the model cannot be loaded ({last})."

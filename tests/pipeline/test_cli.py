@@ -76,6 +76,35 @@ def test_the_ui_says_when_its_port_is_taken_or_the_store_is_a_server(tmp_path):
     assert done.stderr == "error: MLFLOW_TRACKING_URI is a server: open http://127.0.0.1:9 in a browser.\n"
 
 
+@pytest.mark.parametrize("arguments", [["runs"], ["predict", "sms-spam", "hello"], ["run", "c.yaml"]])
+def test_a_server_that_does_not_answer_is_said_at_once(tmp_path, arguments):
+    (tmp_path / "c.yaml").write_text("name: a\nsource: b\n")
+    done = berth(*arguments, cwd=tmp_path, MLFLOW_TRACKING_URI="http://me:secret@127.0.0.1:9")
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        "error: MLflow at http://127.0.0.1:9 does not answer: [Errno 111] Connection refused."
+    )
+    assert "secret" not in done.stdout + done.stderr
+
+
+def test_a_file_where_the_runs_should_go_is_said(tmp_path):
+    (tmp_path / "c.yaml").write_text("name: a\nsource: b\n")
+    (tmp_path / ".berth").write_text("")
+    done = berth("run", "c.yaml", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == f"error: {tmp_path / '.berth'}: cannot be written. Run berth in a folder of your own.\n"
+
+
+def test_a_damaged_model_is_one_line(tmp_path):
+    (tmp_path / "m/assets").mkdir(parents=True)
+    (tmp_path / "m/saved_model.pb").write_bytes(b"\xff")
+    (tmp_path / "m/assets/labels.txt").write_text("a\nb\n")
+    done = berth("predict", "m", "hello", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: m: the model is damaged and cannot be loaded (")
+    assert done.stderr.count("\n") == 1
+
+
 def test_runs_of_an_unknown_name_are_refused(tmp_path):
     done = berth("runs", "sms-spam", cwd=tmp_path)
     assert done.returncode == 1

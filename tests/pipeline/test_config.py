@@ -80,6 +80,11 @@ def test_a_wrong_setting_is_one_line_that_names_it(load, text, message):
 def test_a_missing_file_and_a_missing_schema_are_one_line(load, tmp_path):
     with pytest.raises(BerthError, match="no such configuration file"):
         RunConfig.load(tmp_path / "nothing.yaml")
+    with pytest.raises(BerthError, match="cannot be read"):
+        RunConfig.load(tmp_path)
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(BerthError, match="not UTF-8 text"):
+        RunConfig.load(tmp_path / "binary")
     with pytest.raises(BerthError, match=r"schema: .*gone\.pbtxt cannot be read: No such file"):
         load("name: a\nsource: b\nschema: gone.pbtxt\n").parameters()
 
