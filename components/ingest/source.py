@@ -1,18 +1,25 @@
 """Find a source's files, tell their format, and name their columns."""
 
+import codecs
 import csv
 import glob
 import hashlib
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from components.common.errors import BerthError, nearest
 
-FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet"}
+FORMATS = {".csv": "csv", ".tsv": "tsv", ".txt": "tsv", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet"}
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 _KINDS = f"{', '.join(FORMATS)}, each also as {' or '.join(COMPRESSIONS)}"
+CARRIAGE_RETURN = "a carriage return inside the row. Remove it, and end lines with \\n or \\r\\n."
 _CHUNK = 1 << 20
+_LONGEST_NAME = 60
+_KEYS_FROM = 100
+"""JSON rows whose keys are taken for the columns there are: a row may leave one out."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,8 @@ def find_source(source: str, columns: list[str], text_column: str, label_column:
     Raises:
         BerthError: there is no such source, or it is not what the configuration says.
     """
+    if not source.strip():
+        raise BerthError("source: names nothing. Give a file, a glob or a folder.")
     files = _files(source)
     formats = {_format(path) for path in files}
     if len(formats) > 1:
@@ -41,18 +50,20 @@ def find_source(source: str, columns: list[str], text_column: str, label_column:
     found: list[str] = []
     for path in files:
         there = _columns(path, format, columns)
-        if found and there != found:
+        if found and there != found and format != "json":
             raise BerthError(
-                f"{path}: its columns ({', '.join(there)}) are not those of {files[0].name} ({', '.join(found)}). "
+                f"{path}: its columns ({_list(there)}) are not those of {files[0].name} ({_list(found)}). "
                 "Make them the same, or name one of the files."
             )
         found = there
-    for field, column in (("text_column", text_column), ("label_column", label_column)):
-        if column not in found:
-            raise BerthError(
-                f"{field}: no column {column!r} in {files[0].name}.{nearest(column, found)} "
-                f"It has: {', '.join(found)}. For a file without a header row, name them with 'columns'."
-            )
+        for field, column in (("text_column", text_column), ("label_column", label_column)):
+            if column not in there:
+                raise BerthError(
+                    f"{field}: no column {column!r} in {path.name}.{nearest(column, there)} "
+                    f"It has: {_list(there)}. For a file without a header row, name them with 'columns'."
+                )
+            if there.count(column) > 1:
+                raise BerthError(f"{field}: {path.name} has several columns {column!r}. Rename all but one.")
     return Source(files, format, found, has_header=not columns)
 
 
@@ -113,37 +124,65 @@ def _columns(path: Path, format: str, given: list[str]) -> list[str]:
             return list(pq.read_schema(path).names)
         except (ArrowException, OSError) as error:
             raise BerthError(f"{path}: not a whole Parquet file ({_first_line(error)}). Write it anew.") from None
-    line = _first_text_line(path)
+    lines = _text_lines(path)
     if format == "json":
-        import json
-
+        return _json_keys(path, lines)
+    number, first = next(lines)
+    if number > 1 and not given:
+        raise BerthError(
+            f"{path}: line 1 is blank, and the header row has to come first. Remove the blank lines above it."
+        )
+    if format == "tsv":
+        if "\r" in first:
+            raise BerthError(f"{path}: line {number}: {CARRIAGE_RETURN}")
+        names = first.split(DELIMITERS[format])
+    else:
+        record = itertools.chain([first], (line for _, line in lines))  # a quoted text may go on in the next line
         try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise BerthError(f"{path}: line 1 is not JSON ({error}). Write one JSON object a line.") from None
-        if not isinstance(record, dict):
-            raise BerthError(f'{path}: line 1 is no JSON object. Write one object a line, such as {{"text": "..."}}.')
-        return list(record)
-    quoting = {"quoting": csv.QUOTE_NONE} if format == "tsv" else {}
-    names = next(csv.reader([line], delimiter=DELIMITERS[format], **quoting), [])  # type: ignore[arg-type]
+            names = next(csv.reader((f"{line}\n" for line in record), delimiter=DELIMITERS[format]))
+        except csv.Error as error:
+            raise BerthError(
+                f"{path}: line {number} cannot be read ({error}). Close its quotes, and end lines with \\n or \\r\\n."
+            ) from None
     if not given:
         return names
     if len(names) != len(given):
         raise BerthError(
-            f"{path}: line 1 has {len(names)} columns, and 'columns' names {len(given)}: {', '.join(given)}."
+            f"{path}: line {number} has {len(names)} columns, and 'columns' names {len(given)}: {', '.join(given)}."
         )
     return list(given)
 
 
-def _first_text_line(path: Path) -> str:
-    """Return the first line that is not blank, without a byte order mark."""
-    for line in open_decompressed(path):
-        if line.strip(b"\xef\xbb\xbf \t\r\n"):
-            return line.decode("utf-8-sig", errors="replace").rstrip("\r\n")
-    raise BerthError(f"{path}: the file holds blank lines only. It needs a text and a label in each row.")
+def _json_keys(path: Path, lines: Iterator[tuple[int, str]]) -> list[str]:
+    import json
+
+    keys: dict[str, None] = {}
+    for number, line in itertools.islice(lines, _KEYS_FROM):
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise BerthError(f"{path}: line {number} is not JSON ({error}). Write one JSON object a line.") from None
+        if not isinstance(record, dict):
+            raise BerthError(
+                f'{path}: line {number} is no JSON object. Write one object a line, such as {{"text": "..."}}.'
+            )
+        keys.update(dict.fromkeys(record))
+    return list(keys)
 
 
-def open_decompressed(path: Path):  # type: ignore[no-untyped-def]
+def _text_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the lines that are not blank with their numbers, without byte order mark and line end."""
+    blank = True
+    for number, line in enumerate(open_decompressed(path), start=1):
+        text = line.removeprefix(codecs.BOM_UTF8).decode("utf-8", errors="replace")
+        if text.strip():
+            blank = False
+            yield number, text.removesuffix("\n").removesuffix("\r")
+    if blank:
+        raise BerthError(f"{path}: the file holds blank lines only. It needs a text and a label in each row.")
+
+
+def open_decompressed(path: Path) -> Iterator[bytes]:
     """Yield the lines of `path`, bytes with their line ends, decompressed by its ending.
 
     Raises:
@@ -159,6 +198,11 @@ def open_decompressed(path: Path):  # type: ignore[no-untyped-def]
             yield from io.BufferedReader(stream, _CHUNK)
     except (OSError, pa.ArrowException) as error:
         raise BerthError(f"{path}: cannot be read whole ({_first_line(error)}). Copy or compress it anew.") from None
+
+
+def _list(columns: list[str]) -> str:
+    """Return the names in one line; of a file without a header row they are a text, which may be long."""
+    return ", ".join(f"{name[:_LONGEST_NAME]}..." if len(name) > _LONGEST_NAME else name for name in columns)
 
 
 def _first_line(error: BaseException) -> str:

@@ -30,7 +30,7 @@ class Fractions:
 
 
 # Two texts that differ in case, white space or Unicode form only are kept apart but always share a split.
-_NORMALISED = r"lower(trim(regexp_replace(nfc_normalize(text), '\s+', ' ', 'g')))"
+_NORMALISED = r"lower(trim(regexp_replace(nfc_normalize(text), '[\s\p{Z}]+', ' ', 'g')))"
 
 _CLEAN = """
 CREATE TABLE judged AS
@@ -64,7 +64,9 @@ _FINGERPRINT = """
 SELECT sha256(concat_ws('|', count(*), sum(part(h, 1)), sum(part(h, 16)), sum(part(h, 31)), sum(part(h, 46))))
 FROM (SELECT sha256(split || chr(31) || label || chr(31) || text) AS h FROM kept)
 """
-_BLANKS = " \t\r\n\v\f\u00a0\u200b\ufeff"
+# What str.isspace() calls white space, and the characters that have no width.
+_BLANKS = "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f"
+_BLANKS += "\u205f\u3000" + "\u200b\u200c\u200d\u2060\ufeff"
 
 
 def ingest_source(
@@ -120,8 +122,8 @@ def ingest_source(
             )
         _write(
             connection,
-            f"SELECT file, row, reason, label, replace(text, {literal(UNDECODABLE)}, chr(65533)) AS text "
-            "FROM judged WHERE reason IS NOT NULL ORDER BY file_number, row",
+            f"SELECT file, row, reason, {_shown('label')}, {_shown('text')} FROM judged WHERE reason IS NOT NULL "
+            "ORDER BY file_number, row",
             Path(rejected),
         )
     manifest.write(dataset)
@@ -186,6 +188,11 @@ def _fingerprint(connection: "duckdb.DuckDBPyConnection") -> str:
     connection.execute("CREATE MACRO part(h, start) AS CAST('0x' || substr(h, start, 15) AS HUGEINT)")
     (fingerprint,) = connection.execute(_FINGERPRINT).fetchone() or ("",)
     return str(fingerprint)
+
+
+def _shown(column: str) -> str:
+    """Return the SQL expression of `column` with the replacement character for what is not UTF-8."""
+    return f"replace({column}, {literal(UNDECODABLE)}, chr(65533)) AS {column}"
 
 
 def _number(connection: "duckdb.DuckDBPyConnection", query: str) -> int:

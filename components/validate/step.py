@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.common.dataset import LABEL, SPLITS, TEXT, read_split
+from components.common.dataset import LABEL, SPLITS, TEXT, Manifest, read_split
 from components.common.errors import BerthError
 
 _DOMAIN_LIMIT = 10_000
 """Distinct values up to which TFDV may take a feature for a closed vocabulary; the label always is one."""
+_LONGEST_LINE = 300
+"""Characters of an anomaly's line; TFDV lists every unexpected value, and its own words are whole in the artifact."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ def validate_dataset(
 
     # Before anything is written: a schema that cannot be read is the user's to mend.
     schema = _parse(schema_text) if schema_text else None
-    found = {split: _statistics(dataset, split) for split in SPLITS}
+    labels = len(Manifest.read(dataset).labels)
+    found = {split: _statistics(dataset, split, labels) for split in SPLITS}
     Path(statistics).mkdir(parents=True)
     for split, values in found.items():
         (Path(statistics) / f"{split}.pb").write_bytes(values.SerializeToString())
@@ -61,13 +64,15 @@ def validate_dataset(
     return listed
 
 
-def _statistics(dataset: str | Path, split: str) -> Any:
+def _statistics(dataset: str | Path, split: str, number_of_labels: int) -> Any:
     """Return the TFDV statistics of `split`."""
     import pandas as pd
     import tensorflow_data_validation as tfdv
 
+    # What a domain is inferred from and judged by; TFDV keeps 1,000 values if it is not told.
+    options = tfdv.StatsOptions(num_rank_histogram_buckets=max(1_000, number_of_labels))
     texts, labels = read_split(dataset, split)
-    return tfdv.generate_statistics_from_dataframe(pd.DataFrame({TEXT: texts, LABEL: labels}), n_jobs=1)
+    return tfdv.generate_statistics_from_dataframe(pd.DataFrame({TEXT: texts, LABEL: labels}), options, n_jobs=1)
 
 
 def _infer(statistics: Any) -> Any:
@@ -98,8 +103,14 @@ def _list(split: str, result: Any) -> list[Anomaly]:
     """Return TFDV's anomalies, of the dataset as a whole and of its features."""
     listed = []
     if result.HasField("dataset_anomaly_info"):
-        listed.append(Anomaly(split, "rows", result.dataset_anomaly_info.description))
+        listed.append(Anomaly(split, "rows", _one_line(result.dataset_anomaly_info)))
     for name, info in sorted(result.anomaly_info.items()):
-        what = f"{info.short_description}. {info.description}" if info.description else info.short_description
-        listed.append(Anomaly(split, name, " ".join(what.split())))
+        listed.append(Anomaly(split, name, _one_line(info)))
     return listed
+
+
+def _one_line(info: Any) -> str:
+    """Return TFDV's words for an anomaly: its kind, then what was expected and what was found."""
+    kind, words = info.short_description.rstrip(". "), info.description
+    line = " ".join((words if words.startswith(kind) else f"{kind}. {words}").split())
+    return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}..."

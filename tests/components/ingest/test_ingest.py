@@ -68,6 +68,16 @@ def test_the_split_of_a_text_depends_on_the_text_and_the_seed_alone(ingest, tmp_
     assert other.rows != manifest.rows
 
 
+def test_texts_that_differ_in_case_white_space_or_unicode_form_only_share_a_split(ingest, tmp_path):
+    variants = ("Caf\u00e9 number {}", "cafe\u0301 NUMBER {}", "  caf\u00e9\u2003number \u00a0 {} ")
+    rows = [(variant.format(number), "ab"[number % 2]) for number in range(200) for variant in variants]
+    manifest, splits, _ = ingest(write(tmp_path / "a.tsv", rows))
+    assert manifest.duplicates == 0
+    assert sum(manifest.rows.values()) == 600
+    numbers = [{text.split()[-1] for text, _ in splits[split]} for split in SPLITS]
+    assert sum(map(len, numbers)) == len(set.union(*numbers)) == 200
+
+
 def test_the_fractions_hold_within_three_sigma_and_the_split_is_known(ingest):
     manifest, *_ = ingest(MESSAGES, ["label", "text"])
     for split, fraction in (("train", 0.8), ("validation", 0.1), ("test", 0.1)):
@@ -93,7 +103,7 @@ def write(path: Path, rows=ROWS) -> Path:
     if kind == "jsonl":
         content = "".join(json.dumps({"label": label, "text": text, "extra": 1}) + "\n" for text, label in rows)
     else:
-        separator = "\t" if kind == "tsv" else ","
+        separator = "\t" if kind in ("tsv", "txt") else ","
         content = f"text{separator}label\n" + "".join(f"{text}{separator}{label}\n" for text, label in rows)
     data = content.encode()
     if path.suffix == ".gz":
@@ -105,7 +115,8 @@ def write(path: Path, rows=ROWS) -> Path:
 
 
 @pytest.mark.parametrize(
-    "name", ["a.csv", "a.tsv", "a.jsonl", "a.parquet", "a.csv.gz", "a.tsv.zst", "a.jsonl.gz", "a.csv.zst", "A.CSV"]
+    "name",
+    ["a.csv", "a.tsv", "a.jsonl", "a.parquet", "a.csv.gz", "a.tsv.zst", "a.jsonl.gz", "a.csv.zst", "A.CSV", "a.txt"],
 )
 def test_each_format_and_compression_gives_the_same_rows(ingest, tmp_path, name):
     path = tmp_path / name
@@ -157,6 +168,19 @@ def test_unusable_rows_are_rejected_with_reason_and_row_number(ingest, tmp_path)
     assert not {"both", "no label"} & {text for text, _ in everything(splits)}
 
 
+def test_white_space_and_characters_without_width_are_no_text_and_no_label(ingest, tmp_path):
+    blank = [("\u2003\u3000", "ham"), ("\u200b\u2060", "ham"), ("some text", "\u2003")]
+    manifest, _, rejected = ingest(write(tmp_path / "a.csv", ROWS + blank))
+    assert [row["reason"] for row in rejected] == ["empty text", "empty text", "missing label"]
+    assert manifest.labels == ["ham", "spam"]
+
+
+def test_a_label_that_is_not_utf8_is_shown_with_replacement_characters(ingest, tmp_path):
+    write(tmp_path / "a.csv").write_bytes((tmp_path / "a.csv").read_bytes() + b"caf\xc3\xa9,h\xe9m\n")
+    (row,) = ingest(tmp_path / "a.csv")[2]
+    assert (row["reason"], row["text"], row["label"]) == ("undecodable bytes", "caf\u00e9", "h\ufffdm")
+
+
 def test_quotes_are_text_in_tsv_and_quoting_in_csv(ingest, tmp_path):
     hard = [('he said "hi', "ham"), ('"', "spam"), ("it's 5' 3\"", "ham")]
     _, splits, _ = ingest(write(tmp_path / "a.tsv", ROWS + hard))
@@ -166,6 +190,55 @@ def test_quotes_are_text_in_tsv_and_quoting_in_csv(ingest, tmp_path):
     )
     _, splits, _ = ingest(tmp_path / "a.csv", name="csv")
     assert ('a, "b"\nc', "ham") in everything(splits)
+
+
+def test_columns_that_are_not_asked_for_may_have_no_name_or_the_name_of_another(ingest, tmp_path):
+    for number, header in enumerate((",text,label,x,x", "Text,text,label,LABEL,")):
+        rows = "".join(f"{row},{text},{label},y,z\n" for row, (text, label) in enumerate(ROWS))
+        (tmp_path / "a.csv").write_text(f"{header}\n{rows}")
+        assert everything(ingest(tmp_path / "a.csv", name=f"out{number}")[1]) == set(ROWS)
+
+
+def test_the_first_row_of_a_file_without_a_header_may_have_several_lines(ingest, tmp_path):
+    (tmp_path / "a.csv").write_text('"first\n\nrow",ham\n' + "".join(f"{text},{label}\n" for text, label in ROWS))
+    manifest, splits, _ = ingest(tmp_path / "a.csv", ["text", "label"])
+    assert everything(splits) == {("first\n\nrow", "ham"), *ROWS}
+    assert manifest.rows_read == 201
+
+
+def test_a_files_name_and_folder_are_no_pattern_and_no_data(ingest, tmp_path):
+    folder = tmp_path / "label=wrong"
+    folder.mkdir()
+    for kind in ("csv", "tsv", "jsonl", "parquet"):
+        write(folder / f"a1.{kind}", [("another file", "wrong")])
+        manifest, splits, _ = ingest(write(folder / f"a[1].{kind}"), name=kind)
+        assert everything(splits) == set(ROWS)
+        assert manifest.labels == ["ham", "spam"]
+
+
+def test_json_rows_may_leave_a_key_out_and_files_may_order_them_otherwise(ingest, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write(folder / "a.jsonl")
+    (folder / "b.jsonl").write_bytes(
+        b'\xef\xbb\xbf{"text": "without a label"}\n\n{"text": "other", "label": "ham"}\n{"label": "spam"}\n'
+    )
+    manifest, splits, rejected = ingest(folder)
+    assert everything(splits) == {("other", "ham"), *ROWS}
+    assert [(Path(row["file"]).name, row["row"], row["reason"]) for row in rejected] == [
+        ("b.jsonl", 1, "missing label"),
+        ("b.jsonl", 3, "empty text"),
+    ]
+    assert manifest.rows_read == 203
+
+
+def test_texts_that_parquet_holds_as_bytes_are_decoded(ingest, tmp_path):
+    texts = [text.encode() for text, _ in ROWS] + ["caf\u00e9 \\x41".encode(), b"caf\xe9"]
+    labels = [label for _, label in ROWS] + ["ham", "ham"]
+    pq.write_table(pa.table({"text": pa.array(texts, pa.binary()), "label": labels}), tmp_path / "a.parquet")
+    _, splits, rejected = ingest(tmp_path / "a.parquet")
+    assert everything(splits) == {("caf\u00e9 \\x41", "ham"), *ROWS}
+    assert [(row["row"], row["reason"]) for row in rejected] == [(202, "undecodable bytes")]
 
 
 def test_labels_are_stripped_and_numbers_are_labels_too(ingest, tmp_path):
@@ -190,6 +263,12 @@ def test_byte_order_marks_and_windows_line_ends_are_no_part_of_the_data(ingest, 
     assert everything(ingest(tmp_path / "a.csv")[1]) == set(ROWS)
 
 
+def test_a_tsv_whose_lines_end_in_both_ways_is_read(ingest, tmp_path):
+    path = write(tmp_path / "a.tsv", ROWS[:100])
+    path.write_bytes(path.read_bytes() + "".join(f"{text}\t{label}\r\n" for text, label in ROWS[100:]).encode())
+    assert everything(ingest(path)[1]) == set(ROWS)
+
+
 def fails(source, message, columns=(), text="text", label="label"):
     """Assert that finding and ingesting `source` ends in one line that matches `message`."""
     with pytest.raises(BerthError, match=message) as caught:
@@ -210,6 +289,7 @@ def test_a_source_that_is_not_there(here):
     fails("*.csv", r"source: no file matches \*\.csv")
     (here / "empty").mkdir()
     fails("empty", "the folder empty holds no files")
+    fails("", "source: names nothing")
     fails("s3://bucket/a.csv", "is an address; Berth reads files of this machine")
 
 
@@ -234,6 +314,10 @@ def test_a_column_that_is_not_there_is_named_with_those_that_are(here):
     write(here / "a.parquet")
     fails("a.parquet", r"text_column: no column 'body' in a\.parquet\. It has: text, label", text="body")
     fails("a.csv", "line 1 has 2 columns, and 'columns' names 3", columns=["text", "label", "more"])
+    (here / "b.csv").write_text("text,label,text\na,ham,b\n")
+    fails("b.csv", r"text_column: b\.csv has several columns 'text'\. Rename all but one")
+    (here / "b.csv").write_text("a long message " * 1000 + ",ham\n")
+    fails("b.csv", r"no column 'text' in b\.csv\. It has: (a long message ){4}\.\.\., ham\.")
 
 
 def test_a_name_that_does_not_say_what_the_file_holds(here):
@@ -269,6 +353,43 @@ def test_a_damaged_parquet_file_and_lines_that_are_not_json(here):
 def test_a_row_with_too_many_columns_is_named_by_its_line(here):
     (here / "a.csv").write_text("text,label\na,ham\nb, c,ham\n")
     fails("a.csv", r"a\.csv: line 3: 3 columns where 2 are expected")
+
+
+def test_a_header_row_below_a_blank_line(here):
+    (here / "a.csv").write_text("\ntext,label\na,ham\n")
+    fails("a.csv", r"a\.csv: line 1 is blank, and the header row has to come first")
+
+
+def test_lines_that_do_not_end_as_lines_do(here):
+    content = "text,label\n" + "".join(f"{text},{label}\n" for text, label in ROWS)
+    (here / "a.csv").write_bytes(content.encode() + b"a,ham\r\nb,ham\n")
+    fails("a.csv", r"a\.csv: its lines do not end alike")
+    (here / "a.csv").write_bytes(content.replace("\n", "\r").encode())
+    fails("a.csv", r"a\.csv: line 1 cannot be read")
+    (here / "a.tsv").write_bytes(content.replace(",", "\t").encode() + b"a\rb\tham\n")
+    fails("a.tsv", r"a\.tsv: line 202: a carriage return inside the row")
+    (here / "a.tsv").write_bytes(content.replace(",", "\t").replace("\n", "\r").encode())
+    fails("a.tsv", r"a\.tsv: line 1: a carriage return inside the row")
+
+
+def test_quotes_that_do_not_match_are_named_by_their_line(here):
+    (here / "a.csv").write_text('text,label\na,ham\n"open,ham\nb,ham\n')
+    fails("a.csv", r"a\.csv: line 3: a double quote that is never closed")
+
+
+def test_a_row_that_is_too_long_and_json_of_another_kind_are_named_by_their_line(here, monkeypatch):
+    monkeypatch.setattr("components.ingest.reading._LONGEST_ROW", 1 << 20)
+    (here / "a.csv").write_text("text,label\na,ham\n" + "b" * (3 << 20) + ",ham\n")
+    fails("a.csv", r"a\.csv: line 3: a row of more than 1 MB")
+    rows = "".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in ROWS)
+    (here / "a.jsonl").write_text(rows + '["secret"]\n')
+    fails("a.jsonl", r"a\.jsonl: line 201: not the JSON that is expected \(Expected OBJECT, but got ARRAY\)")
+
+
+def test_a_column_of_lists(here):
+    labels = [[label] for _, label in ROWS]
+    pq.write_table(pa.table({"text": [text for text, _ in ROWS], "label": labels}), here / "a.parquet")
+    fails("a.parquet", r"a\.parquet: the column 'label' holds lists or records")
 
 
 def test_data_that_no_classifier_can_learn_from(here):

@@ -57,6 +57,42 @@ def test_a_label_that_train_does_not_have_is_an_anomaly(run, tmp_path, real_rows
     assert "junk" in found[0]
 
 
+def test_a_domain_of_more_labels_than_tfdv_keeps_by_itself_is_whole(run, tmp_path):
+    labels = [f"class {number:04d}" for number in range(1500)]
+    rows = {
+        split: [(f"{split} {number}", label) for number, label in enumerate(labels * copies)]
+        for split, copies in (("train", 2), ("validation", 1), ("test", 1))
+    }
+    found, schema = run(write_dataset(tmp_path / "many", rows, labels))
+    assert found == []
+    assert schema.count("value: ") == 1500
+
+
+def test_an_anomaly_of_many_values_is_one_short_line_that_says_its_kind_once(run, tmp_path, real_rows):
+    junk = [(f"new kind of text {number}", f"junk {number}") for number in range(100)]
+    rows = real_rows | {"test": real_rows["test"] + junk}
+    labels = ["ham", *(label for _, label in junk), "spam"]
+    found, _ = run(write_dataset(tmp_path / "junk", rows, labels))
+    assert len(found) == 1
+    assert len(found[0]) < 340
+    assert "junk 0" in found[0]
+    assert "junk 99" in (tmp_path / "out/anomalies/test.pbtxt").read_text()
+    shutil.rmtree(tmp_path / "out")
+    found, _ = run(tmp_path / "junk", 'feature { name: "text" type: BYTES }')
+    assert found[0] == "train.label: New column (column in data but not in schema)"
+
+
+def test_labels_that_are_numbers_or_truth_values_are_held_to_those_of_train(run, tmp_path):
+    for low, high, other in (("0", "1", "7"), ("false", "true", "maybe")):
+        rows = {split: [(f"{split} a", low), (f"{split} b", high)] * 5 for split in ("train", "validation", "test")}
+        rows["test"].append(("another", other))
+        found, _ = run(write_dataset(tmp_path / other, rows, [low, high, other]))
+        assert len(found) == 1
+        assert found[0].startswith("test.label: ")
+        assert f'"{other}"' in found[0]
+        shutil.rmtree(tmp_path / "out")
+
+
 def test_a_schema_is_held_as_it_is_given(run, dataset):
     _, schema = run(dataset)
     stricter = (
