@@ -55,6 +55,7 @@ locks: $(UV) ## Resolve docker/*/requirements.in and tests/requirements.in anew
 	  --excludes docker/validate/excludes.txt --overrides docker/validate/overrides.txt -o docker/validate/$$name.lock; done
 	$(COMPILE) docker/train/requirements.in --excludes docker/train/excludes.txt -o docker/train/requirements.lock
 	$(COMPILE) tests/requirements.in --constraints docker/core/requirements.lock -o tests/requirements.lock
+	$(COMPILE) tests/requirements-core.in --constraints docker/core/requirements.lock --constraints tests/requirements.lock -o tests/requirements-core.lock
 
 define NEED_PYTHON
 @python3.11 -c '' 2>/dev/null || { echo 'Berth needs Python 3.11, and no python3.11 on the PATH works. Install it: apt-get install python3.11 (Debian 12), or pyenv install 3.11.' >&2; exit 1; }
@@ -70,8 +71,9 @@ endef
 	@touch $@
 
 .venv/%/.ready-to-test: tests/requirements.lock .venv/%/.ready
-	@$(UV) pip install --quiet --python .venv/$* --no-deps --require-hashes -r $<
+	@for lock in $^; do case $$lock in tests/*) $(UV) pip install --quiet --python .venv/$* --no-deps --require-hashes -r $$lock;; esac; done
 	@touch $@
+.venv/core/.ready-to-test: tests/requirements-core.lock
 
 .tools/bin/uv: docker/uv.lock
 	$(NEED_PYTHON)

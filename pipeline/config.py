@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import pydantic
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from components.common.errors import BerthError, nearest
+from components.common.settings import KINDS, Checks, Cleaning, Gates, Section, Source, Split
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
 
@@ -20,51 +21,66 @@ def _check_name(name: str) -> str:
     return name
 
 
+def _as_section(source: Any) -> Any:
+    return {"files": source} if isinstance(source, str) else source
+
+
+def _as_texts(labels: Any) -> Any:
+    """Return a label map whose labels are texts, as ingest sees them; YAML reads 1 and true as what they look like."""
+    if not isinstance(labels, dict):
+        return labels
+
+    def text(label: Any) -> Any:
+        if label is None or isinstance(label, bool):
+            return str(label).lower() if label is not None else ""
+        return str(label) if isinstance(label, int | float) else label
+
+    return {text(old): text(new) for old, new in labels.items()}
+
+
 Name = Annotated[str, AfterValidator(_check_name)]
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-Score = Annotated[float, Field(ge=0, le=1)]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Split(Section):
-    """How rows are divided. A text's split depends on the text and the seed alone."""
-
-    train: Fraction = Field(0.8, description="Share of the texts to train on.")
-    validation: Fraction = Field(0.1, description="Share that chooses the best epoch.")
-    test: Fraction = Field(0.1, description="Share that the gates are judged on; the model never sees it before.")
-    seed: int = Field(0, ge=0, description="Another seed deals the texts out anew.")
-
-    @model_validator(mode="after")
-    def _sums_to_one(self) -> Self:
-        if abs(self.train + self.validation + self.test - 1) > 1e-6:
-            total = self.train + self.validation + self.test
-            raise ValueError(f"train, validation and test must add up to 1, not {total:g}")
-        return self
-
-
-class Gates(Section):
-    """Bounds that a model has to hold on the test split to be blessed. Without any, nothing is pushed."""
-
-    min_accuracy: Score | None = Field(None, description="Lowest accuracy that is blessed.")
-    min_macro_f1: Score | None = Field(None, description="Lowest unweighted mean of the classes' F1 that is blessed.")
 
 
 class RunConfig(Section):
     """One run of the pipeline. Relative paths are relative to the configuration file."""
 
     name: Name = Field(description="The run's name; the MLflow experiment of the same name holds its runs.")
-    source: str = Field(description="CSV, TSV, JSON Lines or Parquet, plain, .gz or .zst: a file, a glob or a folder.")
+    source: Annotated[Source, BeforeValidator(_as_section)] = Field(
+        description="CSV, TSV, JSON Lines or Parquet, also .gz or .zst, or a query. A text alone means `source.files`."
+    )
     columns: list[str] = Field([], description="Column names, for CSV and TSV files without a header row.")
     text_column: str = Field("text", min_length=1, description="The column that holds the text.")
+    text_pair_column: str = Field("", description="The column that holds the second text of a pair; empty: no pairs.")
     label_column: str = Field("label", min_length=1, description="The column that holds the class.")
+    task: Literal["single_label", "multi_label"] = Field(
+        "single_label", description="`multi_label`: a text may carry several labels, or none."
+    )
+    label_separator: str = Field(
+        ",", min_length=1, description="What stands between the labels of `multi_label`; a list column needs none."
+    )
+    label_map: Annotated[dict[str, str], BeforeValidator(_as_texts)] = Field(
+        {}, description="Labels to rename or merge, `old: new`; an empty `new` leaves the label's rows out."
+    )
+    max_rows: int = Field(0, ge=0, description="Most texts to keep; 0: all.")
+    stratified: bool = Field(True, description="Whether `max_rows` keeps the labels' shares.")
     split: Split = Field(Split.model_validate({}), description="How rows are divided.")
+    cleaning: Cleaning = Field(Cleaning.model_validate({}), description="What is done to texts before that.")
+    memory_limit: str = Field(
+        "1GB", pattern=r"^[0-9.]+ ?[KMGT]i?B$", description="Memory that ingest may use; what does not fit is on disk."
+    )
+    rows_per_shard: int = Field(100_000, ge=1_000, description="Rows of a dataset's Parquet file.")
+    on_unchanged: Literal["train", "skip"] = Field(
+        "train",
+        description="`skip`: end the run as a success when data, settings and code are those of the champion.",
+    )
     schema_file: str = Field(
         "",
         alias="schema",
-        description="A TFDV schema (.pbtxt) to validate against; empty: inferred from the train split.",
+        description="A TFDV schema (.pbtxt) to validate against; empty: the champion's, or inferred from train.",
+    )
+    checks: Checks = Field(Checks.model_validate({}), description="What validate looks for beside the schema.")
+    beam_args: list[str] = Field(
+        [], description="Compute the statistics as an Apache Beam pipeline with these arguments; empty: in memory."
     )
     encoder: str = Field(
         "minilm",
@@ -114,11 +130,12 @@ class RunConfig(Section):
         if self.encoder != "minilm" and not self.preprocessor:
             raise ValueError("preprocessor: name the TF-Hub preprocessor that the encoder's page gives as its match")
         if self.columns:
-            for field in ("text_column", "label_column"):
-                if (column := getattr(self, field)) not in self.columns:
+            for field in ("text_column", "text_pair_column", "label_column"):
+                if (column := getattr(self, field)) and column not in self.columns:
                     raise ValueError(f"{field}: {column!r} is not in columns: {', '.join(self.columns)}")
-        if self.text_column == self.label_column:
-            raise ValueError(f"label_column: {self.label_column!r} is the text column too")
+        for field in ("label_column", "text_pair_column"):
+            if self.text_column == getattr(self, field):
+                raise ValueError(f"{field}: {self.text_column!r} is the text column too")
         return self
 
     @classmethod
@@ -154,6 +171,7 @@ class RunConfig(Section):
     def parameters(self) -> dict[str, Any]:
         """Return the pipeline parameters of this run, JSON values by name; the schema file is given by its content."""
         values = self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        values["source"] = {key: value for key, value in values["source"].items() if value}
         if self.schema_file:
             try:
                 values["schema"] = Path(self.schema_file).read_text(encoding="utf-8")
@@ -168,9 +186,13 @@ class RunConfig(Section):
         def absolute(path: str) -> str:
             return path if not path or "://" in path else str(folder / Path(path).expanduser())
 
-        paths = {
-            field: absolute(getattr(self, field)) for field in ("source", "schema_file", "preprocessor", "push_to")
+        paths: dict[str, Any] = {
+            field: absolute(getattr(self, field)) for field in ("schema_file", "preprocessor", "push_to")
         }
+        files = {kind: absolute(getattr(self.source, kind)) for kind in ("files", "train", "validation", "test")}
+        if self.source.sql and not self.source.connection:
+            files["folder"] = str(folder / Path(self.source.folder).expanduser())
+        paths["source"] = self.source.model_copy(update=files)
         if self.encoder != "minilm":
             paths["encoder"] = absolute(self.encoder)
         return self.model_copy(update=paths)
@@ -179,7 +201,9 @@ class RunConfig(Section):
 def reference() -> str:
     """Return the reference of the configuration file as Markdown tables."""
     parts = ["# Configuration", "", "Written by `berth config docs`; one YAML file is one run.", ""]
-    for section, prefix in ((RunConfig, ""), (Split, "split."), (Gates, "gates.")):
+    sections: list[tuple[str, type[Section]]] = [("", RunConfig), ("source.", Source), ("split.", Split)]
+    sections += [("cleaning.", Cleaning), ("checks.", Checks), ("gates.", Gates)]
+    for prefix, section in sections:
         parts += [
             f"## {prefix.rstrip('.') or 'Run'}",
             "",
@@ -193,13 +217,17 @@ def reference() -> str:
             cells = (f"`{prefix}{field.alias or name}`", _type_name(field.annotation), default, field.description or "")
             parts.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         parts.append("")
+        if section is Checks:
+            parts += ["| kind of anomaly | default severity | what it says |", "| --- | --- | --- |"]
+            parts += [f"| `{kind}` | `{severity}` | {meaning} |" for kind, (severity, meaning) in KINDS.items()]
+            parts.append("")
     return "\n".join(parts)
 
 
 def _show_default(default: Any) -> str:
     if isinstance(default, Section):
         return "see below"
-    return "" if default is None or default == "" else f"`{default}`"
+    return "" if default is None or default in ("", [], {}) else f"`{default}`"
 
 
 def _type_name(annotation: Any) -> str:
@@ -211,8 +239,10 @@ def _type_name(annotation: Any) -> str:
         return " or ".join(_type_name(part) for part in typing.get_args(annotation) if part is not type(None))
     if typing.get_origin(annotation) is list:
         return "list of " + _type_name(typing.get_args(annotation)[0])
+    if typing.get_origin(annotation) is dict:
+        return "mapping"
     if isinstance(annotation, type) and issubclass(annotation, Section):
-        return "section"
+        return "text or section" if annotation is Source else "section"
     return {str: "text", int: "integer", float: "number", bool: "true or false"}[annotation]
 
 

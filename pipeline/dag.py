@@ -2,10 +2,11 @@
 
 1. locate    find the source and take its fingerprint (never cached: this is how the cache sees new data)
 2. ingest    read, clean and split it                                       (cached)
-3. validate  statistics, schema and anomalies; any anomaly ends the run     (cached)
-4. train     fine-tune the encoder                                          (cached)
-5. evaluate  judge the model on the test split against the gates
-6. push      only when blessed: register the model and hand it to serving
+3. compare   is there anything new against the champion? With on_unchanged: skip, the run ends here if not
+4. validate  statistics, schema, drift and texts; an error ends the run     (cached)
+5. train     fine-tune the encoder                                          (cached)
+6. evaluate  judge the model on the test split against the gates
+7. push      only when blessed: register the model and hand it to serving
    finish    the exit handler: close the MLflow run truthfully, whatever happened
 """
 
@@ -19,6 +20,7 @@ from typing import Any, get_origin
 import yaml
 from kfp import compiler, dsl
 
+from components.compare.component import compare
 from components.evaluate.component import evaluate
 from components.finish.component import finish
 from components.ingest.component import ingest, locate
@@ -26,6 +28,12 @@ from components.push.component import push
 from components.train.component import train
 from components.validate.component import validate
 from pipeline.config import RunConfig, Section
+
+_NO_SETTINGS = {
+    *("git_commit", "config_file", "name", "model_name", "source", "push_to"),
+    *("on_unchanged", "memory_limit", "rows_per_shard", "beam_args"),
+}
+"""Parameters that do not change the model: who runs it and where. The data counts by its fingerprint."""
 
 
 def _with_parameters(body: Callable[[SimpleNamespace], None]) -> Callable[..., None]:
@@ -65,13 +73,60 @@ def _parameter_type(annotation: Any) -> type:
     """Return the KFP parameter type of a RunConfig field: a section is a dict, a choice is a text."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return dict
-    if get_origin(annotation) is list:
-        return list
+    if get_origin(annotation) in (list, dict):
+        return get_origin(annotation)
     return annotation if annotation in (str, int, float, bool) else str
 
 
 def _never_cached(task: dsl.PipelineTask) -> dsl.PipelineTask:
     return task.set_caching_options(False)
+
+
+def _train_and_push(p: SimpleNamespace, dataset: Any, compared: dsl.PipelineTask) -> None:
+    validated = validate(
+        dataset=dataset,
+        schema=p.schema,
+        champion=compared.outputs["champion"],
+        checks=p.checks,
+        encoder=p.encoder,
+        preprocessor=p.preprocessor,
+        sequence_length=p.sequence_length,
+        beam_args=p.beam_args,
+    )
+    trained = train(
+        dataset=dataset,
+        encoder=p.encoder,
+        preprocessor=p.preprocessor,
+        sequence_length=p.sequence_length,
+        recipe=p.recipe,
+        epochs=p.epochs,
+        batch_size=p.batch_size,
+        learning_rate=p.learning_rate,
+        warmup_fraction=p.warmup_fraction,
+        weight_decay=p.weight_decay,
+        seed=p.seed,
+    )
+    # Not an input: a new champion means a new validation, and must not mean that training is not cached.
+    trained.after(validated)
+    evaluated = _never_cached(
+        evaluate(
+            model=trained.outputs["model"], dataset=dataset, anomalies=validated.outputs["anomalies"], gates=p.gates
+        )
+    )
+    with dsl.If(evaluated.outputs["Output"] == True, name="blessed"):  # noqa: E712  a KFP expression, not a bool
+        pushed = _never_cached(
+            push(
+                model=trained.outputs["model"],
+                dataset=dataset,
+                report=evaluated.outputs["report"],
+                name=p.name,
+                model_name=p.model_name,
+                push_to=p.push_to,
+                settings_digest=compared.outputs["settings_digest"],
+            )
+        )
+        # A registry or a disk that is busy for a moment is the one failure that waiting mends.
+        pushed.set_retry(num_retries=2, backoff_duration="2s", backoff_factor=2)
 
 
 @dsl.pipeline(name="berth")
@@ -84,7 +139,9 @@ def berth(p: SimpleNamespace) -> None:
                 source=p.source,
                 columns=p.columns,
                 text_column=p.text_column,
+                text_pair_column=p.text_pair_column,
                 label_column=p.label_column,
+                split=p.split,
                 pipeline_run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
                 git_commit=p.git_commit,
                 config_file=p.config_file,
@@ -95,45 +152,30 @@ def berth(p: SimpleNamespace) -> None:
             source_fingerprint=located.output,
             columns=p.columns,
             text_column=p.text_column,
+            text_pair_column=p.text_pair_column,
             label_column=p.label_column,
+            task=p.task,
+            label_separator=p.label_separator,
+            label_map=p.label_map,
+            max_rows=p.max_rows,
+            stratified=p.stratified,
             split=p.split,
+            cleaning=p.cleaning,
+            memory_limit=p.memory_limit,
+            rows_per_shard=p.rows_per_shard,
         )
-        validated = validate(dataset=ingested.outputs["dataset"], schema=p.schema)
-        trained = train(
-            dataset=ingested.outputs["dataset"],
-            anomalies=validated.outputs["anomalies"],
-            encoder=p.encoder,
-            preprocessor=p.preprocessor,
-            sequence_length=p.sequence_length,
-            recipe=p.recipe,
-            epochs=p.epochs,
-            batch_size=p.batch_size,
-            learning_rate=p.learning_rate,
-            warmup_fraction=p.warmup_fraction,
-            weight_decay=p.weight_decay,
-            seed=p.seed,
-        )
-        evaluated = _never_cached(
-            evaluate(
-                model=trained.outputs["model"],
+        compared = _never_cached(
+            compare(
                 dataset=ingested.outputs["dataset"],
-                anomalies=validated.outputs["anomalies"],
-                gates=p.gates,
+                name=p.name,
+                model_name=p.model_name,
+                settings="\n".join(f"{name}={value}" for name, value in vars(p).items() if name not in _NO_SETTINGS),
+                on_unchanged=p.on_unchanged,
             )
         )
-        with dsl.If(evaluated.outputs["Output"] == True, name="blessed"):  # noqa: E712  a KFP expression, not a bool
-            pushed = _never_cached(
-                push(
-                    model=trained.outputs["model"],
-                    dataset=ingested.outputs["dataset"],
-                    report=evaluated.outputs["report"],
-                    name=p.name,
-                    model_name=p.model_name,
-                    push_to=p.push_to,
-                )
-            )
-            # A registry or a disk that is busy for a moment is the one failure that waiting mends.
-            pushed.set_retry(num_retries=2, backoff_duration="2s", backoff_factor=2)
+        # kfp.local can tell the value of a step's return in a condition, and of no other output.
+        with dsl.If(compared.outputs["Output"] == True, name="something-new"):  # noqa: E712  a KFP expression, not a bool
+            _train_and_push(p, ingested.outputs["dataset"], compared)
 
 
 def write_yaml(path: Path) -> None:

@@ -9,6 +9,7 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from components.common.code import code_version
 from components.common.errors import BerthError
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -99,8 +100,8 @@ def environment_bin(image: str) -> Path:
 
 def code_digest() -> str:
     """Return a digest of what the steps run: their code and the lock files of their images."""
-    digest = hashlib.sha256()
-    for path in sorted([*CHECKOUT.glob("components/**/*.py"), *CHECKOUT.glob("docker/*/*.lock")]):
+    digest = hashlib.sha256(code_version().encode())
+    for path in sorted(CHECKOUT.glob("docker/*/*.lock")):
         digest.update(str(path.relative_to(CHECKOUT)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
 

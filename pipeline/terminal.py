@@ -17,7 +17,7 @@ from pipeline.local import Result, Step
 _MARKS = {"done": "[green]✓[/]", "cached": "[cyan]=[/]", "failed": "[red]✗[/]"}
 _ANOMALY = "anomaly "
 """How a line of validate's log begins that the user has to see, one for each anomaly."""
-_SILENT = ("locate", "finish")
+_SILENT = ("locate", "compare", "finish")
 """Steps that only keep the books: they get a line when they fail."""
 
 
@@ -57,7 +57,9 @@ class TerminalReporter:
 
     def logged(self, step: str, line: str) -> None:
         if line.startswith(_ANOMALY):
-            self.console.print(f"[red]![/] {escape(printable(line))}", highlight=False)
+            severity, _, words = line.removeprefix(_ANOMALY).partition(" ")
+            mark = "[red]error[/]" if severity == "error" else "[yellow]warning[/]"
+            self.console.print(f"{mark} {escape(printable(words))}", highlight=False)
         elif self.verbose:
             self.console.print(f"[dim]{step:<9}[/] {escape(printable(line))}", highlight=False, soft_wrap=True)
 

@@ -1,7 +1,8 @@
 """The dataset layout that ingest writes and every later step reads.
 
 <dataset>/manifest.json
-<dataset>/train/part-00000.parquet        columns: text (string), label (string)
+<dataset>/train/part-00000.parquet        columns: text (string), text_pair (string, if texts come in pairs),
+                                                   label (string; of a multi-label task a list of strings)
 <dataset>/validation/part-00000.parquet
 <dataset>/test/part-00000.parquet
 """
@@ -12,20 +13,43 @@ from pydantic import BaseModel
 
 SPLITS = ("train", "validation", "test")
 TEXT = "text"
+PAIR = "text_pair"
 LABEL = "label"
+
+
+class SourceFile(BaseModel):
+    """One file of a source, or a query."""
+
+    uri: str
+    size: int
+    """Bytes; -1 where a store does not tell."""
+    version: str
+    """Its ETag, or the time of its last change; empty where there is neither."""
+    rows: int
 
 
 class Manifest(BaseModel):
     """What a dataset holds and where it came from."""
 
-    source: str
-    """The source as the run configuration names it."""
+    sources: list[SourceFile]
+    """Where the rows came from."""
     rows_read: int
     """Rows in the source, usable or not."""
     duplicates: int
     """Rows dropped because an earlier row has the same text and label."""
+    not_sampled: int = 0
+    """Rows left out by max_rows."""
     rejected: dict[str, int]
     """Unusable rows by reason."""
+    changed: dict[str, int] = {}
+    """Rows whose text or label a cleaning rule changed, by rule."""
+    near_duplicates: int | None = None
+    """Texts that resemble one of an earlier split; None: not looked for."""
+    near_duplicates_kept: bool = False
+    task: str = "single_label"
+    """`single_label` or `multi_label`."""
+    pairs: bool = False
+    """Whether a row has two texts."""
     labels: list[str]
     """The label vocabulary, sorted. Class i of every model and metric is labels[i]; of two, the second is positive."""
     rows: dict[str, int]
@@ -34,6 +58,8 @@ class Manifest(BaseModel):
     """Rows by split, then by label."""
     fingerprint: str
     """SHA-256 over the splits' rows; it does not depend on the order of rows."""
+    versions: dict[str, str] = {}
+    """The packages that made the dataset."""
 
     def write(self, dataset: str | Path) -> None:
         (Path(dataset) / "manifest.json").write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")

@@ -20,10 +20,16 @@ KFP_RUN_ID = "kfp.run_id"
 GIT_COMMIT = "mlflow.source.git.commit"
 CONFIG_FILE = "berth.config_file"
 FINGERPRINT = "berth.data_fingerprint"
+SETTINGS = "berth.settings_digest"
+CODE = "berth.code_version"
+PIPELINE_RUN = "berth.run_id"
 STEP = "berth.step"
 REUSED_FROM = "berth.reused_from"
 VERDICT = "berth.verdict"
 ERROR = "berth.error"
+
+CHAMPION = "champion"
+"""The registry's alias that users follow."""
 
 RUN_ID = "mlflow_run_id"
 """The key under which an output artifact's metadata names the MLflow run of the step that wrote it."""
@@ -145,6 +151,29 @@ def children(client: "MlflowClient", run_id: str) -> list["Run"]:
             [experiment_id], f"tags.`mlflow.parentRunId` = '{run_id}'", order_by=["attributes.start_time ASC"]
         )
     )
+
+
+def step_artifacts(run_id: str, step: str, folder: str, target: str | Path) -> Path | None:
+    """Fetch the artifact `folder` of the step `step` of the pipeline run `run_id` to `target`; None: it has none.
+
+    A step that came out of the cache has them where it ran.
+    """
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    client = mlflow.MlflowClient()
+    try:
+        run = next((child for child in children(client, run_id) if child.data.tags.get(STEP) == step), None)
+        if run is None:
+            return None
+        source = run.data.tags.get(REUSED_FROM, run.info.run_id)
+        if not client.list_artifacts(source, folder) and folder not in {
+            item.path for item in client.list_artifacts(source)
+        }:
+            return None
+        return Path(mlflow.artifacts.download_artifacts(run_id=source, artifact_path=folder, dst_path=str(target)))
+    except (MlflowException, OSError):
+        return None
 
 
 def _show_reused(client: "MlflowClient", parent: "Run", run_id: str) -> None:

@@ -1,9 +1,9 @@
 """The evaluation report: one HTML file with everything in it, every piece of data escaped."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from components.common import reports
 from components.common.dataset import SPLITS, Manifest
 from components.evaluate.gates import Verdict
 from components.evaluate.metrics import Evaluation
@@ -27,10 +27,7 @@ def render(
     evaluation: Evaluation, verdict: Verdict, manifest: Manifest, mistakes: list[Mistake], mistake_count: int
 ) -> str:
     """Return the report as HTML; it loads nothing and runs no script."""
-    from jinja2 import Environment, FileSystemLoader
-
-    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
-    return environment.get_template(_TEMPLATE).render(
+    return reports.template(__file__, _TEMPLATE).render(
         evaluation=evaluation,
         verdict=verdict,
         manifest=manifest,

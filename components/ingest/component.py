@@ -8,17 +8,20 @@ from components.common import images
 
 @dsl.component(base_image=images.CORE, install_kfp_package=False)
 def locate(
-    source: str,
+    source: dict,
     columns: list,
     text_column: str,
+    text_pair_column: str,
     label_column: str,
+    split: dict,
     pipeline_run_id: str,
     git_commit: str,
     config_file: str,
 ) -> str:
     """Find the source and return its fingerprint, which ingest takes: so the cache never serves a changed source."""
     from components.common import tracking
-    from components.ingest.source import find_source, fingerprint
+    from components.ingest.settings import Settings
+    from components.ingest.source import fingerprint
 
     tags = {
         tracking.KFP_RUN_ID: pipeline_run_id,
@@ -27,17 +30,34 @@ def locate(
     }
     tracking.log_to_parent(tags={key: value for key, value in tags.items() if value})
     with tracking.step_run("locate"):
-        return fingerprint(find_source(source, columns, text_column, label_column))
+        settings = Settings.of(
+            source=source,
+            columns=columns,
+            text_column=text_column,
+            text_pair_column=text_pair_column,
+            label_column=label_column,
+            split=split,
+        )
+        return fingerprint(settings)
 
 
 @dsl.component(base_image=images.CORE, install_kfp_package=False)
 def ingest(
-    source: str,
+    source: dict,
     source_fingerprint: str,
     columns: list,
     text_column: str,
+    text_pair_column: str,
     label_column: str,
+    task: str,
+    label_separator: str,
+    label_map: dict,
+    max_rows: int,
+    stratified: bool,
     split: dict,
+    cleaning: dict,
+    memory_limit: str,
+    rows_per_shard: int,
     dataset: Output[Dataset],
     rejected: Output[Dataset],
 ) -> None:
@@ -48,27 +68,50 @@ def ingest(
 
     from components.common import tracking
     from components.common.dataset import SPLITS
-    from components.ingest.step import Fractions, ingest_source
+    from components.ingest.settings import Settings
+    from components.ingest.step import ingest_source
 
-    parameters = {"source": source, "text_column": text_column, "label_column": label_column}
-    parameters |= {f"split_{name}": value for name, value in split.items()}
-    with tracking.step_run("ingest", parameters) as run:
-        manifest = ingest_source(
-            source, columns, text_column, label_column, Fractions.of(split), dataset.path, rejected.path
-        )
-        origin = resolve_dataset_source(source)
+    settings = Settings.of(
+        source=source,
+        columns=columns,
+        text_column=text_column,
+        text_pair_column=text_pair_column,
+        label_column=label_column,
+        task=task,
+        label_separator=label_separator,
+        label_map=label_map,
+        max_rows=max_rows,
+        stratified=stratified,
+        split=split,
+        cleaning=cleaning,
+        memory_limit=memory_limit,
+        rows_per_shard=rows_per_shard,
+    )
+    with tracking.step_run("ingest", settings.parameters()) as run:
+        manifest = ingest_source(settings, dataset.path, rejected.path)
         for name in SPLITS:
+            files = settings.source.split_files()
+            origin = resolve_dataset_source(files.get(name) or files.get("") or files.get("train") or "query")
             digest = f"{manifest.fingerprint[:16]}-{manifest.rows[name]}"
             split_dataset = MetaDataset(origin, name=f"{name} split", digest=digest)  # type: ignore[abstract]
             mlflow.log_input(split_dataset, context=name)
         counts = {f"rows_{name}": manifest.rows[name] for name in SPLITS}
+        touched = {f"rejected/{reason}": number for reason, number in manifest.rejected.items()}
+        touched |= {f"changed/{rule}": number for rule, number in manifest.changed.items()}
         rejections = sum(manifest.rejected.values())
-        mlflow.log_metrics(
-            {"rows_read": manifest.rows_read, "duplicates": manifest.duplicates, "rejected": rejections, **counts}
-        )
+        numbers = {
+            "rows_read": manifest.rows_read,
+            "duplicates": manifest.duplicates,
+            "rejected": rejections,
+            **counts,
+            **{tracking.metric_name(name): number for name, number in touched.items()},
+        }
+        mlflow.log_metrics(dict[str, float](numbers))
         mlflow.log_artifact(f"{dataset.path}/manifest.json")
+        mlflow.log_artifact(rejected.path)
         tracking.log_to_parent(tags={tracking.FINGERPRINT: manifest.fingerprint})
         dataset.metadata.update(labels=manifest.labels, fingerprint=manifest.fingerprint, **counts)
         facts = {**manifest.rows, "duplicate": manifest.duplicates, "rejected": rejections}
+        facts["changed"] = sum(manifest.changed.values())
         dataset.metadata["summary"] = ", ".join(f"{number:,} {name}" for name, number in facts.items() if number)
         dataset.metadata[tracking.RUN_ID] = run.info.run_id

@@ -1,179 +1,208 @@
-"""The ingest step: a source in; a dataset and the rejected rows out. The work is SQL in one DuckDB process."""
+"""The ingest step: a source in; a dataset, and the rows that are not in it, out. The work is SQL in one DuckDB."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import hashlib
+import itertools
+import tempfile
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from components.common.dataset import SPLITS, Manifest, split_dir
+from components.common.dataset import LABEL, PAIR, SPLITS, TEXT, Manifest, SourceFile, split_dir
 from components.common.errors import BerthError
-from components.ingest.reading import UNDECODABLE, literal, read_raw
-from components.ingest.source import find_source
+from components.ingest import near_duplicates
+from components.ingest.reading import BETWEEN, CHANGES, UNDECODABLE, lack, literal, read_rows
+from components.ingest.settings import Settings
+from components.ingest.source import Rows, check_unchanged, open_rows
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
+_DUPLICATE = "duplicate"
+_NOT_SAMPLED = "left out by max_rows"
+_BATCH = 20_000
+"""Rows that come out of DuckDB at a time."""
+_SHARDS_IN_MEMORY = 2
 
-@dataclass(frozen=True)
-class Fractions:
-    """How rows are divided; the fields are RunConfig's section `split`."""
-
-    train: float
-    validation: float
-    test: float
-    seed: int
-
-    @classmethod
-    def of(cls, split: Mapping[str, float]) -> "Fractions":
-        """Return the fractions of a pipeline parameter, in which KFP makes every number a float."""
-        return cls(split["train"], split["validation"], split["test"], int(split["seed"]))
-
-
-# Two texts that differ in case, white space or Unicode form only are kept apart but always share a split.
-_NORMALISED = r"lower(trim(regexp_replace(nfc_normalize(text), '[\s\p{Z}]+', ' ', 'g')))"
-
-_CLEAN = """
-CREATE TABLE judged AS
-SELECT *,
-    CASE
-        WHEN contains(coalesce(text, ''), $mark) OR contains(coalesce(label, ''), $mark) THEN 'undecodable bytes'
-        WHEN text IS NULL OR trim(text, $blanks) = '' THEN 'empty text'
-        WHEN label IS NULL OR label = '' THEN 'missing label'
-    END AS reason
-FROM (SELECT file, file_number, row, text, trim(label, $blanks) AS label FROM raw);
-
-CREATE TABLE conflicts AS
-SELECT text FROM judged WHERE reason IS NULL GROUP BY text HAVING count(DISTINCT label) > 1;
-
-UPDATE judged SET reason = 'conflicting labels' WHERE reason IS NULL AND text IN (SELECT text FROM conflicts);
-
-CREATE TABLE kept AS
-SELECT text, label, key,
-    CASE WHEN share < $train THEN 'train' WHEN share < $train_validation THEN 'validation' ELSE 'test' END AS split
-FROM (
-    SELECT text, label, key, CAST('0x' || key[:13] AS BIGINT) / 16.0 ** 13 AS share
-    FROM (
-        SELECT text, any_value(label) AS label, sha256($seed || '|' || NORMALISED) AS key
-        FROM judged WHERE reason IS NULL GROUP BY text
-    )
-);
-""".replace("NORMALISED", _NORMALISED)
-
-# A sum of row hashes: it does not depend on the order of rows, and takes no memory that grows with them.
-_FINGERPRINT = """
-SELECT sha256(concat_ws('|', count(*), sum(part(h, 1)), sum(part(h, 16)), sum(part(h, 31)), sum(part(h, 46))))
-FROM (SELECT sha256(split || chr(31) || label || chr(31) || text) AS h FROM kept)
+# One text is one row: the first of its copies stays, unless they carry different labels. The first query looks for
+# copies with as little as can be; the others have few rows to do with.
+_COPIES = f"""
+CREATE TABLE copied AS SELECT id FROM rows WHERE reason IS NULL GROUP BY id HAVING count(*) > 1;
+CREATE TABLE copies AS
+SELECT id, min(rows.rowid) AS first, min(label) <> max(label) AS conflicting
+FROM rows JOIN copied USING (id) WHERE reason IS NULL GROUP BY id;
+UPDATE rows SET reason = CASE WHEN conflicting THEN 'conflicting labels' ELSE '{_DUPLICATE}' END FROM copies
+WHERE rows.id = copies.id AND reason IS NULL AND (conflicting OR rows.rowid <> first);
+DROP TABLE copies; DROP TABLE copied;
 """
-# What str.isspace() calls white space, and the characters that have no width.
-_BLANKS = "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f"
-_BLANKS += "\u205f\u3000" + "\u200b\u200c\u200d\u2060\ufeff"
+
+# Sums of the texts' MD5, so that the order of rows does not count and memory does not grow with them.
+_CONTENT = """
+SELECT split, label, count(*), sum((id & 18446744073709551615)::UBIGINT), sum((id >> 64)::UBIGINT)
+FROM kept GROUP BY ALL ORDER BY ALL
+"""
 
 
-def ingest_source(
-    source: str,
-    columns: list[str],
-    text_column: str,
-    label_column: str,
-    fractions: Fractions,
-    dataset: str | Path,
-    rejected: str | Path,
-) -> Manifest:
-    """Read `source` and write the dataset to the folder `dataset` and the unusable rows to the Parquet file `rejected`.
+def ingest_source(settings: Settings, dataset: str | Path, rejected: str | Path) -> Manifest:
+    """Read the source and write the dataset to the folder `dataset`, and what is not in it to the file `rejected`.
 
-    A text's split depends on its normalised form (NFC, lower case, runs of white space as one space) and the seed
-    alone. The rejected rows have the columns file, row (1-based, header not counted), reason, label and text.
+    By text, a row's split depends on its normalised form (NFC, lower case, runs of white space as one space) and the
+    seed alone. `rejected` is Parquet with the columns file, row (1-based, header not counted), action (`rejected` or
+    `changed`), reason, label and text; a row that two rules changed is there twice.
 
     Raises:
         BerthError: the source cannot be read, or holds no data that a classifier can learn from.
     """
     import duckdb
 
-    found = find_source(source, columns, text_column, label_column)
-    with duckdb.connect() as connection:
-        read_raw(connection, found, text_column, label_column)
-        _clean(connection, fractions)
-        labels = [label for (label,) in connection.execute("SELECT DISTINCT label FROM kept ORDER BY label").fetchall()]
-        counts = _counts(connection)
-        rejections = dict(
-            connection.execute(
-                "SELECT reason, count(*) FROM judged WHERE reason IS NOT NULL GROUP BY 1 ORDER BY 1"
-            ).fetchall()
-        )
-        rows_read = _number(connection, "SELECT count(*) FROM raw")
-        usable = _number(connection, "SELECT count(*) FROM judged WHERE reason IS NULL")
-        _check(found.files[0], label_column, labels, counts, rows_read, rejections)
-        manifest = Manifest(
-            source=source,
-            rows_read=rows_read,
-            duplicates=usable - _number(connection, "SELECT count(*) FROM kept"),
-            rejected=rejections,
-            labels=labels,
-            rows={split: sum(counts[split].values()) for split in SPLITS},
-            label_counts=counts,
-            fingerprint=_fingerprint(connection),
-        )
-        for split in SPLITS:
-            folder = split_dir(dataset, split)
-            folder.mkdir(parents=True)
-            _write(
-                connection,
-                f"SELECT text, label FROM kept WHERE split = {literal(split)} ORDER BY key, text",
-                folder / "part-00000.parquet",
-            )
-        _write(
-            connection,
-            f"SELECT file, row, reason, {_shown('label')}, {_shown('text')} FROM judged WHERE reason IS NOT NULL "
-            "ORDER BY file_number, row",
-            Path(rejected),
-        )
+    with tempfile.TemporaryDirectory(prefix="berth-ingest-", ignore_cleanup_errors=True) as scratch:
+        rows = open_rows(settings, Path(scratch))
+        with duckdb.connect() as connection:
+            try:
+                connection.execute(
+                    f"SET temp_directory = {literal(scratch + '/spilled')}; SET enable_progress_bar = false"
+                )
+                try:
+                    connection.execute(f"SET memory_limit = {literal(settings.memory_limit)}")
+                except duckdb.Error:
+                    raise BerthError(
+                        f"memory_limit: {settings.memory_limit!r} is no size. Write one such as 1GB or 800MB."
+                    ) from None
+                counts = read_rows(connection, rows, settings, Path(scratch))
+                connection.execute(_COPIES)
+                if settings.max_rows:
+                    _sample(connection, settings)
+                _deal_out(connection, settings)
+                cleaning, resembling = settings.cleaning, None
+                if cleaning.near_duplicates:
+                    resembling = near_duplicates.find_near_duplicates(
+                        connection, cleaning.near_duplicates, cleaning.keep_near_duplicates
+                    )
+                manifest = _manifest(connection, rows, counts, settings, resembling)
+                _check(rows.files[0].uri, settings.label_column, manifest)
+                check_unchanged(rows)
+                for split in SPLITS:
+                    _write_split(connection, split, dataset, settings)
+                _write_rejected(connection, rows, counts, Path(rejected))
+            except duckdb.Error as error:
+                if shortage := lack(error):
+                    raise BerthError(f"{rows.files[0].uri}: {shortage}") from error
+                raise
     manifest.write(dataset)
     return manifest
 
 
-def _clean(connection: "duckdb.DuckDBPyConnection", fractions: Fractions) -> None:
-    values: dict[str, Any] = {
-        "mark": UNDECODABLE,
-        "blanks": _BLANKS,
-        "seed": str(fractions.seed),
-        "train": fractions.train,
-        "train_validation": fractions.train + fractions.validation,
-    }
-    for statement in filter(str.strip, _CLEAN.split(";")):
-        used = {name: value for name, value in values.items() if f"${name}" in statement}
-        connection.execute(statement, used)
+def _sample(connection: "duckdb.DuckDBPyConnection", settings: Settings) -> None:
+    """Keep max_rows texts, the same ones whatever the order of the source; stratified: the labels' shares stay."""
+    if not settings.stratified:
+        chosen = f"SELECT rowid FROM rows WHERE reason IS NULL ORDER BY hash(key), id LIMIT {settings.max_rows}"
+    else:
+        chosen = f"""
+        SELECT rid FROM (
+            SELECT rowid AS rid, row_number() OVER (PARTITION BY label ORDER BY hash(key), id) AS place,
+                count(*) OVER (PARTITION BY label) AS per_label, count(*) OVER () AS total
+            FROM rows WHERE reason IS NULL
+        ) WHERE place <= greatest(1, round(per_label * least(1, {settings.max_rows} / total)))"""
+    connection.execute(f"UPDATE rows SET reason = '{_NOT_SAMPLED}' WHERE reason IS NULL AND rowid NOT IN ({chosen})")
 
 
-def _counts(connection: "duckdb.DuckDBPyConnection") -> dict[str, dict[str, int]]:
-    """Return the number of rows by split, then by label."""
-    counts: dict[str, dict[str, int]] = {split: {} for split in SPLITS}
-    for split, label, number in connection.execute(
-        "SELECT split, label, count(*) FROM kept GROUP BY ALL ORDER BY ALL"
-    ).fetchall():
-        counts[split][label] = number
-    return counts
-
-
-def _check(
-    file: Path,
-    label_column: str,
-    labels: list[str],
-    counts: dict[str, dict[str, int]],
-    rows_read: int,
-    rejections: dict[str, int],
-) -> None:
-    """Raise what a classifier cannot be trained on."""
-    if not labels:
-        reasons = ", ".join(f"{number:,} {reason}" for reason, number in rejections.items()) or "there are none"
-        raise BerthError(
-            f"{file}: none of its {rows_read:,} rows is usable: {reasons}. Check text_column and label_column."
+def _deal_out(connection: "duckdb.DuckDBPyConnection", settings: Settings) -> None:
+    """Create the view `kept`: the rows that stay, with their rid and split."""
+    split = settings.split
+    share = "((key >> 12) / 16.0 ** 13)"
+    if split.by == "time":
+        first, second = connection.execute(
+            f"SELECT unnest(quantile_disc(moment, [{split.train}, {split.train + split.validation}])) "
+            "FROM rows WHERE reason IS NULL"
+        ).fetchall() or ((None,), (None,))
+        ends = [f"TIMESTAMP '{end}'" for (end,) in (first, second)]
+        chosen = (
+            f"CASE WHEN moment <= {ends[0]} THEN 'train' WHEN moment <= {ends[1]} THEN 'validation' ELSE 'test' END"
         )
-    if len(labels) == 1:
+    else:
+        dealt = f"CASE WHEN {share} < {split.train} THEN 'train' WHEN {share} < {split.train + split.validation} "
+        dealt += "THEN 'validation' ELSE 'test' END"
+        chosen = f"coalesce({_given(connection, share, settings)}, {dealt})"
+    connection.execute(f"CREATE VIEW kept AS SELECT rowid AS rid, *, {chosen} AS split FROM rows WHERE reason IS NULL")
+
+
+def _given(connection: "duckdb.DuckDBPyConnection", share: str, settings: Settings) -> str:
+    """Return the SQL expression of the split that the source gives; a split that it lacks is dealt out of train."""
+    there = {name for (name,) in connection.execute("SELECT DISTINCT given FROM rows WHERE reason IS NULL").fetchall()}
+    if there <= {None}:
+        return "given"
+    split, cases, end = settings.split, "", 0.0
+    for name, fraction in (("validation", split.validation), ("test", split.test)):
+        if name not in there:
+            end += fraction
+            cases += f"WHEN given = 'train' AND {share} < {end} THEN '{name}' "
+    return f"CASE {cases} ELSE given END" if cases else "given"
+
+
+def _manifest(
+    connection: "duckdb.DuckDBPyConnection",
+    rows: Rows,
+    row_counts: list[int],
+    settings: Settings,
+    resembling: int | None,
+) -> Manifest:
+    content = connection.execute(_CONTENT).fetchall()
+    counts: dict[str, dict[str, int]] = {split: {} for split in SPLITS}
+    sizes = dict.fromkeys(SPLITS, 0)
+    for split, label, number, *_ in content:
+        sizes[split] += number
+        for name in filter(None, label.split(BETWEEN)):
+            counts[split][name] = counts[split].get(name, 0) + number
+    reasons = dict(
+        connection.execute(
+            "SELECT reason, count(*) FROM rows WHERE reason IS NOT NULL GROUP BY 1 ORDER BY 1"
+        ).fetchall()
+    )
+    changed = connection.execute(
+        "SELECT "
+        + ", ".join(f"count(*) FILTER (changes & {1 << bit} > 0)" for bit in range(len(CHANGES)))
+        + " FROM rows"
+    ).fetchall()[0]
+    return Manifest(
+        sources=[
+            SourceFile(uri=file.uri, size=file.size, version=file.version, rows=number)
+            for file, number in zip(rows.files, row_counts, strict=True)
+        ],
+        rows_read=sum(row_counts),
+        duplicates=reasons.pop(_DUPLICATE, 0),
+        not_sampled=reasons.pop(_NOT_SAMPLED, 0),
+        rejected=reasons,
+        changed={name: number for name, number in zip(CHANGES, changed, strict=True) if number},
+        near_duplicates=resembling,
+        near_duplicates_kept=settings.cleaning.keep_near_duplicates,
+        task=settings.task,
+        pairs=bool(settings.text_pair_column),
+        labels=sorted(set().union(*counts.values()), key=lambda name: name.encode()),
+        rows=sizes,
+        label_counts=counts,
+        fingerprint=hashlib.sha256(repr(content).encode()).hexdigest(),
+        versions={package: version(package) for package in ("duckdb", "pyarrow")},
+    )
+
+
+def _check(name: str, label_column: str, manifest: Manifest) -> None:
+    """Raise what a classifier cannot be trained on."""
+    labels, counts = manifest.labels, manifest.label_counts
+    if not labels:
+        reasons = ", ".join(f"{number:,} {reason}" for reason, number in manifest.rejected.items()) or "there are none"
         raise BerthError(
-            f"{file}: the column {label_column!r} holds one class only, {labels[0]!r}. A classifier needs two or more."
+            f"{name}: none of its {manifest.rows_read:,} rows is usable: {reasons}. Check text_column and label_column."
+        )
+    if len(labels) == 1 and manifest.task == "single_label":
+        raise BerthError(
+            f"{name}: the column {label_column!r} holds one class only, {labels[0]!r}. A classifier needs two or more."
         )
     for split in SPLITS:
-        if not counts[split]:
-            total = sum(sum(found.values()) for found in counts.values())
+        if not manifest.rows[split]:
+            total = sum(manifest.rows.values())
             raise BerthError(
                 f"the {split} split is empty: {total:,} texts are too few. Give more, or a larger split.{split}."
             )
@@ -184,22 +213,74 @@ def _check(
             )
 
 
-def _fingerprint(connection: "duckdb.DuckDBPyConnection") -> str:
-    connection.execute("CREATE MACRO part(h, start) AS CAST('0x' || substr(h, start, 15) AS HUGEINT)")
-    (fingerprint,) = connection.execute(_FINGERPRINT).fetchone() or ("",)
-    return str(fingerprint)
+def _write_split(connection: "duckdb.DuckDBPyConnection", split: str, dataset: str | Path, settings: Settings) -> None:
+    """Write a split's rows, ordered by their keys, in shards of rows_per_shard."""
+    import pyarrow.parquet as pq
+
+    columns = [f"text AS {TEXT}"] + ([f"pair AS {PAIR}"] if settings.text_pair_column else [])
+    if settings.task == "multi_label":
+        columns.append(f"CASE WHEN label = '' THEN [] ELSE string_split(label, {literal(BETWEEN)}) END AS {LABEL}")
+    else:
+        columns.append(f"label AS {LABEL}")
+    folder = split_dir(dataset, split)
+    folder.mkdir(parents=True)
+    reader = connection.sql(
+        f"SELECT {', '.join(columns)} FROM kept WHERE split = '{split}' ORDER BY key, id"
+    ).to_arrow_reader(min(settings.rows_per_shard, _BATCH))
+    with ThreadPoolExecutor() as pool:
+        writing = deque[Future[None]]()
+        for number, shard in enumerate(_shards(reader, settings.rows_per_shard)):
+            path = folder / f"part-{number:05}.parquet"
+            writing.append(pool.submit(pq.write_table, shard, path, compression="zstd", use_dictionary=[LABEL]))
+            if len(writing) > _SHARDS_IN_MEMORY:
+                writing.popleft().result()
+        for written in writing:
+            written.result()
+
+
+def _shards(reader: "pa.RecordBatchReader", size: int) -> "Iterator[pa.Table]":
+    """Yield the rows of `reader` as tables of `size` rows; the last may have fewer."""
+    import pyarrow as pa
+
+    waiting: list[pa.RecordBatch] = []
+    for batch in reader:
+        waiting.append(batch)
+        while sum(one.num_rows for one in waiting) >= size:
+            table = pa.Table.from_batches(waiting)
+            yield table.slice(0, size)
+            waiting = table.slice(size).to_batches()
+    if waiting:
+        yield pa.Table.from_batches(waiting)
+
+
+def _write_rejected(connection: "duckdb.DuckDBPyConnection", rows: Rows, counts: list[int], path: Path) -> None:
+    """Write the rows that a rule took away or changed, in the order of the source."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    starts = itertools.accumulate([0, *counts[:-1]])
+    files = ", ".join(
+        f"({number}, {literal(file.uri)}, {start})"
+        for number, (file, start) in enumerate(zip(rows.files, starts, strict=True))
+    )
+    changes = (
+        "["
+        + ", ".join(f"CASE WHEN changes & {1 << bit} > 0 THEN {literal(name)} END" for bit, name in enumerate(CHANGES))
+        + "]"
+    )
+    connection.execute(f"""
+    COPY (
+        SELECT uri AS file, rid - start + 1 AS row, action, why AS reason, {_shown("label")}, {_shown("text")}
+        FROM (
+            SELECT rowid AS rid, file, 'rejected' AS action, reason AS why, label, text
+            FROM rows WHERE reason IS NOT NULL AND reason <> '{_NOT_SAMPLED}'
+            UNION ALL BY NAME
+            SELECT rid, file, 'changed' AS action, why, label, text
+            FROM (SELECT rowid AS rid, *, unnest({changes}) AS why FROM rows WHERE changes > 0) WHERE why IS NOT NULL
+        ) JOIN (VALUES {files}) AS files(number, uri, start) ON number = file
+        ORDER BY rid, action, why
+    ) TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd)
+    """)
 
 
 def _shown(column: str) -> str:
     """Return the SQL expression of `column` with the replacement character for what is not UTF-8."""
     return f"replace({column}, {literal(UNDECODABLE)}, chr(65533)) AS {column}"
-
-
-def _number(connection: "duckdb.DuckDBPyConnection", query: str) -> int:
-    (number,) = connection.execute(query).fetchone() or (0,)
-    return int(number)
-
-
-def _write(connection: "duckdb.DuckDBPyConnection", query: str, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    connection.execute(f"COPY ({query}) TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd)")

@@ -14,6 +14,7 @@ def push(
     name: str,
     model_name: str,
     push_to: str,
+    settings_digest: str,
     pushed: Output[Artifact],
 ) -> None:
     """Make the blessed model the champion; an empty `model_name` means `name`."""
@@ -21,13 +22,16 @@ def push(
     from pathlib import Path
 
     from components.common import tracking
+    from components.common.code import code_version
     from components.push.step import push_model
 
     upstream = [dataset.metadata, model.metadata, report.metadata]
     with tracking.step_run("push", {"model_name": model_name or name}, upstream) as run:
         tags = {
-            "berth.run_id": tracking.parent_run().info.run_id,
+            tracking.PIPELINE_RUN: tracking.parent_run().info.run_id,
             tracking.FINGERPRINT: dataset.metadata["fingerprint"],
+            tracking.SETTINGS: settings_digest,
+            tracking.CODE: code_version(),
             tracking.VERDICT: report.metadata["verdict"],
         }
         done = push_model(

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import components
+from components.common.tracking import CHAMPION
 
-CHAMPION = "champion"
 EXAMPLES = ["Are we still on for lunch tomorrow?", "You have won! Call now to claim your prize."]
 _SERVING_CODE = ("__init__.py", "common/__init__.py", "common/errors.py", "common/saved_model.py")
 """What a process needs to load the model, below components/: no checkout and no kfp."""

@@ -1,7 +1,7 @@
 """The train step as Kubeflow sees it."""
 
 from kfp import dsl
-from kfp.dsl import Artifact, Dataset, Input, Metrics, Model, Output
+from kfp.dsl import Dataset, Input, Metrics, Model, Output
 
 from components.common import images
 
@@ -9,7 +9,6 @@ from components.common import images
 @dsl.component(base_image=images.TRAIN, install_kfp_package=False)
 def train(
     dataset: Input[Dataset],
-    anomalies: Input[Artifact],
     encoder: str,
     preprocessor: str,
     sequence_length: int,
@@ -41,7 +40,7 @@ def train(
         "sequence_length": sequence_length,
         **vars(chosen),
     }
-    with tracking.step_run("train", parameters, [dataset.metadata, anomalies.metadata]) as run:
+    with tracking.step_run("train", parameters, [dataset.metadata]) as run:
         training = train_model(
             dataset.path,
             model.path,

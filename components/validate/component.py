@@ -1,7 +1,7 @@
 """The validate step as Kubeflow sees it."""
 
 from kfp import dsl
-from kfp.dsl import Artifact, Dataset, Input, Output
+from kfp.dsl import HTML, Artifact, Dataset, Input, Output
 
 from components.common import images
 
@@ -10,30 +10,63 @@ from components.common import images
 def validate(
     dataset: Input[Dataset],
     schema: str,
+    champion: str,
+    checks: dict,
+    encoder: str,
+    preprocessor: str,
+    sequence_length: int,
+    beam_args: list,
     statistics: Output[Artifact],
     used_schema: Output[Artifact],
     anomalies: Output[Artifact],
+    report: Output[HTML],
 ) -> None:
-    """Validate the splits against a TFDV schema, given or inferred from train; any anomaly fails the step."""
+    """Validate the splits against a schema, the champion's data and each other; an error fails the step."""
+    import tempfile
     from pathlib import Path
 
     import mlflow
 
     from components.common import tracking
     from components.common.errors import BerthError
-    from components.validate.step import validate_dataset
+    from components.common.settings import Checks
+    from components.validate.report import headline
+    from components.validate.step import Baseline, Outputs, validate_dataset
+    from components.validate.vocabulary import find_vocabulary
 
-    with tracking.step_run("validate", {"schema": "given" if schema else "inferred"}, [dataset.metadata]) as run:
-        found = validate_dataset(dataset.path, schema, statistics.path, used_schema.path, anomalies.path)
+    with tracking.step_run("validate", {}, [dataset.metadata]) as run:
+        baseline = None
+        if champion:
+            with tempfile.TemporaryDirectory(prefix="berth-champion-") as fetched:
+                folder = tracking.step_artifacts(champion, "validate", "statistics", fetched)
+                file = tracking.step_artifacts(champion, "validate", "schema.pbtxt", fetched)
+                baseline = Baseline.read(folder, file)
+        print("drift: held against the champion" if baseline else "drift: no champion's statistics yet", flush=True)
+        outputs = Outputs(*(Path(out.path) for out in (statistics, used_schema, anomalies, report)))
+        validation = validate_dataset(
+            dataset.path,
+            schema,
+            outputs,
+            checks=Checks.model_validate(checks),
+            vocabulary=find_vocabulary(encoder, preprocessor),
+            sequence_length=sequence_length,
+            baseline=baseline,
+            beam_args=beam_args,
+        )
+        mlflow.log_param("schema", validation.schema_source)
         mlflow.log_artifacts(statistics.path, "statistics")
         mlflow.log_artifacts(anomalies.path, "anomalies")
         mlflow.log_text(Path(used_schema.path).read_text(encoding="utf-8"), "schema.pbtxt")
-        mlflow.log_metric("anomalies", len(found))
-        for anomaly in found:
-            print(f"anomaly {anomaly}", flush=True)
-        if found:
-            several = f"{len(found)} anomalies in the data, such as {found[0]}"
-            raise BerthError(f"{several} Mend the data, or give a schema that allows it.")
-        anomalies.metadata["anomalies"] = 0
-        anomalies.metadata["summary"] = "no anomalies in 3 splits"
+        mlflow.log_text(Path(report.path).read_text(encoding="utf-8"), "validation_report.html")
+        errors = validation.errors
+        warnings = len(validation.anomalies) - len(errors)
+        numbers = {f"{one.kind}/{one.split}/{one.feature}": one.value for one in validation.distances}
+        mlflow.log_metrics({"anomalies": len(validation.anomalies), "warnings": warnings, **numbers})
+        for anomaly in validation.anomalies:
+            print(f"anomaly {anomaly.severity} {anomaly}", flush=True)
+        if errors:
+            several = f"{len(errors)} error{'s' * (len(errors) > 1)} in the data: {'; '.join(map(str, errors))}."
+            raise BerthError(f"{several} Mend the data, or change schema or checks.severity to allow it.")
+        anomalies.metadata["anomalies"] = len(validation.anomalies)
+        anomalies.metadata["summary"] = f"{headline(validation.anomalies)} in 3 splits"
         anomalies.metadata[tracking.RUN_ID] = run.info.run_id

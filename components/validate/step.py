@@ -1,116 +1,166 @@
-"""The validate step: statistics per split, a schema, and what in the splits is against the schema."""
+"""The validate step: a dataset in; statistics, anomalies and a report out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.common.dataset import LABEL, SPLITS, TEXT, Manifest, read_split
-from components.common.errors import BerthError
-
-_DOMAIN_LIMIT = 10_000
-"""Distinct values up to which TFDV may take a feature for a closed vocabulary; the label always is one."""
-_LONGEST_LINE = 300
-"""Characters of an anomaly's line; TFDV lists every unexpected value, and its own words are whole in the artifact."""
+from components.common.dataset import SPLITS, Manifest
+from components.common.settings import Checks
+from components.validate import report as reports
+from components.validate import schema as schemas
+from components.validate.checks import Anomaly, Distance, from_tfdv, of_the_whole, validations
+from components.validate.features import TextFeatures
+from components.validate.statistics import Scan, in_memory, scan_only, with_beam
+from components.validate.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
-class Anomaly:
-    """One thing that TFDV found: in which split, at which feature, and its own words for it."""
+class Baseline:
+    """What the champion's own validation wrote: its schema, and the statistics of its train split."""
 
-    split: str
-    feature: str
-    what: str
+    schema: str
+    statistics: bytes
 
-    def __str__(self) -> str:
-        return f"{self.split}.{self.feature}: {self.what}"
+    @classmethod
+    def read(cls, folder: Path | None, schema: Path | None) -> "Baseline | None":
+        """Return the baseline in the fetched artifacts; None where the champion has none."""
+        file = folder / "train.pb" if folder else None
+        if file is None or schema is None or not file.is_file():
+            return None
+        return cls(schema.read_text(encoding="utf-8"), file.read_bytes())
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where the step writes: folders for <split>.pb and <split>.pbtxt, and two files."""
+
+    statistics: Path
+    schema: Path
+    anomalies: Path
+    report: Path
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What came of it; anomalies of severity `ignore` are left out."""
+
+    anomalies: list[Anomaly]
+    distances: list[Distance]
+    schema_source: str
+
+    @property
+    def errors(self) -> list[Anomaly]:
+        return [anomaly for anomaly in self.anomalies if anomaly.severity == "error"]
 
 
 def validate_dataset(
-    dataset: str | Path, schema_text: str, statistics: str | Path, used_schema: str | Path, anomalies: str | Path
-) -> list[Anomaly]:
-    """Return the anomalies of the dataset's splits against a schema, and write all three artifacts.
+    dataset: str | Path,
+    schema_text: str,
+    outputs: Outputs,
+    *,
+    checks: Checks,
+    vocabulary: Vocabulary | None,
+    sequence_length: int,
+    baseline: Baseline | None = None,
+    beam_args: Sequence[str] = (),
+) -> Validation:
+    """Validate the dataset's splits, and write the statistics, the schema, TFDV's anomalies and the report.
 
-    Args:
-        dataset: Folder of the dataset.
-        schema_text: A TFDV schema in text form, or empty: it is inferred from the train split.
-        statistics: Folder for <split>.pb, TFDV's statistics in binary form.
-        used_schema: File for the schema that was used, in text form.
-        anomalies: Folder for <split>.pbtxt, TFDV's anomalies in text form.
+    The schema is `schema_text`, else the baseline's, else inferred from the train split. `beam_args` has Apache Beam
+    compute the statistics.
 
     Raises:
-        BerthError: `schema_text` is no TFDV schema.
+        BerthError: `schema_text` is no TFDV schema, or the Beam pipeline fails.
     """
     import tensorflow_data_validation as tfdv
 
     # Before anything is written: a schema that cannot be read is the user's to mend.
-    schema = _parse(schema_text) if schema_text else None
-    labels = len(Manifest.read(dataset).labels)
-    found = {split: _statistics(dataset, split, labels) for split in SPLITS}
-    Path(statistics).mkdir(parents=True)
-    for split, values in found.items():
-        (Path(statistics) / f"{split}.pb").write_bytes(values.SerializeToString())
+    given = schemas.parse(schema_text) if schema_text else None
+    manifest = Manifest.read(dataset)
+    features = TextFeatures(vocabulary, sequence_length, checks, manifest.pairs)
+    statistics: dict[str, Any] = {}
+    scans: dict[str, Scan] = {}
+    for split in SPLITS:
+        if beam_args:
+            statistics[split] = with_beam(dataset, split, features, checks.sample, list(beam_args))
+            scans[split] = scan_only(dataset, split, features, checks.sample)
+        else:
+            statistics[split], scans[split] = in_memory(dataset, split, features, checks.sample)
+    outputs.statistics.mkdir(parents=True)
+    for split, values in statistics.items():
+        (outputs.statistics / f"{split}.pb").write_bytes(values.SerializeToString())
 
-    if schema is None:
-        schema = _infer(found["train"])
-    Path(used_schema).parent.mkdir(parents=True, exist_ok=True)
-    tfdv.write_schema_text(schema, str(used_schema))
+    if given is not None:
+        schema, source = given, "the configuration's"
+    elif baseline:
+        schema, source = schemas.parse(baseline.schema), "the champion's"
+    else:
+        schema, source = schemas.infer(statistics["train"]), "inferred from the train split"
+    outputs.schema.parent.mkdir(parents=True, exist_ok=True)
+    tfdv.write_schema_text(schema, str(outputs.schema))
 
-    Path(anomalies).mkdir(parents=True)
-    listed: list[Anomaly] = []
-    for split, values in found.items():
-        result = tfdv.validate_statistics(values, schema)
-        tfdv.write_anomalies_text(result, str(Path(anomalies) / f"{split}.pbtxt"))
-        listed += _list(split, result)
-    return listed
+    found, distances = _judge(schemas.completed(schema, checks), statistics, scans, manifest, checks, baseline, outputs)
+    anomalies = [anomaly for anomaly in found if anomaly.severity != "ignore"]
+    outputs.report.parent.mkdir(parents=True, exist_ok=True)
+    page = reports.render(
+        manifest,
+        statistics,
+        scans,
+        anomalies,
+        distances,
+        schema_source=source,
+        vocabulary=f"tokens of {vocabulary.source}" if vocabulary else "words, for want of a vocabulary",
+        longest=features.longest,
+        has_baseline=baseline is not None,
+    )
+    outputs.report.write_text(page, encoding="utf-8")
+    return Validation(anomalies, distances, source)
 
 
-def _statistics(dataset: str | Path, split: str, number_of_labels: int) -> Any:
-    """Return the TFDV statistics of `split`."""
-    import pandas as pd
+def _judge(
+    schema: Any,
+    statistics: dict[str, Any],
+    scans: dict[str, Scan],
+    manifest: Manifest,
+    checks: Checks,
+    baseline: Baseline | None,
+    outputs: Outputs,
+) -> tuple[list[Anomaly], list[Distance]]:
+    """Hold every split against the schema and its baselines; TFDV's own anomalies are written on the way."""
     import tensorflow_data_validation as tfdv
+    from tensorflow_metadata.proto.v0 import statistics_pb2
 
-    # What a domain is inferred from and judged by; TFDV keeps 1,000 values if it is not told.
-    options = tfdv.StatsOptions(num_rank_histogram_buckets=max(1_000, number_of_labels))
-    texts, labels = read_split(dataset, split)
-    return tfdv.generate_statistics_from_dataframe(pd.DataFrame({TEXT: texts, LABEL: labels}), options, n_jobs=1)
-
-
-def _infer(statistics: Any) -> Any:
-    """Return the schema of the train split: every row has one text and one label of the labels there are."""
-    import tensorflow_data_validation as tfdv
-
-    schema = tfdv.infer_schema(statistics, infer_feature_shape=True, max_string_domain_size=_DOMAIN_LIMIT)
-    text = tfdv.get_feature(schema, TEXT)
-    if text.WhichOneof("domain_info") == "domain":  # free text is no vocabulary, however few texts there are
-        domain = next(found for found in schema.string_domain if found.name == text.domain)
-        schema.string_domain.remove(domain)
-        text.ClearField("domain")
-    text.ClearField("distribution_constraints")
-    return schema
-
-
-def _parse(text: str) -> Any:
-    from google.protobuf import text_format
-    from tensorflow_metadata.proto.v0 import schema_pb2
-
-    try:
-        return text_format.Parse(text, schema_pb2.Schema())
-    except text_format.ParseError as error:
-        raise BerthError(f"schema: not a TFDV schema ({error}). Start from the one that a run writes.") from None
+    champion = statistics_pb2.DatasetFeatureStatisticsList.FromString(baseline.statistics) if baseline else None
+    outputs.anomalies.mkdir(parents=True)
+    anomalies: list[Anomaly] = []
+    distances: list[Distance] = []
+    for split in SPLITS:
+        # Only what has a baseline may be compared: TFDV takes a missing one for an anomaly.
+        own = _without(
+            schema,
+            *(["skew_comparator"] if split == "train" else []),
+            *([] if champion and split == "train" else ["drift_comparator"]),
+        )
+        result = tfdv.validate_statistics(
+            statistics[split],
+            own,
+            previous_statistics=champion if split == "train" else None,
+            serving_statistics=statistics["train"] if split != "train" else None,
+            custom_validation_config=validations(checks),
+        )
+        tfdv.write_anomalies_text(result, str(outputs.anomalies / f"{split}.pbtxt"))
+        listed, measured = from_tfdv(split, result, statistics[split], schema, manifest, scans[split], checks)
+        anomalies += listed
+        distances += measured
+    return anomalies + of_the_whole(manifest, scans, checks), distances
 
 
-def _list(split: str, result: Any) -> list[Anomaly]:
-    """Return TFDV's anomalies, of the dataset as a whole and of its features."""
-    listed = []
-    if result.HasField("dataset_anomaly_info"):
-        listed.append(Anomaly(split, "rows", _one_line(result.dataset_anomaly_info)))
-    for name, info in sorted(result.anomaly_info.items()):
-        listed.append(Anomaly(split, name, _one_line(info)))
-    return listed
-
-
-def _one_line(info: Any) -> str:
-    """Return TFDV's words for an anomaly: its kind, then what was expected and what was found."""
-    kind, words = info.short_description.rstrip(". "), info.description
-    line = " ".join((words if words.startswith(kind) else f"{kind}. {words}").split())
-    return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}..."
+def _without(schema: Any, *comparators: str) -> Any:
+    """Return `schema` without its features' `comparators`."""
+    copy = type(schema)()
+    copy.CopyFrom(schema)
+    for feature in copy.feature:
+        for comparator in comparators:
+            feature.ClearField(comparator)
+    return copy

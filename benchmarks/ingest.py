@@ -1,0 +1,111 @@
+"""Ingest beside the obvious pandas script: wall time, rows/s and peak memory, each in a process of its own.
+
+    .venv/core/bin/python -m benchmarks.ingest [ROWS ...]      (default: 100000 1000000 10000000)
+
+Both read the same CSV of made-up texts (about 150 bytes a row, 1 in 50 rows a copy, 1 in 100 texts a near-duplicate),
+clean it, drop copies and conflicting labels, split by a hash of the normalised text, and write Parquet. Berth writes
+its manifest and the rejected rows besides; with the last column's threshold it also looks for near-duplicates across
+splits, which the pandas script leaves out. pandas runs up to 1 M rows.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+_PANDAS_UP_TO = 1_000_000
+_ROOT = Path(__file__).parents[1]
+
+_MADE_UP = """
+COPY (
+    SELECT CASE WHEN hash(k, 7) % 5 = 0 THEN 'spam' ELSE 'ham' END AS label,
+        array_to_string(
+            list_transform(range(8 + (hash(k, 1) % 32)::BIGINT), lambda w: 'w' || (hash(k, w) % 40000)::VARCHAR), ' '
+        ) || CASE WHEN i % 100 = 1 AND i > 100 THEN '' ELSE '.' END AS text
+    FROM (SELECT i, CASE WHEN i % 50 = 1 AND i > 100 THEN i - 100 ELSE i END AS k FROM range({rows}) t(i))
+) TO '{path}' (HEADER)
+"""
+
+
+def berth(source: str, out: str, near_duplicates: float) -> None:
+    from components.ingest.settings import Settings
+    from components.ingest.step import ingest_source
+
+    settings = Settings.model_validate({"source": {"files": source}, "cleaning": {"near_duplicates": near_duplicates}})
+    ingest_source(settings, f"{out}/dataset", f"{out}/rejected")
+
+
+def pandas(source: str, out: str) -> None:
+    import hashlib
+    import unicodedata
+
+    import numpy as np
+    import pandas as pd
+
+    rows = pd.read_csv(source, dtype=str, keep_default_na=False)
+    rows["text"] = rows["text"].map(lambda text: unicodedata.normalize("NFC", text))
+    rows["text"] = rows["text"].str.replace(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f]", "", regex=True)
+    rows["label"] = rows["label"].str.strip()
+    rows = rows[(rows["text"].str.strip() != "") & (rows["label"] != "")]
+    rows = rows[rows.groupby("text")["label"].transform("nunique") == 1]
+    rows = rows.drop_duplicates("text")
+    normalised = rows["text"].str.lower().str.replace(r"\s+", " ", regex=True).str.strip()
+    share = normalised.map(lambda text: int(hashlib.sha256(f"0|{text}".encode()).hexdigest()[:13], 16) / 16**13)
+    rows["split"] = np.select([share < 0.8, share < 0.9], ["train", "validation"], "test")
+    for split, part in rows.groupby("split"):
+        folder = Path(out) / str(split)
+        folder.mkdir(parents=True)
+        part[["text", "label"]].to_parquet(folder / "part-00000.parquet", compression="zstd")
+
+
+def measure(task: str, source: Path) -> tuple[float, float]:
+    """Run `task` on `source` in a process of its own; return the seconds it took and its peak memory in GB."""
+    with tempfile.TemporaryDirectory(prefix="berth-bench-") as out:
+        code = f"""
+import json, resource, time
+from benchmarks import ingest
+start = time.perf_counter()
+ingest.{task.format(source=repr(str(source)), out=repr(out))}
+print(json.dumps([time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20]))
+"""
+        done = subprocess.run([sys.executable, "-c", code], cwd=_ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(done.stderr)
+    seconds, memory = json.loads(done.stdout.splitlines()[-1])
+    return seconds, memory
+
+
+def main(sizes: list[int]) -> None:
+    table = Table("rows", "CSV", "by", "seconds", "rows/s", "peak memory", "times pandas", box=None)
+    with tempfile.TemporaryDirectory(prefix="berth-bench-") as folder:
+        for rows in sizes:
+            import duckdb
+
+            source = Path(folder) / "made_up.csv"
+            duckdb.execute(_MADE_UP.format(rows=rows, path=source))
+            size = f"{source.stat().st_size / 1e9:.2f} GB"
+            pandas_speed = None
+            tasks = {
+                "pandas": "pandas({source}, {out})",
+                "Berth, same work": "berth({source}, {out}, 0)",
+                "Berth, near-duplicates too": "berth({source}, {out}, 0.9)",
+            }
+            if rows > _PANDAS_UP_TO:
+                del tasks["pandas"]
+            for name, task in tasks.items():
+                seconds, memory = measure(task, source)
+                speed = rows / seconds
+                pandas_speed = speed if name == "pandas" else pandas_speed
+                ratio = f"{speed / pandas_speed:.1f}" if pandas_speed else ""
+                table.add_row(f"{rows:,}", size, name, f"{seconds:.1f}", f"{speed:,.0f}", f"{memory:.2f} GB", ratio)
+                print(f"{rows:,} rows by {name}: {seconds:.1f} s", file=sys.stderr, flush=True)
+            source.unlink()
+    Console(width=110).print(table)
+
+
+if __name__ == "__main__":
+    main([int(size) for size in sys.argv[1:]] or [100_000, 1_000_000, 10_000_000])

@@ -1,0 +1,12 @@
+"""The HTML reports' common ground: one file that loads nothing and runs no script, and escapes what comes from data."""
+
+from pathlib import Path
+from typing import Any
+
+
+def template(module: str, name: str) -> Any:
+    """Return the Jinja template `name` beside the file `module`; `report.css` is there for it to include."""
+    from jinja2 import Environment, FileSystemLoader
+
+    folders = FileSystemLoader([Path(module).parent, Path(__file__).parent])
+    return Environment(loader=folders, autoescape=True, trim_blocks=True).get_template(name)

@@ -1,0 +1,147 @@
+"""The sections of a run configuration: what the steps are told, as pydantic models that document every field.
+
+A step gets its sections as the dicts that KFP's parameters are, in which every number is a float.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Score = Annotated[float, Field(ge=0, le=1)]
+Severity = Literal["error", "warn", "ignore"]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Source(Section):
+    """Where the rows come from: files, one set of files per split, or a query. `source: PATH` means `files`."""
+
+    files: str = Field("", description="A file, a glob or a folder: a path, s3://, gs:// or https://.")
+    train: str = Field("", description="The train split's files, where the data comes split.")
+    validation: str = Field("", description="The validation split's files; empty: dealt out of train.")
+    test: str = Field("", description="The test split's files; empty: dealt out of train.")
+    sql: str = Field("", description="A query; its columns are the source's.")
+    connection: str = Field(
+        "",
+        pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*)?$",
+        description="`env:NAME`: the variable that holds the database's SQLAlchemy URL. Empty: DuckDB runs the query.",
+    )
+    folder: str = Field(
+        "", description="Where a DuckDB query's relative paths start; empty: the configuration's folder."
+    )
+
+    @model_validator(mode="after")
+    def _is_one_kind(self) -> Self:
+        kinds = [bool(self.files), bool(self.train), bool(self.sql)]
+        if sum(kinds) != 1:
+            raise ValueError("give one of: files, train (with validation and test), sql")
+        if (self.validation or self.test) and not self.train:
+            raise ValueError("validation and test need train beside them")
+        if self.connection and not self.sql:
+            raise ValueError("connection is for sql, and there is none")
+        return self
+
+    def split_files(self) -> dict[str, str]:
+        """Return where the files are by split; those that are not split are under the empty name."""
+        if self.files:
+            return {"": self.files}
+        return {name: getattr(self, name) for name in ("train", "validation", "test") if getattr(self, name)}
+
+
+class Split(Section):
+    """How rows are divided. By `text`, a text's split depends on the text and the seed alone."""
+
+    by: Literal["text", "time", "column"] = Field(
+        "text", description="`text`: by a hash of the text. `time`: the newest rows are the test. `column`: as it says."
+    )
+    column: str = Field("", description="The column of the time, or of train, validation, test.")
+    train: Fraction = Field(0.8, description="Share of the texts to train on.")
+    validation: Fraction = Field(0.1, description="Share that chooses the best epoch.")
+    test: Fraction = Field(0.1, description="Share that the gates are judged on; the model never sees it before.")
+    seed: int = Field(0, ge=0, description="Another seed deals the texts out anew.")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if abs(self.train + self.validation + self.test - 1) > 1e-6:
+            total = self.train + self.validation + self.test
+            raise ValueError(f"train, validation and test must add up to 1, not {total:g}")
+        if (self.by == "text") == bool(self.column):
+            raise ValueError("by time and by column need the name of a column, by text has none")
+        return self
+
+
+class Cleaning(Section):
+    """What is done to texts before they are split. Every rule says in the manifest how many rows it touched."""
+
+    nfc: bool = Field(True, description="Unicode normal form C.")
+    control_characters: bool = Field(True, description="Remove control characters, but for tabs and line ends.")
+    html_entities: bool = Field(False, description="Turn &amp;amp; into &amp; and so on.")
+    near_duplicates: Score = Field(
+        0.9,
+        description="Look for texts of a later split (test after validation after train) whose word pairs have this "
+        "Jaccard similarity or more with a text of an earlier one; 0: do not look.",
+    )
+    keep_near_duplicates: bool = Field(False, description="Count them and leave them where they are.")
+
+
+class Gates(Section):
+    """Bounds that a model has to hold on the test split to be blessed. Without any, nothing is pushed."""
+
+    min_accuracy: Score | None = Field(None, description="Lowest accuracy that is blessed.")
+    min_macro_f1: Score | None = Field(None, description="Lowest unweighted mean of the classes' F1 that is blessed.")
+
+
+KINDS: dict[str, tuple[Severity, str]] = {
+    "schema": ("error", "a column is missing or new, has another type, or misses values"),
+    "unexpected_label": ("error", "a label that the schema does not have"),
+    "unexpected_value": ("error", "a value outside the schema's domain, in a column that is not the label"),
+    "missing_label": ("warn", "a label of the train split that another split does not have"),
+    "label_balance": ("warn", "a label's share of the train split is below `min_label_share`"),
+    "empty_texts": ("error", "texts without a single token, more than `max_empty`"),
+    "short_texts": ("warn", "texts of fewer than `short_tokens` tokens, more than `max_short`"),
+    "truncated_texts": ("warn", "texts of more tokens than `sequence_length`, more than `max_truncated`"),
+    "unknown_tokens": ("warn", "the mean share of a text's tokens that the vocabulary lacks is above `max_unknown`"),
+    "duplicates": ("error", "a text that is in two splits"),
+    "near_duplicates": ("warn", "texts that resemble one of an earlier split, more than `max_near_duplicates`"),
+    "two_labels": ("error", "a text that carries two labels"),
+    "rejected_rows": ("warn", "rows that ingest rejected, more than `max_rejected`"),
+    "drift": ("error", "the train split differs from the champion's by more than `drift_...`"),
+    "skew": ("warn", "validation or test differs from train by more than `skew_...`"),
+}
+"""Every kind of anomaly with its default severity and what it means."""
+
+
+class Checks(Section):
+    """What validate looks for beside the schema, and how bad each kind is."""
+
+    severity: dict[str, Severity] = Field(
+        {}, description="`error`, `warn` or `ignore` by kind of anomaly; the table below has the kinds."
+    )
+    sample: int = Field(
+        5_000, ge=0, description="Texts of a split that are looked at token by token, drawn by their hash; 0: all."
+    )
+    max_empty: Score = Field(0.0, description="Share of texts without a token.")
+    short_tokens: int = Field(2, ge=1, description="Texts of fewer tokens are very short.")
+    max_short: Score = Field(0.1, description="Share of very short texts.")
+    max_truncated: Score = Field(0.1, description="Share of texts that `sequence_length` cuts off.")
+    max_unknown: Score = Field(0.05, description="Mean share of a text's tokens that are [UNK].")
+    max_near_duplicates: Score = Field(0.01, description="Share of a split's texts that resemble an earlier split's.")
+    max_rejected: Score = Field(0.1, description="Share of the source's rows that ingest rejected.")
+    min_label_share: Score = Field(0.01, description="Smallest share of a label in the train split.")
+    drift_categories: Score = Field(0.1, description="L-infinity distance of the labels, languages and scripts.")
+    drift_numbers: Score = Field(0.1, description="Jensen-Shannon divergence of token counts and shares of letters.")
+    skew_categories: Score = Field(0.1, description="The same between a split and train.")
+    skew_numbers: Score = Field(0.1, description="The same between a split and train.")
+
+    @model_validator(mode="after")
+    def _knows_the_kinds(self) -> Self:
+        for kind in self.severity:
+            if kind not in KINDS:
+                raise ValueError(f"severity: there is no kind {kind!r}; the kinds are {', '.join(KINDS)}")
+        return self
+
+    def severity_of(self, kind: str) -> Severity:
+        return self.severity.get(kind, KINDS[kind][0])

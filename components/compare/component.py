@@ -1,0 +1,34 @@
+"""The compare step as Kubeflow sees it; it is never cached, for the champion changes."""
+
+from kfp import dsl
+from kfp.dsl import Dataset, Input, OutputPath
+
+from components.common import images
+
+
+@dsl.component(base_image=images.CORE, install_kfp_package=False)
+def compare(
+    dataset: Input[Dataset],
+    name: str,
+    model_name: str,
+    settings: str,
+    on_unchanged: str,
+    champion: OutputPath(str),  # type: ignore[valid-type]
+    settings_digest: OutputPath(str),  # type: ignore[valid-type]
+) -> bool:
+    """Return whether there is anything to train for; name the champion's MLflow run, empty without a champion."""
+    from pathlib import Path
+
+    from components.common import tracking
+    from components.compare.step import compare_with_champion
+
+    with tracking.step_run("compare", {"on_unchanged": on_unchanged}, [dataset.metadata]):
+        comparison = compare_with_champion(model_name or name, dataset.metadata["fingerprint"], settings)
+        Path(champion).write_text(comparison.champion_run, encoding="utf-8")
+        Path(settings_digest).write_text(comparison.settings_digest, encoding="utf-8")
+        if comparison.unchanged:
+            print(f"unchanged: {comparison.verdict}", flush=True)
+        go_on = on_unchanged != "skip" or not comparison.unchanged
+        if not go_on:
+            tracking.log_to_parent(tags={tracking.VERDICT: comparison.verdict})
+        return go_on

@@ -1,0 +1,37 @@
+"""The compare step: a dataset and settings in; the champion's run, and whether anything differs from it, out."""
+
+import hashlib
+from dataclasses import dataclass
+
+from components.common import tracking
+from components.common.code import code_version
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The champion's MLflow run (empty without a champion), and whether it was made of the very same things."""
+
+    champion_run: str
+    settings_digest: str
+    unchanged: bool
+    verdict: str
+
+
+def compare_with_champion(model_name: str, fingerprint: str, settings: str) -> Comparison:
+    """Hold the data's `fingerprint`, the `settings` and this code against the champion of `model_name`."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    digest = hashlib.sha256(settings.encode()).hexdigest()[:16]
+    try:
+        champion = mlflow.MlflowClient().get_model_version_by_alias(model_name, tracking.CHAMPION)
+    except MlflowException:
+        return Comparison("", digest, False, "")
+    mine = {tracking.FINGERPRINT: fingerprint, tracking.SETTINGS: digest, tracking.CODE: code_version()}
+    unchanged = all(champion.tags.get(tag) == value for tag, value in mine.items())
+    return Comparison(
+        champion.tags.get(tracking.PIPELINE_RUN, ""),
+        digest,
+        unchanged,
+        f"UNCHANGED: data, settings and code are those of {model_name} version {champion.version}",
+    )

@@ -1,0 +1,53 @@
+"""What ingest is told: the run configuration's fields about data."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from components.common.settings import Cleaning, Source, Split
+
+
+class Settings(BaseModel):
+    """RunConfig's fields about data, as KFP passes them: pydantic makes integers of its floats again."""
+
+    model_config = ConfigDict(frozen=True)
+
+    source: Source
+    columns: list[str] = []
+    text_column: str = "text"
+    text_pair_column: str = ""
+    label_column: str = "label"
+    task: Literal["single_label", "multi_label"] = "single_label"
+    label_separator: str = ","
+    label_map: dict[str, str] = {}
+    max_rows: int = 0
+    stratified: bool = True
+    split: Split = Split.model_validate({})
+    cleaning: Cleaning = Cleaning.model_validate({})
+    memory_limit: str = "1GB"
+    rows_per_shard: int = 100_000
+
+    @classmethod
+    def of(cls, **parameters: Any) -> "Settings":
+        """Return the settings that KFP's `parameters` are."""
+        return cls.model_validate(parameters)
+
+    @property
+    def wanted(self) -> dict[str, str]:
+        """The source's columns that are read, by the configuration's field that names them."""
+        fields: dict[str, Any] = {
+            "text_column": self.text_column,
+            "text_pair_column": self.text_pair_column,
+            "label_column": self.label_column,
+            "split.column": self.split.column,
+        }
+        return {field: column for field, column in fields.items() if column}
+
+    def parameters(self) -> dict[str, Any]:
+        """Return what MLflow shows of the settings, where runs are compared: no credential is among them."""
+        shown = self.model_dump(exclude={"source", "split", "cleaning", "columns", "memory_limit", "rows_per_shard"})
+        sections = {"source": self.source, "split": self.split, "cleaning": self.cleaning}
+        for section, values in sections.items():
+            for name, value in values.model_dump().items():
+                shown["source" if name == "files" else f"{section}_{name}"] = value
+        return {name: value for name, value in shown.items() if value not in ("", {}, None)}

@@ -1,0 +1,250 @@
+"""What is wrong with the data, in the user's words: feature, what was expected, what was found, rows that show it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from components.common.dataset import LABEL, SPLITS, TEXT, Manifest
+from components.common.errors import printable
+from components.common.settings import Checks, Severity
+from components.validate.schema import domain
+from components.validate.statistics import Scan
+
+_LONGEST_LINE = 300
+_LONGEST_EXAMPLE = 48
+_LISTED = 6
+
+
+@dataclass(frozen=True)
+class Anomaly:
+    """One thing that is not as it should be."""
+
+    kind: str
+    severity: Severity
+    split: str
+    feature: str
+    expected: str
+    found: str
+    examples: list[str] = field(default_factory=list)
+    """Texts of up to three rows."""
+
+    def __str__(self) -> str:
+        """Say it in a line: what a terminal, a log, and an error message show."""
+        line = " ".join(f"{self.split}.{self.feature}: expected {self.expected}, found {self.found}".split())
+        line = line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}..."
+        shown = [
+            printable(text if len(text) <= _LONGEST_EXAMPLE else f"{text[: _LONGEST_EXAMPLE - 3]}...")
+            for text in (" ".join(example.split()) for example in self.examples)
+        ]
+        return f"{line}; such as " + ", ".join(f'"{text}"' for text in shown) if shown else line
+
+
+@dataclass(frozen=True)
+class Distance:
+    """How far a feature's values are from a baseline's."""
+
+    kind: str
+    """`drift` (train from the champion's train) or `skew` (a split from train)."""
+    split: str
+    feature: str
+    measure: str
+    value: float
+    threshold: float
+
+
+def validations(checks: Checks) -> Any:
+    """Return the checks that TFDV can make of the derived features, as its custom validations in SQL."""
+    from tensorflow_data_validation.anomalies.proto import custom_validation_config_pb2
+
+    config = custom_validation_config_pb2.CustomValidationConfig()
+    for kind, (feature, bound) in _bounds(checks).items():
+        validation = config.feature_validations.add()
+        validation.feature_path.step.append(feature)
+        rule = validation.validations.add()
+        rule.sql_expression = f"feature.num_stats.mean <= {bound!r}"
+        rule.severity = 2  # ERROR, for TFDV; what it is for the run the configuration says
+        rule.description = kind
+    return config
+
+
+def _bounds(checks: Checks) -> dict[str, tuple[str, float]]:
+    """Return by kind the derived feature whose mean is bounded, and the bound."""
+    return {
+        "empty_texts": ("is_empty", checks.max_empty),
+        "short_texts": ("is_short", checks.max_short),
+        "truncated_texts": ("is_truncated", checks.max_truncated),
+        "unknown_tokens": ("unknown_share", checks.max_unknown),
+    }
+
+
+def from_tfdv(
+    split: str, result: Any, statistics: Any, schema: Any, manifest: Manifest, scan: Scan, checks: Checks
+) -> tuple[list[Anomaly], list[Distance]]:
+    """Return TFDV's anomalies of `split` in words, and the distances that it measured."""
+    from tensorflow_metadata.proto.v0 import anomalies_pb2
+
+    kinds = anomalies_pb2.AnomalyInfo.Type
+    anomalies: list[Anomaly] = []
+    infos = sorted(result.anomaly_info.items())
+    if result.HasField("dataset_anomaly_info"):
+        infos.append(("rows", result.dataset_anomaly_info))
+    distances = _distances(split, result)
+    far = {(distance.feature, distance.kind): distance for distance in distances}
+    for name, info in infos:
+        feature = ".".join(info.path.step) or name
+        for reason in info.reason or [info]:
+            type = kinds.Name(reason.type) if hasattr(reason, "type") else ""
+            if type == "CUSTOM_VALIDATION":
+                made = _about_texts(reason.short_description, split, feature, statistics, scan, checks)
+            elif type.startswith("COMPARATOR_"):
+                kind = "drift" if (feature, "drift") in far else "skew"
+                made = _about_distance(far.get((feature, kind)), split, feature, kind, reason, checks)
+            elif type == "ENUM_TYPE_UNEXPECTED_STRING_VALUES" and feature == LABEL:
+                made = _about_labels(split, schema, manifest, scan, checks)
+            else:
+                kind = "unexpected_value" if type == "ENUM_TYPE_UNEXPECTED_STRING_VALUES" else "schema"
+                words = " ".join(f"{reason.short_description}. {reason.description}".split())
+                expected, found = _schema_words(type, feature, schema, words)
+                made = Anomaly(kind, checks.severity_of(kind), split, feature, expected, found)
+            anomalies.append(made)
+    return anomalies, distances
+
+
+def _schema_words(type: str, feature: str, schema: Any, words: str) -> tuple[str, str]:
+    if type == "SCHEMA_NEW_COLUMN":
+        return "only the schema's columns", f"a column {feature!r} that it does not have"
+    if type in ("SCHEMA_MISSING_COLUMN", "FEATURE_TYPE_NOT_PRESENT"):
+        return f"a column {feature!r}, which the schema names", "none"
+    return "what the schema says", words
+
+
+def _about_labels(split: str, schema: Any, manifest: Manifest, scan: Scan, checks: Checks) -> Anomaly:
+    allowed = domain(schema, LABEL) or []
+    counts = manifest.label_counts[split]
+    strange = {label: number for label, number in counts.items() if label not in allowed}
+    total = sum(counts.values())
+    listed = [f"{label!r} in {number:,} of {total:,} rows" for label, number in strange.items()]
+    examples = [text for label in strange for _, text in scan.examples.get(f"label:{label}", [])][:3]
+    return Anomaly(
+        "unexpected_label",
+        checks.severity_of("unexpected_label"),
+        split,
+        LABEL,
+        f"one of the schema's labels ({_several([repr(label) for label in allowed])})",
+        _several(listed),
+        examples,
+    )
+
+
+def _several(items: Sequence[str]) -> str:
+    shown = ", ".join(items[:_LISTED])
+    return f"{shown} and {len(items) - _LISTED} more" if len(items) > _LISTED else shown
+
+
+_TEXT_WORDS = {
+    "empty_texts": ("texts of at least one token, but for {bound:.1%}", "{value:.1%} empty"),
+    "short_texts": ("at most {bound:.1%} very short texts", "{value:.1%}"),
+    "truncated_texts": ("at most {bound:.1%} of the texts to be cut off by sequence_length", "{value:.1%}"),
+    "unknown_tokens": ("at most {bound:.1%} unknown tokens", "{value:.1%}"),
+}
+
+
+def _about_texts(kind: str, split: str, feature: str, statistics: Any, scan: Scan, checks: Checks) -> Anomaly:
+    _, bound = _bounds(checks)[kind]
+    expected, found = _TEXT_WORDS[kind]
+    examples = [text for _, text in scan.examples.get(kind, [])]
+    return Anomaly(
+        kind,
+        checks.severity_of(kind),
+        split,
+        TEXT,
+        expected.format(bound=bound),
+        found.format(value=mean(statistics, feature)),
+        examples,
+    )
+
+
+def mean(statistics: Any, feature: str) -> float:
+    """Return the mean of a numeric feature."""
+    for found in statistics.datasets[0].features:
+        if ".".join(found.path.step) == feature:
+            return float(found.num_stats.mean)
+    return 0.0
+
+
+def _distances(split: str, result: Any) -> list[Distance]:
+    measures = {1: "L-infinity", 2: "Jensen-Shannon", 3: "normalised difference"}
+    return [
+        Distance(kind, split, ".".join(info.path.step), measures.get(one.type, "?"), one.value, one.threshold)
+        for info in result.drift_skew_info
+        for kind, found in (("drift", info.drift_measurements), ("skew", info.skew_measurements))
+        for one in found
+    ]
+
+
+def _about_distance(
+    distance: Distance | None, split: str, feature: str, kind: str, reason: Any, checks: Checks
+) -> Anomaly:
+    baseline = "the champion's train split" if kind == "drift" else "the train split"
+    if distance is None:
+        return Anomaly(kind, checks.severity_of(kind), split, feature, f"values as in {baseline}", reason.description)
+    expected = f"values as in {baseline} ({distance.measure} distance at most {distance.threshold:g})"
+    return Anomaly(kind, checks.severity_of(kind), split, feature, expected, f"a distance of {distance.value:.3f}")
+
+
+def of_the_whole(manifest: Manifest, scans: Mapping[str, Scan], checks: Checks) -> list[Anomaly]:
+    """Return what is wrong between the splits, and with the labels: what no split's statistics show alone."""
+    found: list[Anomaly] = []
+
+    def note(kind: str, *words: Any) -> None:
+        found.append(Anomaly(kind, checks.severity_of(kind), *words))
+
+    train = manifest.label_counts["train"]
+    for split in SPLITS[1:]:
+        if missing := [label for label in train if label not in manifest.label_counts[split]]:
+            labels = _several([repr(label) for label in missing])
+            note("missing_label", split, LABEL, "every label of the train split", f"none of {labels}")
+    total = manifest.rows["train"]
+    for label, number in train.items():
+        if number < checks.min_label_share * total:
+            examples = [text for _, text in scans["train"].examples.get(f"label:{label}", [])]
+            bound = f"each label in at least {checks.min_label_share:.1%} of the rows"
+            note("label_balance", "train", LABEL, bound, f"{label!r} in {number / total:.2%}", examples)
+    resembling = manifest.near_duplicates or 0
+    kept = resembling if manifest.near_duplicates_kept else 0
+    if kept > checks.max_near_duplicates * (manifest.rows["validation"] + manifest.rows["test"]):
+        bound = f"at most {checks.max_near_duplicates:.1%} texts that resemble one of an earlier split"
+        note("near_duplicates", "test", TEXT, bound, f"{kept:,} in validation and test")
+    rejected = sum(manifest.rejected.values()) - (resembling - kept)
+    if rejected > checks.max_rejected * manifest.rows_read:
+        reasons = _several([f"{number:,} {reason}" for reason, number in manifest.rejected.items()])
+        bound = f"ingest to reject at most {checks.max_rejected:.1%} of the rows"
+        note("rejected_rows", "train", "rows", bound, f"{rejected / manifest.rows_read:.1%} ({reasons})")
+    found += _copies(scans, checks)
+    return found
+
+
+def _copies(scans: Mapping[str, Scan], checks: Checks) -> list[Anomaly]:
+    """Return the texts that are in two splits, and those that carry two labels."""
+    import numpy as np
+
+    found: list[Anomaly] = []
+    hashes = {
+        split: np.concatenate(scan.hashes) if scan.hashes else np.array([], "uint64") for split, scan in scans.items()
+    }
+    labels = {
+        split: np.concatenate(scan.labels) if scan.labels else np.array([], "uint64") for split, scan in scans.items()
+    }
+    earlier = np.array([], "uint64")
+    for split in SPLITS:
+        if common := len(np.intersect1d(np.unique(hashes[split]), earlier)):
+            words = ("texts that no earlier split has", f"{common:,} that one has")
+            found.append(Anomaly("duplicates", checks.severity_of("duplicates"), split, TEXT, *words))
+        earlier = np.union1d(earlier, hashes[split])
+    texts = np.concatenate([hashes[split] for split in SPLITS])
+    pairs = np.unique(np.stack([texts, np.concatenate([labels[split] for split in SPLITS])]), axis=1)[0]
+    several = len(pairs) - len(np.unique(pairs))
+    if several:
+        words = ("one label for a text", f"{several:,} texts that carry two or more")
+        found.append(Anomaly("two_labels", checks.severity_of("two_labels"), "train", LABEL, *words))
+    return found
