@@ -17,6 +17,8 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="The run configuration.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
+schema_app = typer.Typer(help="The schema that validate holds the data to, a file for review.", no_args_is_help=True)
+app.add_typer(schema_app, name="schema")
 
 
 def main() -> None:
@@ -113,6 +115,33 @@ def runs(
     from pipeline import registry
 
     Console().print(registry.runs_table(experiment, limit))
+
+
+@schema_app.command(name="infer")
+def schema_infer(
+    config: Annotated[Path, typer.Argument(help="The run configuration, a YAML file.")],
+    force: Annotated[bool, typer.Option("--force", help="Write over another schema.")] = False,
+) -> None:
+    """Write the schema of today's data to schema.pbtxt beside the configuration."""
+    from pipeline import schema
+    from pipeline.config import RunConfig
+
+    run_config = RunConfig.load(config)
+    typer.echo(schema.write(run_config, config.resolve().with_name("schema.pbtxt"), force))
+
+
+@schema_app.command(name="diff")
+def schema_diff(
+    config: Annotated[Path, typer.Argument(help="The run configuration, a YAML file.")],
+    other: Annotated[Path | None, typer.Argument(help="A schema file; without it, the schema of today's data.")] = None,
+) -> None:
+    """Say in words how the configuration's schema differs from today's data, or from another schema."""
+    from pipeline import schema
+    from pipeline.config import RunConfig
+
+    changes = schema.diff(RunConfig.load(config), other)
+    for change in changes or ["no difference"]:
+        typer.echo(printable(change))
 
 
 @config_app.command()

@@ -17,6 +17,7 @@ from pipeline.local import Result, Step
 _MARKS = {"done": "[green]✓[/]", "cached": "[cyan]=[/]", "failed": "[red]✗[/]"}
 _ANOMALY = "anomaly "
 """How a line of validate's log begins that the user has to see, one for each anomaly."""
+_SUMMARY = 120
 _SILENT = ("locate", "compare", "finish")
 """Steps that only keep the books: they get a line when they fail."""
 
@@ -74,8 +75,10 @@ class TerminalReporter:
         line.add_column(width=9)
         line.add_column(width=7, justify="right")
         line.add_column(overflow="fold")
+        # What failed is said in full when the run ends, by the last line.
+        summary = step.summary if len(step.summary) <= _SUMMARY else f"{step.summary[: _SUMMARY - 3]}..."
         seconds = "cached" if step.state == "cached" else f"{step.seconds:.1f} s"
-        line.add_row(_MARKS[step.state], step.name, seconds, escape(printable(step.summary)))
+        line.add_row(_MARKS[step.state], step.name, seconds, escape(printable(summary)))
         self.console.print(line)
 
 
@@ -90,7 +93,8 @@ def closing_table(result: Result) -> Table:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     verdict = run.data.tags.get(tracking.VERDICT, "NOT BLESSED")
-    table.add_row("verdict", f"[bold {'green' if result.blessed else 'yellow'}]{escape(printable(verdict))}[/]")
+    color = "green" if result.blessed else "cyan" if verdict.startswith("UNCHANGED") else "yellow"
+    table.add_row("verdict", f"[bold {color}]{escape(printable(verdict))}[/]")
     for name in ("accuracy", "macro_f1", "roc_auc", "log_loss"):
         if name in run.data.metrics:
             table.add_row(name.replace("_", " "), f"{run.data.metrics[name]:.4f}")

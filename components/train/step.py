@@ -47,7 +47,11 @@ def train_model(
     from components.train.text import SPECIAL_TOKENS, Preprocessor, tokenize_all
 
     start = time.perf_counter()
-    labels = Manifest.read(dataset).labels
+    manifest = Manifest.read(dataset)
+    if manifest.task == "multi_label" or manifest.pairs:
+        what = "several labels" if manifest.task == "multi_label" else "pairs of texts"
+        raise BerthError(f"the dataset has {what}, which cannot be trained on yet. Use single labels and texts.")
+    labels = manifest.labels
     index = {label: number for number, label in enumerate(labels)}
     encoder_folder, preprocessor_folder = encoders.resolve(encoder, preprocessor)
     loaded = encoders.load("preprocessor", preprocessor_folder, preprocessor)

@@ -1,5 +1,7 @@
 """What is wrong with the data, in the user's words: feature, what was expected, what was found, rows that show it."""
 
+import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -78,9 +80,16 @@ def _bounds(checks: Checks) -> dict[str, tuple[str, float]]:
 
 
 def from_tfdv(
-    split: str, result: Any, statistics: Any, schema: Any, manifest: Manifest, scan: Scan, checks: Checks
+    split: str,
+    result: Any,
+    statistics: Any,
+    baseline: Any,
+    schema: Any,
+    manifest: Manifest,
+    scan: Scan,
+    checks: Checks,
 ) -> tuple[list[Anomaly], list[Distance]]:
-    """Return TFDV's anomalies of `split` in words, and the distances that it measured."""
+    """Return TFDV's anomalies of `split` in words, and the distances from `baseline` that it measured."""
     from tensorflow_metadata.proto.v0 import anomalies_pb2
 
     kinds = anomalies_pb2.AnomalyInfo.Type
@@ -98,7 +107,10 @@ def from_tfdv(
                 made = _about_texts(reason.short_description, split, feature, statistics, scan, checks)
             elif type.startswith("COMPARATOR_"):
                 kind = "drift" if (feature, "drift") in far else "skew"
-                made = _about_distance(far.get((feature, kind)), split, feature, kind, reason, checks)
+                difference = _difference(feature, reason.description, statistics, baseline)
+                shown = scan.examples.get(difference.example, [])
+                made = _about_distance(far.get((feature, kind)), split, feature, kind, difference.words, checks)
+                made = dataclasses.replace(made, examples=[text for _, text in shown])
             elif type == "ENUM_TYPE_UNEXPECTED_STRING_VALUES" and feature == LABEL:
                 made = _about_labels(split, schema, manifest, scan, checks)
             else:
@@ -166,7 +178,7 @@ def _about_texts(kind: str, split: str, feature: str, statistics: Any, scan: Sca
 
 def mean(statistics: Any, feature: str) -> float:
     """Return the mean of a numeric feature."""
-    for found in statistics.datasets[0].features:
+    for found in statistics.datasets[0].features if statistics else ():
         if ".".join(found.path.step) == feature:
             return float(found.num_stats.mean)
     return 0.0
@@ -182,14 +194,40 @@ def _distances(split: str, result: Any) -> list[Distance]:
     ]
 
 
+@dataclass(frozen=True)
+class _Difference:
+    """What differs in words, and under which name the scan keeps texts that show it."""
+
+    words: str
+    example: str
+
+
+def _difference(feature: str, description: str, statistics: Any, baseline: Any) -> _Difference:
+    if value := re.search(r"maximum difference is: (.*)$", description, re.DOTALL):
+        now, then = (_share_of(found, feature, value[1]) for found in (statistics, baseline))
+        return _Difference(f"{value[1]!r} in {now:.1%} where it was {then:.1%}", f"{feature}:{value[1]}")
+    now, then = (mean(found, feature) for found in (statistics, baseline))
+    return _Difference(f"a mean of {now:.3g} where it was {then:.3g}", feature)
+
+
+def _share_of(statistics: Any, feature: str, value: str) -> float:
+    for found in statistics.datasets[0].features if statistics else ():
+        if ".".join(found.path.step) == feature:
+            buckets = found.string_stats.rank_histogram.buckets
+            total = sum(bucket.sample_count for bucket in buckets)
+            return float(sum(one.sample_count for one in buckets if one.label == value) / max(total, 1))
+    return 0.0
+
+
 def _about_distance(
-    distance: Distance | None, split: str, feature: str, kind: str, reason: Any, checks: Checks
+    distance: Distance | None, split: str, feature: str, kind: str, words: str, checks: Checks
 ) -> Anomaly:
-    baseline = "the champion's train split" if kind == "drift" else "the train split"
-    if distance is None:
-        return Anomaly(kind, checks.severity_of(kind), split, feature, f"values as in {baseline}", reason.description)
-    expected = f"values as in {baseline} ({distance.measure} distance at most {distance.threshold:g})"
-    return Anomaly(kind, checks.severity_of(kind), split, feature, expected, f"a distance of {distance.value:.3f}")
+    expected = f"values as in {'the champion' if kind == 'drift' else 'train'}"
+    expected = f"{expected}'s train split" if kind == "drift" else expected
+    if distance:
+        expected += f" ({distance.measure} at most {distance.threshold:g})"
+        words += f" ({distance.value:.3f})"
+    return Anomaly(kind, checks.severity_of(kind), split, feature, expected, words)
 
 
 def of_the_whole(manifest: Manifest, scans: Mapping[str, Scan], checks: Checks) -> list[Anomaly]:

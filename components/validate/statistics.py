@@ -202,8 +202,7 @@ def _batches(path: Path, features: TextFeatures | None, quota: int) -> "Iterator
                 columns[name] = _as_lists(pa.array(values, _type(name)))
             scan.tokens, scan.sampled = derived.tokens, chosen
             scan.lengths = derived.values["token_count"]
-            for kind_of, feature in _SHOWN.items():
-                scan.note(kind_of, _scores(derived.values, feature), sample)
+            _note_examples(scan, derived.values, sample)
         elif features:
             for name in DERIVED:
                 columns[name] = pa.nulls(read.num_rows, pa.list_(_type(name)))
@@ -211,25 +210,24 @@ def _batches(path: Path, features: TextFeatures | None, quota: int) -> "Iterator
         yield pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns)), scan
 
 
-_SHOWN = {
-    "empty_texts": "is_empty",
-    "short_texts": "is_short",
-    "truncated_texts": "is_truncated",
-    "unknown_tokens": "unknown_share",
-}
-"""The feature that says how well a text shows a kind of anomaly."""
+def _note_examples(scan: Scan, values: dict[str, list[Any]], texts: list[str]) -> None:
+    """Keep the texts that show best what may be said of each derived feature."""
+    lengths = values["token_count"]
+    scan.note("empty_texts", values["is_empty"], texts)
+    scan.note("short_texts", values["is_short"], texts)
+    scan.note("unknown_tokens", values["unknown_share"], texts)
+    scan.note("truncated_texts", [flag * n for flag, n in zip(values["is_truncated"], lengths, strict=True)], texts)
+    scan.note("token_count", lengths, texts)
+    scan.note("letter_share", [1 - share for share in values["letter_share"]], texts)
+    for feature in CATEGORIES:
+        for value in set(values[feature]) - {None}:
+            scan.note(f"{feature}:{value}", [float(one == value) for one in values[feature]], texts)
 
 
 def _type(feature: str) -> "pa.DataType":
     import pyarrow as pa
 
     return pa.string() if feature in CATEGORIES else pa.float64() if "share" in feature else pa.int64()
-
-
-def _scores(values: dict[str, list[Any]], feature: str) -> list[float]:
-    """Return how well each text shows it: of the truncated the longest come first."""
-    lengths = values["token_count"] if feature == "is_truncated" else [1] * len(values[feature])
-    return [value * length for value, length in zip(values[feature], lengths, strict=True)]
 
 
 def _as_lists(column: Any) -> Any:

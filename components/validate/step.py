@@ -142,15 +142,18 @@ def _judge(
             *(["skew_comparator"] if split == "train" else []),
             *([] if champion and split == "train" else ["drift_comparator"]),
         )
+        reference = champion if split == "train" else statistics["train"]
         result = tfdv.validate_statistics(
             statistics[split],
             own,
-            previous_statistics=champion if split == "train" else None,
-            serving_statistics=statistics["train"] if split != "train" else None,
+            previous_statistics=reference if split == "train" else None,
+            serving_statistics=reference if split != "train" else None,
             custom_validation_config=validations(checks),
         )
         tfdv.write_anomalies_text(result, str(outputs.anomalies / f"{split}.pbtxt"))
-        listed, measured = from_tfdv(split, result, statistics[split], schema, manifest, scans[split], checks)
+        listed, measured = from_tfdv(
+            split, result, statistics[split], reference, schema, manifest, scans[split], checks
+        )
         anomalies += listed
         distances += measured
     return anomalies + of_the_whole(manifest, scans, checks), distances

@@ -1,0 +1,26 @@
+"""`python -m components.validate`: what `berth schema` asks of TFDV, in the environment of the validate image.
+
+infer DATASET   prints the schema of the dataset's train split
+diff OLD NEW    prints what changed from one schema file to the other, a line a change
+"""
+
+import sys
+from pathlib import Path
+
+
+def main(command: str, *paths: str) -> None:
+    from google.protobuf import text_format
+
+    from components.validate import schema
+    from components.validate.statistics import in_memory
+
+    if command == "infer":
+        statistics, _ = in_memory(paths[0], "train", None, 0)
+        print(text_format.MessageToString(schema.infer(statistics)), end="")
+    else:
+        old, new = (schema.parse(Path(path).read_text(encoding="utf-8")) for path in paths)
+        print("\n".join(schema.explain_difference(old, new)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
