@@ -69,10 +69,10 @@ def _from_duckdb(source: Source) -> "Iterator[pa.Table]":
         try:
             if source.folder:
                 connection.execute("SET file_search_path = ?", [source.folder])
-            relation = connection.sql(source.sql)
-            if relation is None:
-                raise BerthError("source.sql: gives no rows. Write a SELECT.")
-            reader = relation.to_arrow_reader(_BATCH)
+            statements = connection.extract_statements(source.sql)
+            if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
+                raise BerthError("source.sql: gives no rows. Write one SELECT.")
+            reader = connection.sql(source.sql).to_arrow_reader(_BATCH)
             yield reader.schema.empty_table()
             for batch in reader:
                 yield pa.Table.from_batches([batch])
@@ -110,7 +110,7 @@ def _from_database(source: Source) -> "Iterator[pa.Table]":
             # A colon in the query is a colon, no parameter of SQLAlchemy's.
             result = connection.execute(sqlalchemy.text(source.sql.replace(":", r"\:")))
             if not result.returns_rows:
-                raise BerthError("source.sql: gives no rows. Write a SELECT.")
+                raise BerthError("source.sql: gives no rows. Write one SELECT.")
             names = list(result.keys())
             types: list[Any] = []
             for partition in result.partitions():

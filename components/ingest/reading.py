@@ -20,6 +20,7 @@ BETWEEN = "\x1f"
 """Between the labels of a text that has several."""
 CHANGES = ("HTML entities", "control characters", "Unicode form", "spaces around the label", "mapped label")
 """The cleaning rules that change a row, in the order of their bits in the column `changes`."""
+NO_ROOM = "no room on the disk for its rows while they are read. Make room in TMPDIR."
 _LONGEST_ROW = 16 << 20
 """Bytes of a CSV or JSON row beyond which the file is taken to be broken."""
 _CHUNK = 4 << 20
@@ -50,7 +51,7 @@ def read_rows(connection: "duckdb.DuckDBPyConnection", rows: Rows, settings: Set
     """
 
     if settings.cleaning.html_entities:
-        connection.create_function("html_unescape", html.unescape, ["VARCHAR"], "VARCHAR")
+        connection.create_function("berth_unescape", html.unescape, ["VARCHAR"], "VARCHAR")
     counts: list[int] = []
     for number, file in enumerate(rows.files):
         if rows.format in ("tsv", "json"):
@@ -113,7 +114,7 @@ def _cleaned(number: int, columns: str, settings: Settings) -> str:
     def unless_plain(expression: str, otherwise: str) -> str:
         return f"CASE WHEN {{0}}_plain THEN {otherwise} ELSE {expression} END"
 
-    entities = "CASE WHEN contains({0}0, '&') THEN html_unescape({0}0) ELSE {0}0 END"
+    entities = "CASE WHEN contains({0}0, '&') THEN berth_unescape({0}0) ELSE {0}0 END"
     query = stage(columns, **{"1": entities if cleaning.html_entities else "{0}0"})
     query = stage(query, _plain=f"NOT regexp_matches({{0}}1, '{_NOT_PLAIN}')")
     controls = f"regexp_replace({{0}}1, '{_CONTROLS}', '', 'g')" if cleaning.control_characters else "{0}1"
@@ -342,7 +343,7 @@ def lack(error: Exception) -> str:
     """Return what the machine lacks, and empty where `error` is not about that."""
     text = str(error)
     if "No space left" in text or "max_temp_directory_size" in text or "temp directory" in text:
-        return "no room on the disk for its rows while they are sorted. Make room in TMPDIR."
+        return NO_ROOM
     if "Out of Memory" in text:
         return "memory_limit is too small for its rows. Raise it."
     return ""

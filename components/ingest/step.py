@@ -1,7 +1,9 @@
 """The ingest step: a source in; a dataset, and the rows that are not in it, out. The work is SQL in one DuckDB."""
 
+import errno
 import hashlib
 import itertools
+import shutil
 import tempfile
 from collections import deque
 from collections.abc import Iterator
@@ -12,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from components.common.dataset import LABEL, PAIR, SPLITS, TEXT, Manifest, SourceFile, split_dir
 from components.common.errors import BerthError
-from components.ingest import near_duplicates
-from components.ingest.reading import BETWEEN, CHANGES, UNDECODABLE, lack, literal, read_rows
+from components.ingest.near_duplicates import find_near_duplicates
+from components.ingest.reading import BETWEEN, CHANGES, NO_ROOM, UNDECODABLE, lack, literal, read_rows
 from components.ingest.settings import Settings
 from components.ingest.source import Rows, check_unchanged, open_rows
 
@@ -58,40 +60,56 @@ def ingest_source(settings: Settings, dataset: str | Path, rejected: str | Path)
     """
     import duckdb
 
-    with tempfile.TemporaryDirectory(prefix="berth-ingest-", ignore_cleanup_errors=True) as scratch:
-        rows = open_rows(settings, Path(scratch))
-        with duckdb.connect() as connection:
-            try:
-                connection.execute(
-                    f"SET temp_directory = {literal(scratch + '/spilled')}; SET enable_progress_bar = false"
-                )
-                try:
-                    connection.execute(f"SET memory_limit = {literal(settings.memory_limit)}")
-                except duckdb.Error:
-                    raise BerthError(
-                        f"memory_limit: {settings.memory_limit!r} is no size. Write one such as 1GB or 800MB."
-                    ) from None
-                counts = read_rows(connection, rows, settings, Path(scratch))
-                connection.execute(_COPIES)
-                if settings.max_rows:
-                    _sample(connection, settings)
-                _deal_out(connection, settings)
-                cleaning, resembling = settings.cleaning, None
-                if cleaning.near_duplicates:
-                    resembling = near_duplicates.find_near_duplicates(
-                        connection, cleaning.near_duplicates, cleaning.keep_near_duplicates
-                    )
-                manifest = _manifest(connection, rows, counts, settings, resembling)
-                _check(rows.files[0].uri, settings.label_column, manifest)
-                check_unchanged(rows)
-                for split in SPLITS:
-                    _write_split(connection, split, dataset, settings)
-                _write_rejected(connection, rows, counts, Path(rejected))
-            except duckdb.Error as error:
-                if shortage := lack(error):
-                    raise BerthError(f"{rows.files[0].uri}: {shortage}") from error
-                raise
-    manifest.write(dataset)
+    name = settings.source.files or "source"
+    try:
+        with tempfile.TemporaryDirectory(prefix="berth-ingest-", ignore_cleanup_errors=True) as scratch:
+            rows = open_rows(settings, Path(scratch))
+            name = rows.files[0].uri
+            # Everything that is needed is built in; an extension would be a download.
+            with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as connection:
+                manifest = _ingest(connection, rows, settings, Path(scratch), Path(dataset), Path(rejected))
+        manifest.write(dataset)
+    except BaseException as error:
+        shutil.rmtree(dataset, ignore_errors=True)
+        Path(rejected).unlink(missing_ok=True)
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if shortage := NO_ROOM if full else lack(error) if isinstance(error, duckdb.Error) else "":
+            raise BerthError(f"{name}: {shortage}") from error
+        raise
+    return manifest
+
+
+def _ingest(
+    connection: "duckdb.DuckDBPyConnection",
+    rows: Rows,
+    settings: Settings,
+    scratch: Path,
+    dataset: Path,
+    rejected: Path,
+) -> Manifest:
+    import duckdb
+
+    connection.execute(f"SET temp_directory = {literal(str(scratch / 'spilled'))}; SET enable_progress_bar = false")
+    try:
+        connection.execute(f"SET memory_limit = {literal(settings.memory_limit)}")
+    except duckdb.Error:
+        raise BerthError(
+            f"memory_limit: {settings.memory_limit!r} is no size. Write one such as 1GB or 800MB."
+        ) from None
+    counts = read_rows(connection, rows, settings, scratch)
+    connection.execute(_COPIES)
+    if settings.max_rows:
+        _sample(connection, settings)
+    _deal_out(connection, settings)
+    cleaning, resembling = settings.cleaning, None
+    if cleaning.near_duplicates:
+        resembling = find_near_duplicates(connection, cleaning.near_duplicates, cleaning.keep_near_duplicates)
+    manifest = _manifest(connection, rows, counts, settings, resembling)
+    _check(rows.files[0].uri, settings.label_column, manifest)
+    check_unchanged(rows)
+    for split in SPLITS:
+        _write_split(connection, split, dataset, settings)
+    _write_rejected(connection, rows, counts, rejected)
     return manifest
 
 
@@ -131,7 +149,7 @@ def _deal_out(connection: "duckdb.DuckDBPyConnection", settings: Settings) -> No
 
 def _given(connection: "duckdb.DuckDBPyConnection", share: str, settings: Settings) -> str:
     """Return the SQL expression of the split that the source gives; a split that it lacks is dealt out of train."""
-    there = {name for (name,) in connection.execute("SELECT DISTINCT given FROM rows WHERE reason IS NULL").fetchall()}
+    there = {name for (name,) in connection.execute("SELECT DISTINCT given FROM rows").fetchall()}
     if there <= {None}:
         return "given"
     split, cases, end = settings.split, "", 0.0

@@ -1,6 +1,5 @@
 """Ingest on real messages and on small files with something wrong in them."""
 
-import gzip
 import json
 import re
 from pathlib import Path
@@ -10,45 +9,21 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.common import tracking
-from components.common.dataset import SPLITS, Manifest, read_split
-from components.common.errors import BerthError
-from components.ingest.source import find_source, fingerprint
-from components.ingest.step import Fractions, ingest_source
+from components.common.dataset import SPLITS
+from components.ingest.settings import Settings
+from components.ingest.source import fingerprint
 from tests.components.conftest import component_body
-
-MESSAGES = Path(__file__).parents[3] / "examples/sms-spam/sms_spam_collection.tsv"
-FRACTIONS = Fractions(0.8, 0.1, 0.1, 0)
-
-
-@pytest.fixture
-def ingest(tmp_path):
-    """Return a function that ingests a source and returns the manifest, the rows by split, and the rejected rows."""
-
-    def ingest(source, columns=(), text="text", label="label", fractions=FRACTIONS, name="dataset"):
-        dataset, rejected = tmp_path / name, tmp_path / f"{name}-rejected" / "rejected"
-        manifest = ingest_source(str(source), list(columns), text, label, fractions, dataset, rejected)
-        assert Manifest.read(dataset) == manifest
-        splits = {split: list(zip(*read_split(dataset, split), strict=True)) for split in SPLITS}
-        return manifest, splits, pq.read_table(rejected).to_pylist()
-
-    return ingest
-
-
-def everything(splits) -> set[tuple[str, str]]:
-    return {row for split in splits.values() for row in split}
-
-
-ROWS = [(f"text number {number}", "ham" if number % 3 else "spam") for number in range(200)]
+from tests.components.ingest.conftest import AS_IT_IS, MESSAGES, ROWS, everything, write
 
 
 def test_every_real_message_is_read_and_no_text_is_in_two_splits(ingest):
-    manifest, splits, rejected = ingest(MESSAGES, ["label", "text"])
+    manifest, splits, rejected = ingest(MESSAGES, ["label", "text"], cleaning=AS_IT_IS)
     real = [tuple(reversed(line.split("\t", 1))) for line in MESSAGES.read_text(encoding="utf-8").splitlines()]
     assert manifest.rows_read == len(real) == 5574
     assert everything(splits) == set(real)
     assert sum(manifest.rows.values()) == len(set(real)) == 5160
     assert manifest.duplicates == 414
-    assert rejected == []
+    assert [row["reason"] for row in rejected] == ["duplicate"] * 414
     assert manifest.labels == ["ham", "spam"]
     normalised = [{" ".join(text.split()).lower() for text, _ in splits[split]} for split in SPLITS]
     assert not normalised[0] & normalised[1]
@@ -64,7 +39,7 @@ def test_the_split_of_a_text_depends_on_the_text_and_the_seed_alone(ingest, tmp_
     for split in SPLITS:
         assert set(half[split]) <= set(whole[split])
     assert half_manifest.fingerprint != manifest.fingerprint
-    other, *_ = ingest(MESSAGES, ["label", "text"], fractions=Fractions(0.8, 0.1, 0.1, 1), name="seed")
+    other, *_ = ingest(MESSAGES, ["label", "text"], split={"seed": 1}, name="seed")
     assert other.rows != manifest.rows
 
 
@@ -79,7 +54,7 @@ def test_texts_that_differ_in_case_white_space_or_unicode_form_only_share_a_spli
 
 
 def test_the_fractions_hold_within_three_sigma_and_the_split_is_known(ingest):
-    manifest, *_ = ingest(MESSAGES, ["label", "text"])
+    manifest, *_ = ingest(MESSAGES, ["label", "text"], cleaning=AS_IT_IS)
     for split, fraction in (("train", 0.8), ("validation", 0.1), ("test", 0.1)):
         sigma = (5160 * fraction * (1 - fraction)) ** 0.5
         assert abs(manifest.rows[split] - 5160 * fraction) < 3 * sigma
@@ -92,26 +67,6 @@ def test_the_content_fingerprint_does_not_depend_on_the_order_of_rows(ingest, tm
     forwards, *_ = ingest(MESSAGES, ["label", "text"])
     backwards, *_ = ingest(tmp_path / "reversed.tsv", ["label", "text"], name="reversed")
     assert forwards.fingerprint == backwards.fingerprint
-
-
-def write(path: Path, rows=ROWS) -> Path:
-    """Write `rows` in the format and compression that the name of `path` says."""
-    kind = path.name.removesuffix(".gz").removesuffix(".zst").rsplit(".", 1)[1]
-    if kind == "parquet":
-        pq.write_table(pa.table({"text": [text for text, _ in rows], "label": [label for _, label in rows]}), path)
-        return path
-    if kind == "jsonl":
-        content = "".join(json.dumps({"label": label, "text": text, "extra": 1}) + "\n" for text, label in rows)
-    else:
-        separator = "\t" if kind in ("tsv", "txt") else ","
-        content = f"text{separator}label\n" + "".join(f"{text}{separator}{label}\n" for text, label in rows)
-    data = content.encode()
-    if path.suffix == ".gz":
-        data = gzip.compress(data)
-    elif path.suffix == ".zst":
-        data = pa.compress(data, "zstd", asbytes=True)
-    path.write_bytes(data)
-    return path
 
 
 @pytest.mark.parametrize(
@@ -171,7 +126,8 @@ def test_unusable_rows_are_rejected_with_reason_and_row_number(ingest, tmp_path)
 def test_white_space_and_characters_without_width_are_no_text_and_no_label(ingest, tmp_path):
     blank = [("\u2003\u3000", "ham"), ("\u200b\u2060", "ham"), ("some text", "\u2003")]
     manifest, _, rejected = ingest(write(tmp_path / "a.csv", ROWS + blank))
-    assert [row["reason"] for row in rejected] == ["empty text", "empty text", "missing label"]
+    reasons = [row["reason"] for row in rejected if row["action"] == "rejected"]
+    assert reasons == ["empty text", "empty text", "missing label"]
     assert manifest.labels == ["ham", "spam"]
 
 
@@ -269,147 +225,24 @@ def test_a_tsv_whose_lines_end_in_both_ways_is_read(ingest, tmp_path):
     assert everything(ingest(path)[1]) == set(ROWS)
 
 
-def fails(source, message, columns=(), text="text", label="label"):
-    """Assert that finding and ingesting `source` ends in one line that matches `message`."""
-    with pytest.raises(BerthError, match=message) as caught:
-        ingest_source(str(source), list(columns), text, label, FRACTIONS, Path("dataset"), Path("rejected"))
-    assert "\n" not in str(caught.value)
-    assert not Path("dataset").exists()
-    assert not Path("rejected").exists()
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def test_a_source_that_is_not_there(here):
-    fails("gone.csv", r"source: no file gone\.csv")
-    fails("*.csv", r"source: no file matches \*\.csv")
-    (here / "empty").mkdir()
-    fails("empty", "the folder empty holds no files")
-    fails("", "source: names nothing")
-    fails("s3://bucket/a.csv", "is an address; Berth reads files of this machine")
-
-
-def test_a_file_with_nothing_in_it(here):
-    (here / "a.csv").write_text("")
-    fails("a.csv", r"a\.csv: the file is empty")
-    (here / "a.csv").write_text("\n \n")
-    fails("a.csv", "blank lines only")
-    (here / "a.csv").write_text("text,label\n")
-    fails("a.csv", "none of its 0 rows is usable")
-
-
-def test_a_column_that_is_not_there_is_named_with_those_that_are(here):
-    write(here / "a.csv")
-    fails(
-        "a.csv",
-        r"label_column: no column 'lable' in a\.csv\. Did you mean 'label'\? It has: text, label",
-        label="lable",
-    )
-    write(here / "a.jsonl")
-    fails("a.jsonl", r"text_column: no column 'body' in a\.jsonl\. It has: label, text, extra", text="body")
-    write(here / "a.parquet")
-    fails("a.parquet", r"text_column: no column 'body' in a\.parquet\. It has: text, label", text="body")
-    fails("a.csv", "line 1 has 2 columns, and 'columns' names 3", columns=["text", "label", "more"])
-    (here / "b.csv").write_text("text,label,text\na,ham,b\n")
-    fails("b.csv", r"text_column: b\.csv has several columns 'text'\. Rename all but one")
-    (here / "b.csv").write_text("a long message " * 1000 + ",ham\n")
-    fails("b.csv", r"no column 'text' in b\.csv\. It has: (a long message ){4}\.\.\., ham\.")
-
-
-def test_a_name_that_does_not_say_what_the_file_holds(here):
-    (here / "a.xlsx").write_text("x")
-    fails("a.xlsx", r"a\.xlsx: its name does not say what it holds\. Berth reads \.csv, \.tsv")
-
-
-def test_files_that_do_not_go_together(here):
-    (here / "in").mkdir()
-    write(here / "in/a.csv")
-    write(here / "in/b.jsonl")
-    fails("in", r"different formats \(csv, json\)")
-    (here / "in/b.jsonl").unlink()
-    (here / "in/b.csv").write_text("text,class\na,b\n")
-    fails("in", r"b\.csv: its columns \(text, class\) are not those of a\.csv \(text, label\)")
-
-
-def test_a_compressed_file_that_is_cut_short(here):
-    path = write(here / "a.csv.gz", [(f"{number * 7919} {text}", label) for number, (text, label) in enumerate(ROWS)])
-    path.write_bytes(path.read_bytes()[:-200])
-    fails("a.csv.gz", r"a\.csv\.gz: cannot be read whole")
-
-
-def test_a_damaged_parquet_file_and_lines_that_are_not_json(here):
-    (here / "a.parquet").write_bytes(b"PAR1 nonsense")
-    fails("a.parquet", "not a whole Parquet file")
-    (here / "a.jsonl").write_text("{not json}\n")
-    fails("a.jsonl", "line 1 is not JSON")
-    (here / "b.jsonl").write_text('{"text": "a", "label": "b"}\n{"text": \n')
-    fails("b.jsonl", r"b\.jsonl: ")
-
-
-def test_a_row_with_too_many_columns_is_named_by_its_line(here):
-    (here / "a.csv").write_text("text,label\na,ham\nb, c,ham\n")
-    fails("a.csv", r"a\.csv: line 3: 3 columns where 2 are expected")
-
-
-def test_a_header_row_below_a_blank_line(here):
-    (here / "a.csv").write_text("\ntext,label\na,ham\n")
-    fails("a.csv", r"a\.csv: line 1 is blank, and the header row has to come first")
-
-
-def test_lines_that_do_not_end_as_lines_do(here):
-    content = "text,label\n" + "".join(f"{text},{label}\n" for text, label in ROWS)
-    (here / "a.csv").write_bytes(content.encode() + b"a,ham\r\nb,ham\n")
-    fails("a.csv", r"a\.csv: its lines do not end alike")
-    (here / "a.csv").write_bytes(content.replace("\n", "\r").encode())
-    fails("a.csv", r"a\.csv: line 1 cannot be read")
-    (here / "a.tsv").write_bytes(content.replace(",", "\t").encode() + b"a\rb\tham\n")
-    fails("a.tsv", r"a\.tsv: line 202: a carriage return inside the row")
-    (here / "a.tsv").write_bytes(content.replace(",", "\t").replace("\n", "\r").encode())
-    fails("a.tsv", r"a\.tsv: line 1: a carriage return inside the row")
-
-
-def test_quotes_that_do_not_match_are_named_by_their_line(here):
-    (here / "a.csv").write_text('text,label\na,ham\n"open,ham\nb,ham\n')
-    fails("a.csv", r"a\.csv: line 3: a double quote that is never closed")
-
-
-def test_a_row_that_is_too_long_and_json_of_another_kind_are_named_by_their_line(here, monkeypatch):
-    monkeypatch.setattr("components.ingest.reading._LONGEST_ROW", 1 << 20)
-    (here / "a.csv").write_text("text,label\na,ham\n" + "b" * (3 << 20) + ",ham\n")
-    fails("a.csv", r"a\.csv: line 3: a row of more than 1 MB")
-    rows = "".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in ROWS)
-    (here / "a.jsonl").write_text(rows + '["secret"]\n')
-    fails("a.jsonl", r"a\.jsonl: line 201: not the JSON that is expected \(Expected OBJECT, but got ARRAY\)")
-
-
-def test_a_column_of_lists(here):
-    labels = [[label] for _, label in ROWS]
-    pq.write_table(pa.table({"text": [text for text, _ in ROWS], "label": labels}), here / "a.parquet")
-    fails("a.parquet", r"a\.parquet: the column 'label' holds lists or records")
-
-
-def test_data_that_no_classifier_can_learn_from(here):
-    write(here / "a.csv", [(text, "ham") for text, _ in ROWS])
-    fails("a.csv", "holds one class only, 'ham'")
-    write(here / "a.csv", ROWS[:4])
-    fails("a.csv", r"the (validation|test) split is empty: 4 texts are too few")
-    write(here / "a.csv", [("", "ham"), ("x", "")])
-    fails("a.csv", "none of its 2 rows is usable: 1 empty text, 1 missing label")
-
-
 def test_the_step_logs_the_splits_and_takes_numbers_as_kfp_gives_them(store, artifact):
     dataset, rejected = artifact("dataset"), artifact("rejected")
-    split = {"train": 0.8, "validation": 0.1, "test": 0.1, "seed": 0.0}
-    arguments = {"source": str(MESSAGES), "columns": ["label", "text"], "text_column": "text", "label_column": "label"}
+    arguments = {
+        "source": {"files": str(MESSAGES)},
+        "columns": ["label", "text"],
+        "text_column": "text",
+        "text_pair_column": "",
+        "label_column": "label",
+        "split": {"train": 0.8, "validation": 0.1, "test": 0.1, "seed": 0.0},
+    }
+    data = {"task": "single_label", "label_separator": ",", "label_map": {}, "max_rows": 0, "stratified": True}
+    data |= {"cleaning": {"near_duplicates": 0.9}, "memory_limit": "1GB", "rows_per_shard": 100_000}
     tags = {"pipeline_run_id": "p", "git_commit": "", "config_file": "c.yaml"}
     fingerprint_ = component_body("ingest", "locate")(**arguments, **tags)
     ingest = component_body("ingest", "ingest")
-    ingest(**arguments, source_fingerprint=fingerprint_, split=split, dataset=dataset, rejected=rejected)
-    assert dataset.metadata["summary"] == "4,105 train, 553 validation, 502 test, 414 duplicate"
+    ingest(**arguments, **data, source_fingerprint=fingerprint_, dataset=dataset, rejected=rejected)
+    summary = "4,104 train, 549 validation, 495 test, 414 duplicate, 12 rejected, 35 changed"
+    assert dataset.metadata["summary"] == summary
     locate, step = tracking.children(store.client, store.parent)
     assert locate.data.tags[tracking.STEP] == "locate"
     assert [found.dataset.name for found in step.inputs.dataset_inputs] == [
@@ -418,6 +251,9 @@ def test_the_step_logs_the_splits_and_takes_numbers_as_kfp_gives_them(store, art
         "test split",
     ]
     assert step.data.metrics["rows_read"] == 5574
+    assert step.data.metrics["rejected/near-duplicate of another split_s text"] == 12
+    assert step.data.metrics["changed/control characters"] == 35
+    assert step.data.params["text_column"] == "text"
     parent = store.client.get_run(store.parent).data
     assert parent.tags[tracking.KFP_RUN_ID] == "p"
     assert parent.tags[tracking.CONFIG_FILE] == "c.yaml"
@@ -427,9 +263,10 @@ def test_the_step_logs_the_splits_and_takes_numbers_as_kfp_gives_them(store, art
 
 def test_the_source_fingerprint_changes_with_a_byte_and_only_then(tmp_path):
     path = write(tmp_path / "a.csv")
-    first = fingerprint(find_source(str(path), [], "text", "label"))
+    settings = Settings.of(source={"files": str(path)})
+    first = fingerprint(settings)
     path.write_bytes(path.read_bytes())
-    assert fingerprint(find_source(str(path), [], "text", "label")) == first
+    assert fingerprint(settings) == first
     path.write_bytes(path.read_bytes().replace(b"number 7", b"number X"))
-    assert fingerprint(find_source(str(path), [], "text", "label")) != first
+    assert fingerprint(settings) != first
     assert re.fullmatch("[0-9a-f]{64}", first)

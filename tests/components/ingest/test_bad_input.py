@@ -1,0 +1,365 @@
+"""What may be wrong with a source: each ends in one line that says what to change, and nothing half-written."""
+
+import gzip
+import json
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from components.common.errors import BerthError
+from components.ingest import step
+from components.ingest.settings import Settings
+from components.ingest.source import fingerprint
+from components.ingest.step import ingest_source
+from tests.components.ingest.conftest import ROWS, write
+
+CSV = "text,label\n" + "".join(f"{text},{label}\n" for text, label in ROWS)
+
+
+def fails(message: str, source: object = "a.csv", **settings: object) -> None:
+    """Assert that ingesting `source` ends in one line that matches `message`."""
+    files = source if isinstance(source, dict) else {"files": source}
+    with pytest.raises(BerthError, match=message) as caught:
+        ingest_source(Settings.of(source=files, **settings), Path("dataset"), Path("rejected"))
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
+    assert not Path("dataset").exists()
+    assert not Path("rejected").exists()
+
+
+def text(name: str, content: str | bytes) -> Callable[[], None]:
+    """Return a function that writes the file `name`."""
+    return lambda: (
+        Path(name).write_bytes(content) if isinstance(content, bytes) else Path(name).write_text(content)  # type: ignore[func-returns-value]
+    )
+
+
+def table(name: str, **columns: object) -> Callable[[], None]:
+    return lambda: pq.write_table(pa.table(columns), name)
+
+
+def folder(**files: str) -> Callable[[], None]:
+    def make() -> None:
+        Path("in").mkdir()
+        for name, content in files.items():
+            (Path("in") / name.replace("__", ".")).write_text(content)
+
+    return make
+
+
+TEXTS = [text for text, _ in ROWS]
+LABELS = [label for _, label in ROWS]
+
+CASES = {
+    # There is no such source, or nothing in it.
+    "a file that is not there": (lambda: None, "gone.csv", {}, r"source: no file gone\.csv"),
+    "a glob that matches nothing": (lambda: None, "*.csv", {}, r"source: no file matches \*\.csv"),
+    "a folder without files": (lambda: Path("in").mkdir(), "in", {}, "the folder in holds no files"),
+    "a file of no bytes": (text("a.csv", ""), "a.csv", {}, r"a\.csv: the file is empty"),
+    "blank lines only": (text("a.csv", "\n \n"), "a.csv", {}, "blank lines only"),
+    "a header row only": (text("a.csv", "text,label\n"), "a.csv", {}, "none of its 0 rows is usable"),
+    "a file that may not be read": (
+        lambda: Path("a.csv").symlink_to("/proc/self/mem"),
+        "a.csv",
+        {},
+        r"a\.csv: cannot be read|no file a\.csv",
+    ),
+    "a store of an unknown kind": (lambda: None, "ftp://host/a.csv", {}, "no store of the kind ftp://"),
+    "a host that is not there": (
+        lambda: None,
+        "http://127.0.0.1:9/a.csv",
+        {},
+        r"http://127\.0\.0\.1:9/a\.csv cannot be",
+    ),
+    # Not the format that the name says.
+    "a name that does not tell the format": (text("a.xlsx", "x"), "a.xlsx", {}, "its name does not say what it holds"),
+    "files of two formats": (
+        folder(a__csv=CSV, b__jsonl='{"text": "a"}\n'),
+        "in",
+        {},
+        r"different formats \(csv, json\)",
+    ),
+    "a truncated gzip": (
+        text("a.csv.gz", gzip.compress("".join(f"{n * 7919},ham\n" for n in range(9999)).encode())[:-400]),
+        "a.csv.gz",
+        {"columns": ["text", "label"]},
+        r"a\.csv\.gz: cannot be read whole",
+    ),
+    "a gzip that is none": (text("a.csv.gz", CSV), "a.csv.gz", {}, r"a\.csv\.gz: cannot be read whole"),
+    "a damaged Parquet file": (text("a.parquet", b"PAR1 nonsense"), "a.parquet", {}, "not a whole Parquet file"),
+    "a CSV that is named Parquet": (text("a.parquet", CSV), "a.parquet", {}, "not a whole Parquet file"),
+    "a line that is not JSON": (text("a.jsonl", "{not json}\n"), "a.jsonl", {}, "line 1 is not JSON"),
+    "JSON that is no object": (text("a.jsonl", '["a", "b"]\n'), "a.jsonl", {}, "line 1 is no JSON object"),
+    "JSON that breaks off": (
+        text("a.jsonl", '{"text": "a", "label": "b"}\n{"text": \n'),
+        "a.jsonl",
+        {},
+        r"a\.jsonl: line 2",
+    ),
+    "JSON of another kind further down": (
+        text("a.jsonl", "".join(json.dumps({"text": a, "label": b}) + "\n" for a, b in ROWS) + '["secret"]\n'),
+        "a.jsonl",
+        {},
+        r"line 201: not the JSON that is expected",
+    ),
+    "UTF-16": (text("a.csv", CSV.encode("utf-16")), "a.csv", {}, r"a\.csv: UTF-16 text\. Save it as UTF-8"),
+    # Columns.
+    "a semicolon for a delimiter": (
+        text("a.csv", CSV.replace(",", ";")),
+        "a.csv",
+        {},
+        r"no column 'text'.*look delimited by a semicolon\. Write commas",
+    ),
+    "tabs in a .csv": (text("a.csv", CSV.replace(",", "\t")), "a.csv", {}, r"delimited by a tab\. Name it \.tsv"),
+    "commas in a .tsv": (text("a.tsv", CSV), "a.tsv", {}, r"delimited by a comma\. Name it \.csv"),
+    "one column only": (text("a.csv", "text\n" + "a\n" * 9), "a.csv", {}, r"label_column: no column 'label' in a\.csv"),
+    "a misspelt column": (
+        text("a.csv", CSV),
+        "a.csv",
+        {"label_column": "lable"},
+        r"label_column: no column 'lable' in a\.csv\. Did you mean 'label'\? It has: text, label",
+    ),
+    "a column that JSON rows do not have": (
+        text("a.jsonl", '{"body": "a", "label": "b"}\n'),
+        "a.jsonl",
+        {},
+        r"text_column: no column 'text' in a\.jsonl\. It has: body, label",
+    ),
+    "two columns of one name": (text("a.csv", "text,label,text\na,b,c\n"), "a.csv", {}, "several columns 'text'"),
+    "a text for a header": (
+        text("a.csv", "a long message " * 1000 + ",ham\n"),
+        "a.csv",
+        {},
+        r"It has: (a long message ){4}\.\.\., ham\.",
+    ),
+    "more names than columns": (
+        text("a.csv", CSV),
+        "a.csv",
+        {"columns": ["text", "label", "more"]},
+        "line 1 has 2 columns, and 'columns' names 3",
+    ),
+    "shards with other columns": (
+        folder(a__csv=CSV, b__csv="text,class\na,b\n"),
+        "in",
+        {},
+        r"b\.csv: its columns \(text, class\) are not those of a\.csv",
+    ),
+    "a Parquet shard with another schema": (
+        lambda: (
+            Path("in").mkdir(),  # type: ignore[func-returns-value]
+            table("in/a.parquet", text=TEXTS, label=LABELS)(),  # type: ignore[func-returns-value]
+            table("in/b.parquet", text=TEXTS, kind=LABELS)(),  # type: ignore[func-returns-value]
+        ),
+        "in",
+        {},
+        r"in/b\.parquet: its columns \(text, kind\) are not those of a\.parquet",
+    ),
+    "labels that are lists": (
+        table("a.parquet", text=TEXTS, label=[[label] for label in LABELS]),
+        "a.parquet",
+        {},
+        "the column 'label' holds lists or records",
+    ),
+    "a split column that is not there": (
+        text("a.csv", CSV),
+        "a.csv",
+        {"split": {"by": "column", "column": "part"}},
+        r"split\.column: no column 'part'",
+    ),
+    "a second text that is not there": (
+        text("a.csv", CSV),
+        "a.csv",
+        {"text_pair_column": "other"},
+        "text_pair_column: no column 'other'",
+    ),
+    # Rows.
+    "a row with too many columns": (
+        text("a.csv", "text,label\na,ham\nb, c,ham\n"),
+        "a.csv",
+        {},
+        r"a\.csv: line 3: 3 columns where 2 are expected",
+    ),
+    "a row with too few columns": (
+        text("a.csv", "text,label\na,ham\nb\n"),
+        "a.csv",
+        {},
+        r"a\.csv: line 3: 1 columns where 2 are expected",
+    ),
+    "a quote that is never closed": (
+        text("a.csv", 'text,label\na,ham\n"open,ham\nb,ham\n'),
+        "a.csv",
+        {},
+        r"a\.csv: line 3: a double quote that is never closed",
+    ),
+    "a header below a blank line": (text("a.csv", "\ntext,label\na,ham\n"), "a.csv", {}, "line 1 is blank"),
+    "lines that end in two ways": (text("a.csv", CSV.encode() + b"a,ham\r\nb,ham\n"), "a.csv", {}, "do not end alike"),
+    "old Mac line ends": (text("a.csv", CSV.replace("\n", "\r")), "a.csv", {}, r"a\.csv: line 1 cannot be read"),
+    "a carriage return in a .tsv": (
+        text("a.tsv", CSV.replace(",", "\t").encode() + b"a\rb\tham\n"),
+        "a.tsv",
+        {},
+        r"a\.tsv: line 202: a carriage return inside the row",
+    ),
+    "a single line of 50 MB": (
+        text("a.csv", "text,label\na,ham\n" + "b" * (50 << 20) + ",ham\n"),
+        "a.csv",
+        {},
+        r"a\.csv: line 3: a row of more than 16 MB",
+    ),
+    # Nothing to learn from.
+    "one class only": (text("a.csv", CSV.replace("spam", "ham")), "a.csv", {}, "holds one class only, 'ham'"),
+    "too few texts": (
+        text("a.csv", "text,label\na,ham\nb,spam\n"),
+        "a.csv",
+        {},
+        r"split is empty: 2 texts are too few",
+    ),
+    "rows that are all unusable": (
+        text("a.csv", 'text,label\n"",ham\nx,\n'),
+        "a.csv",
+        {},
+        "none of its 2 rows is usable: 1 empty text, 1 missing label",
+    ),
+    "times that are none": (
+        text("a.csv", CSV),
+        "a.csv",
+        {"split": {"by": "time", "column": "label"}},
+        "none of its 200 rows is usable: 200 unreadable time",
+    ),
+    "splits of unknown names": (
+        text("a.csv", CSV),
+        "a.csv",
+        {"split": {"by": "column", "column": "label"}},
+        "none of its 200 rows is usable: 200 unknown split",
+    ),
+    "every label mapped to nothing": (
+        text("a.csv", CSV),
+        "a.csv",
+        {"label_map": {"ham": "", "spam": ""}},
+        "none of its 200 rows is usable: 200 label left out",
+    ),
+    # Settings that cannot be met.
+    "a memory limit that is none": (
+        text("a.csv", CSV),
+        "a.csv",
+        {"memory_limit": "much"},
+        "memory_limit: 'much' is no size",
+    ),
+    "a memory limit that is too small": (
+        text("a.csv", CSV),
+        "a.csv",
+        {"memory_limit": "1KB"},
+        r"a\.csv: memory_limit is too small",
+    ),
+    "a threshold too low to search for": (
+        text("a.csv", CSV),
+        "a.csv",
+        {"cleaning": {"near_duplicates": 0.05}},
+        r"cleaning\.near_duplicates: 0\.05 is too low",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_it_ends_in_one_line(here, case):
+    prepare, source, settings, message = CASES[case]
+    prepare()
+    fails(message, source, **settings)
+
+
+def test_there_are_forty_cases_and_more():
+    assert len(CASES) >= 40
+
+
+def test_rows_that_stray_quotes_swallow_are_counted(here):
+    """As in the real messages: read as CSV, a text that begins with a quote takes the rows up to the next one."""
+    rows = [(f"text number {number}", "ham" if number % 3 else "spam") for number in range(100)]
+    rows[10] = ('"this one opens', "ham")
+    rows[20] = ('and this one closes"', "ham")
+    for columns in (("text", "label"), ("label", "text")):
+        order = 1 if columns[0] == "text" else -1
+        content = ",".join(columns) + "\n" + "".join(",".join(row[::order]) + "\n" for row in rows)
+        Path("a.csv").write_text(content)
+        fails(r"a\.csv: (9|10) rows are swallowed by stray double quotes, the first in row 11\. Double the quotes")
+
+
+def test_a_source_that_vanishes_or_changes_while_it_is_read(here, monkeypatch):
+    write(here / "a.csv")
+    original = step.read_rows
+
+    def then(action: Callable[[], object]) -> None:
+        def read(*arguments):
+            counts = original(*arguments)
+            action()
+            return counts
+
+        monkeypatch.setattr(step, "read_rows", read)
+
+    then((here / "a.csv").unlink)
+    fails(r"a\.csv: gone while it was read")
+    write(here / "a.csv")
+    then(lambda: (here / "a.csv").write_text(CSV + "one more,ham\n"))
+    fails(r"a\.csv: changed while it was read")
+
+
+def test_a_disk_that_is_full(here, monkeypatch):
+    """The temporary folder is on a file system of 1 MB, where the rows do not fit."""
+    small = here / "small"
+    small.mkdir()
+    if os.system(f"mount -t tmpfs -o size=1m none {small} 2>/dev/null"):
+        pytest.skip("needs the right to mount a file system")
+    try:
+        rows = [(f"{number} " + "word " * 50, "ab"[number % 2]) for number in range(20_000)]
+        path = write(here / "a.csv", rows)
+        path.write_bytes(path.read_bytes() + b"caf\xe9,a\n")  # is decoded into a copy, which does not fit
+        monkeypatch.setattr("tempfile.tempdir", str(small))
+        fails(r"a\.csv: no room on the disk")
+    finally:
+        os.system(f"umount {small}")
+
+
+def test_a_column_name_cannot_inject_sql(here):
+    evil = "t\"); DROP TABLE rows; --'"
+    table("it's.parquet", **{evil: TEXTS, "label": LABELS})()
+    manifest = ingest_source(
+        Settings.of(source={"files": "it's.parquet"}, text_column=evil, cleaning={"near_duplicates": 0}),
+        Path("dataset"),
+        Path("rejected"),
+    )
+    assert sum(manifest.rows.values()) == 200
+
+
+def test_a_query_that_is_wrong(here, monkeypatch):
+    write(here / "a.csv")
+    fails(r"source\.sql: the query fails \(.*syntax error", {"sql": "SELEC 1"})
+    fails(r"source\.sql: the query fails \(.*gone\.csv", {"sql": "SELECT * FROM 'gone.csv'"})
+    fails(r"source\.sql: gives no rows\. Write one SELECT", {"sql": "SET threads = 1"})
+    fails(r"text_column: no column 'text' in query over DuckDB", {"sql": "SELECT 1 AS a, 2 AS label"})
+    sql = {"sql": "SELECT 1", "connection": "env:BERTH_TEST_DATABASE"}
+    monkeypatch.delenv("BERTH_TEST_DATABASE", raising=False)
+    fails("source.connection: the variable BERTH_TEST_DATABASE is not set", sql)
+    monkeypatch.setenv("BERTH_TEST_DATABASE", "nonsense")
+    fails("BERTH_TEST_DATABASE holds no usable SQLAlchemy URL", sql)
+    monkeypatch.setenv("BERTH_TEST_DATABASE", "oracle://user:secret@host/x")
+    fails("BERTH_TEST_DATABASE holds no usable SQLAlchemy URL", sql)
+    monkeypatch.setenv("BERTH_TEST_DATABASE", "sqlite:////gone.db")
+    fails(r"no SQLite file /gone\.db", sql)
+    monkeypatch.setenv("BERTH_TEST_DATABASE", "postgresql://user:secret@127.0.0.1:9/x")
+    with pytest.raises(BerthError, match="the query over BERTH_TEST_DATABASE fails") as caught:
+        fingerprint(Settings.of(source=sql))
+    assert "secret" not in str(caught.value)
+
+
+def test_a_server_that_is_silent_is_given_up(here, monkeypatch):
+    import socket
+
+    monkeypatch.setattr("components.ingest.remote._PATIENCE", 1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/a.csv"
+        threading.Thread(target=server.accept, daemon=True).start()
+        fails(r"a\.csv cannot be read \(.*\)\. Check the address", address)

@@ -1,0 +1,78 @@
+"""Properties that hold for any texts (hypothesis): the split, and the round trip."""
+
+import json
+import tempfile
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from components.common.dataset import SPLITS, read_split
+from components.common.errors import BerthError
+from components.ingest.settings import Settings
+from components.ingest.step import ingest_source
+
+PLAIN = {"near_duplicates": 0, "nfc": False, "control_characters": False}
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\ufdd0"), min_size=1, max_size=60)
+QUICK = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def ingested(rows: list[tuple[str, str]], **changes: object) -> dict[str, list[tuple[str, str]]] | None:
+    """Return the splits of `rows`; None where they are too few to split."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.jsonl"
+        content = "".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in rows)
+        path.write_text(content, encoding="utf-8")
+        parameters = {"source": {"files": str(path)}, "cleaning": PLAIN} | changes
+        try:
+            ingest_source(Settings.of(**parameters), f"{folder}/dataset", f"{folder}/rejected")
+        except BerthError:
+            return None
+        return {split: list(zip(*read_split(f"{folder}/dataset", split), strict=True)) for split in SPLITS}
+
+
+@QUICK
+@given(st.lists(TEXTS, min_size=60, max_size=120, unique=True), st.integers(0, 2**31))
+def test_splits_are_disjoint_whole_and_the_same_in_any_order(texts, seed):
+    rows = [(text, "ab"[number % 2]) for number, text in enumerate(texts)]
+    splits = ingested(rows, split={"seed": seed})
+    again = ingested(rows[::-1], split={"seed": seed})
+    assert splits == again
+    if splits:
+        found = [row for split in SPLITS for row in splits[split]]
+        assert len(found) == len(set(found))
+        usable = {
+            (text, label) for text, label in rows if text.strip("\u200b\u200c\u200d\u2060\ufeff \t") and text.strip()
+        }
+        assert set(found) <= set(rows)
+        assert len(usable) - len(found) <= sum(not text.isprintable() for text in texts)
+
+
+@QUICK
+@given(
+    st.lists(
+        st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF), min_size=1, max_size=200),
+        min_size=80,
+        max_size=80,
+        unique=True,
+    )
+)
+def test_a_text_comes_back_as_it_was(texts):
+    rows = [(f"x{text}x", "ab"[number % 2]) for number, text in enumerate(texts)]
+    splits = ingested(rows)
+    if splits:
+        assert {row for split in SPLITS for row in splits[split]} == set(rows)
+
+
+@settings(QUICK, max_examples=10)
+@given(st.integers(0, 10_000), st.sampled_from([(0.8, 0.1, 0.1), (0.6, 0.2, 0.2), (0.5, 0.3, 0.2)]))
+def test_the_fractions_hold_within_three_sigma(seed, fractions):
+    number = 3000
+    rows = [(f"text number {value}", "ab"[value % 2]) for value in range(number)]
+    split = dict(zip(SPLITS, fractions, strict=True)) | {"seed": seed}
+    splits = ingested(rows, split=split)
+    assert splits is not None
+    for name, fraction in zip(SPLITS, fractions, strict=True):
+        # Thirty draws of three: a bound of four sigma keeps a chance failure below one in 300 runs.
+        sigma = (number * fraction * (1 - fraction)) ** 0.5
+        assert abs(len(splits[name]) - number * fraction) < 4 * sigma

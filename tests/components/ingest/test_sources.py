@@ -1,0 +1,231 @@
+"""Sources that are not files of this machine: real servers on loopback, S3 (moto), HTTP, PostgreSQL; SQLite, DuckDB."""
+
+import functools
+import getpass
+import http.server
+import os
+import shutil
+import socket
+import sqlite3
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from components.common.errors import BerthError
+from components.ingest.settings import Settings
+from components.ingest.source import fingerprint
+from tests.components.ingest.conftest import ROWS, everything, write
+
+
+@pytest.fixture(scope="module")
+def s3():
+    """The address of a real S3 server (moto's)."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3, monkeypatch):
+    """Return a function that puts a file into a bucket; the credentials are in the environment only."""
+    import boto3
+
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "very-secret")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3)
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="texts")
+    return lambda path, key: client.upload_file(str(path), "texts", key)
+
+
+def test_an_object_a_folder_and_a_glob_of_s3_are_read_whole(ingest, tmp_path, bucket):
+    for name, rows in (("a.csv.gz", ROWS[:100]), ("b.csv.gz", ROWS[100:])):
+        bucket(write(tmp_path / name, rows), f"in/{name}")
+    for number, source in enumerate(("s3://texts/in", "s3://texts/in/*.csv.gz")):
+        manifest, splits, _ = ingest(source, name=f"out{number}")
+        assert everything(splits) == set(ROWS)
+        assert [file.uri for file in manifest.sources] == ["s3://texts/in/a.csv.gz", "s3://texts/in/b.csv.gz"]
+        assert [file.rows for file in manifest.sources] == [100, 100]
+        assert all(file.version and file.size > 100 for file in manifest.sources)
+    _, splits, _ = ingest("s3://texts/in/a.csv.gz", name="one")
+    assert everything(splits) == set(ROWS[:100])
+
+
+def test_the_fingerprint_of_an_object_is_its_etag_and_changes_with_it(tmp_path, bucket):
+    settings = Settings.of(source={"files": "s3://texts/one.csv"})
+    bucket(write(tmp_path / "a.csv"), "one.csv")
+    first = fingerprint(settings)
+    assert fingerprint(settings) == first
+    bucket(write(tmp_path / "b.csv", ROWS[1:]), "one.csv")
+    assert fingerprint(settings) != first
+
+
+def test_a_bucket_that_cannot_be_read_is_said_without_a_secret(ingest, bucket, monkeypatch):
+    with pytest.raises(BerthError, match=r"s3://gone/a\.csv.*(not there|NoSuchBucket|Check the address)") as caught:
+        ingest("s3://gone/a.csv")
+    assert "very-secret" not in str(caught.value)
+    with pytest.raises(BerthError, match="AWS_ACCESS_KEY_ID"):
+        ingest("s3://texts/nothing-here/*.csv")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    with pytest.raises(BerthError, match=r"source: s3://texts/one\.csv cannot be read \(.*Check the address"):
+        ingest("s3://texts/one.csv")
+
+
+@pytest.fixture
+def site(tmp_path):
+    """The address of an HTTP server on the folder `site`."""
+    (tmp_path / "site").mkdir()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "site"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_file_behind_http_is_read_and_one_that_is_not_there_is_said(ingest, tmp_path, site):
+    write(tmp_path / "site" / "a.jsonl")
+    _, splits, _ = ingest(f"{site}/a.jsonl")
+    assert everything(splits) == set(ROWS)
+    settings = Settings.of(source={"files": f"{site}/a.jsonl"})
+    first = fingerprint(settings)
+    assert fingerprint(settings) == first
+    (tmp_path / "site" / "a.jsonl").write_text('{"text": "a", "label": "b"}\n')
+    assert fingerprint(settings) != first
+    with pytest.raises(BerthError, match=r"source: http://127\.0\.0\.1:\d+/gone\.csv cannot be read \(not there\)"):
+        ingest(f"{site}/gone.csv", name="gone")
+
+
+def test_a_row_that_is_wrong_is_named_by_the_files_address_not_by_its_copy(ingest, tmp_path, site):
+    (tmp_path / "site" / "a.csv").write_text("text,label\na,ham\nb, c,ham\n")
+    with pytest.raises(BerthError, match=rf"^{site}/a\.csv: line 3: 3 columns"):
+        ingest(f"{site}/a.csv")
+    (tmp_path / "site" / "b.parquet").write_text("nonsense")
+    with pytest.raises(BerthError, match=rf"^{site}/b\.parquet: not a whole Parquet file"):
+        ingest(f"{site}/b.parquet")
+
+
+def _postgresql_bin() -> Path | None:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return found[-1].parent if found else None
+
+
+@pytest.fixture(scope="module")
+def postgresql(tmp_path_factory):
+    """The SQLAlchemy URL of a real PostgreSQL server of our own."""
+    programs = _postgresql_bin()
+    if programs is None:
+        if os.environ.get("CI"):
+            pytest.fail("PostgreSQL is not installed: apt-get install postgresql")
+        pytest.skip("needs PostgreSQL: apt-get install postgresql")
+    folder = tmp_path_factory.mktemp("postgresql")
+    root = getpass.getuser() == "root"  # which PostgreSQL refuses to run as
+    if root:
+        folder = Path("/tmp") / f"berth-postgresql-{os.getpid()}"
+        folder.mkdir()
+        shutil.chown(folder, "postgres")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+
+    def call(*command: str) -> None:
+        subprocess.run([*(["runuser", "-u", "postgres", "--"] if root else []), *command], check=True, cwd=folder)
+
+    (folder / "password").write_text("secret-word")
+    call(str(programs / "initdb"), "-D", f"{folder}/data", "-U", "reader", "-A", "scram-sha-256",
+         f"--pwfile={folder}/password", "--no-sync", "-E", "UTF8")  # fmt: skip
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -k {folder} -F"
+    call(str(programs / "pg_ctl"), "-D", f"{folder}/data", "-o", options, "-l", f"{folder}/log", "-w", "start")
+    yield f"postgresql://reader:secret-word@127.0.0.1:{port}/postgres"
+    call(str(programs / "pg_ctl"), "-D", f"{folder}/data", "-m", "immediate", "stop")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+QUERY = "SELECT body AS text, kind::text AS label FROM messages WHERE body LIKE '%number%' AND id % 2 >= 0"
+
+
+def test_a_query_over_postgresql_with_its_casts_and_percent_signs(ingest, postgresql, monkeypatch):
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(postgresql.replace("postgresql", "postgresql+psycopg", 1))
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text("CREATE TABLE messages (id serial, body text, kind text, tags text[])"))
+        connection.execute(
+            sqlalchemy.text("INSERT INTO messages (body, kind, tags) VALUES (:body, :kind, ARRAY[:kind, 'all'])"),
+            [{"body": text, "kind": label} for text, label in ROWS],
+        )
+    monkeypatch.setenv("BERTH_TEST_DATABASE", postgresql)
+    source = {"sql": QUERY, "connection": "env:BERTH_TEST_DATABASE"}
+    manifest, splits, _ = ingest(source)
+    assert everything(splits) == set(ROWS)
+    assert [(file.uri, file.rows) for file in manifest.sources] == [("query over env:BERTH_TEST_DATABASE", 200)]
+    settings = Settings.of(source=source)
+    first = fingerprint(settings)
+    with engine.begin() as connection:  # another order of the same rows
+        connection.execute(sqlalchemy.text("CREATE TABLE other AS SELECT * FROM messages ORDER BY id DESC"))
+        connection.execute(sqlalchemy.text("ALTER TABLE messages RENAME TO before"))
+        connection.execute(sqlalchemy.text("ALTER TABLE other RENAME TO messages"))
+    assert fingerprint(settings) == first
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text("UPDATE messages SET kind = 'ham' WHERE id = 1"))
+    assert fingerprint(settings) != first
+    tagged = {"sql": "SELECT body AS text, tags AS label FROM before", "connection": "env:BERTH_TEST_DATABASE"}
+    manifest, _, _ = ingest(tagged, name="tags", task="multi_label")
+    assert manifest.labels == ["all", "ham", "spam"]
+    with pytest.raises(BerthError, match=r'query over BERTH_TEST_DATABASE fails \(relation "nowhere" does not exist'):
+        ingest({"sql": "SELECT * FROM nowhere", "connection": "env:BERTH_TEST_DATABASE"}, name="x")
+    with pytest.raises(BerthError, match=r"gives no rows|fails \(syntax error"):
+        ingest({"sql": "UPDATE messages SET kind = 'x'", "connection": "env:BERTH_TEST_DATABASE"}, name="y")
+    with engine.connect() as connection:
+        assert connection.execute(sqlalchemy.text("SELECT count(*) FROM messages WHERE kind = 'x'")).scalar() == 0
+    monkeypatch.setenv("BERTH_TEST_DATABASE", postgresql.replace("secret-word", "wrong-word"))
+    with pytest.raises(BerthError, match="query over BERTH_TEST_DATABASE fails") as caught:
+        ingest(source, name="z")
+    assert "wrong-word" not in str(caught.value)
+
+
+def test_a_query_over_sqlite(ingest, tmp_path, monkeypatch):
+    with sqlite3.connect(tmp_path / "a.db") as connection:
+        connection.execute("CREATE TABLE messages (body TEXT, spam INTEGER)")
+        connection.executemany("INSERT INTO messages VALUES (?, ?)", [(a, b == "spam") for a, b in ROWS])
+    monkeypatch.setenv("BERTH_TEST_DATABASE", f"sqlite:///{tmp_path / 'a.db'}")
+    sql = "SELECT body AS text, spam AS label FROM messages WHERE body <> ':x'"
+    _, splits, _ = ingest({"sql": sql, "connection": "env:BERTH_TEST_DATABASE"})
+    assert everything(splits) == {(text, str(int(label == "spam"))) for text, label in ROWS}
+
+
+def test_a_query_that_duckdb_runs_over_files_of_two_kinds(ingest, tmp_path):
+    write(tmp_path / "a.csv", ROWS[:120])
+    write(tmp_path / "b.parquet", ROWS[120:])
+    sql = "SELECT * FROM 'a.csv' UNION ALL SELECT * FROM 'b.parquet'"
+    _, splits, _ = ingest({"sql": sql, "folder": str(tmp_path)})
+    assert everything(splits) == set(ROWS)
+
+
+def test_a_query_that_gives_no_rows_is_no_data(ingest, tmp_path):
+    with pytest.raises(BerthError, match="query over DuckDB: none of its 0 rows is usable"):
+        ingest({"sql": "SELECT 'a' AS text, 'b' AS label WHERE false"})
+
+
+def test_an_http_server_that_dies_in_the_middle_is_said(ingest):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            for _ in range(8):
+                connection, _ = server.accept()
+                request = connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\nETag: x\r\n\r\n")
+                if not request.startswith(b"HEAD"):
+                    connection.sendall(b"text,label\na,b\n")
+                    time.sleep(0.1)
+                connection.close()
+
+        threading.Thread(target=answer, daemon=True).start()
+        with pytest.raises(BerthError, match=r"a\.csv cannot be read"):
+            ingest(f"http://127.0.0.1:{server.getsockname()[1]}/a.csv")
