@@ -3,6 +3,7 @@
 A step gets its sections as the dicts that KFP's parameters are, in which every number is a float.
 """
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -26,7 +27,6 @@ class Source(Section):
     sql: str = Field("", description="A query; its columns are the source's.")
     connection: str = Field(
         "",
-        pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*)?$",
         description="`env:NAME`: the variable that holds the database's SQLAlchemy URL. Empty: DuckDB runs the query.",
     )
     folder: str = Field(
@@ -42,6 +42,11 @@ class Source(Section):
             raise ValueError("validation and test need train beside them")
         if self.connection and not self.sql:
             raise ValueError("connection is for sql, and there is none")
+        # Neither message shows the value: it may hold a password.
+        if not re.fullmatch(r"(env:[A-Za-z_][A-Za-z0-9_]*)?", self.connection):
+            raise ValueError("connection: write env:NAME, and put the database's URL into the variable NAME")
+        if any(re.match(r"\w+://[^/]*@", files) for files in self.split_files().values()):
+            raise ValueError("an address with a user or password in it; put credentials into the environment")
         return self
 
     def split_files(self) -> dict[str, str]:

@@ -111,10 +111,10 @@ def from_tfdv(
                 shown = scan.examples.get(difference.example, [])
                 made = _about_distance(far.get((feature, kind)), split, feature, kind, difference.words, checks)
                 made = dataclasses.replace(made, examples=[text for _, text in shown])
-            elif type == "ENUM_TYPE_UNEXPECTED_STRING_VALUES" and feature == LABEL:
+            elif feature == LABEL and "UNEXPECTED_STRING" in type:  # of a domain of texts, or of false and true
                 made = _about_labels(split, schema, manifest, scan, checks)
             else:
-                kind = "unexpected_value" if type == "ENUM_TYPE_UNEXPECTED_STRING_VALUES" else "schema"
+                kind = "unexpected_value" if "UNEXPECTED_STRING" in type else "schema"
                 words = " ".join(f"{reason.short_description}. {reason.description}".split())
                 expected, found = _schema_words(type, feature, schema, words)
                 made = Anomaly(kind, checks.severity_of(kind), split, feature, expected, found)
@@ -239,7 +239,7 @@ def of_the_whole(manifest: Manifest, scans: Mapping[str, Scan], checks: Checks) 
 
     train = manifest.label_counts["train"]
     for split in SPLITS[1:]:
-        if missing := [label for label in train if label not in manifest.label_counts[split]]:
+        if missing := [label for label in train if not manifest.label_counts[split].get(label)]:
             labels = _several([repr(label) for label in missing])
             note("missing_label", split, LABEL, "every label of the train split", f"none of {labels}")
     total = manifest.rows["train"]

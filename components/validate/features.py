@@ -44,7 +44,6 @@ class TextFeatures:
         self.tokenizer = vocabulary.tokenizer() if vocabulary else None
         self.longest = sequence_length - (3 if pairs else 2)
         self.short_tokens = checks.short_tokens
-        self._identify: Any = None
 
     def derive(self, texts: Sequence[str], pairs: Sequence[str] | None = None, languages: bool = True) -> Features:
         """Return the features of `texts`, of both texts together where they come in pairs."""
@@ -58,7 +57,7 @@ class TextFeatures:
             unknown = [0.0] * len(whole)
         counts = [len(row) for row in tokens]
         characters = [_characters(text) for text in whole]
-        told = [self._language(text) for text in whole[:_LANGUAGE_SAMPLE]] if languages else []
+        told = [_language(text) for text in whole[:_LANGUAGE_SAMPLE]] if languages else []
         values: dict[str, list[Any]] = {
             "token_count": counts,
             "unknown_share": unknown,
@@ -73,13 +72,13 @@ class TextFeatures:
         top = Counter(token for row in tokens for token in set(row) if len(token) > 2 and token[0].isalnum())
         return Features(values, Counter(dict(top.most_common(10 * _TOP))))
 
-    def _language(self, text: str) -> str:
-        if self._identify is None:
-            self._identify = _language_identifier()
-        language, probability = self._identify(text)
-        return str(language) if probability >= _CONFIDENT else "unsure"
+
+def _language(text: str) -> str:
+    language, probability = _language_identifier()(text)
+    return str(language) if probability >= _CONFIDENT else "unsure"
 
 
+@functools.cache
 def _language_identifier() -> Any:
     from py3langid import langid
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from components.common.dataset import SPLITS, Manifest, split_dir
+from components.common.dataset import SPLITS, Manifest, SourceFile, split_dir
 
 MESSAGES = Path(__file__).parents[2] / "examples/sms-spam/sms_spam_collection.tsv"
 
@@ -26,7 +26,7 @@ def write_dataset(folder: Path, rows: dict[str, list[tuple[str, str]]], labels: 
         pq.write_table(table, split_dir(folder, split) / "part-00000.parquet")
     counts = {split: {label: [own for _, own in rows[split]].count(label) for label in labels} for split in SPLITS}
     Manifest(
-        source="messages.tsv",
+        sources=[SourceFile(uri="messages.tsv", size=1, version="", rows=sum(map(len, rows.values())))],
         rows_read=sum(map(len, rows.values())),
         duplicates=0,
         rejected={},

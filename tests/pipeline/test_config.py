@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from components.common.errors import BerthError
+from components.common.settings import Checks, Cleaning, Gates, Source, Split
 from pipeline.config import RunConfig, reference
 
 ROOT = Path(__file__).parents[2]
@@ -19,13 +20,14 @@ def load(tmp_path):
 
 def test_the_demo_needs_nothing_but_its_own_folder():
     config = RunConfig.load(ROOT / "examples/sms-spam/config.yaml")
-    assert Path(config.source).is_file()
+    assert Path(config.source.files).is_file()
+    assert Path(config.schema_file).is_file()
     assert config.model_name == "sms-spam"
 
 
 def test_relative_paths_are_relative_to_the_file_and_addresses_stay(load, tmp_path):
     config = load("name: a\nsource: data/*.csv\npush_to: s3://bucket/models\nencoder: ../bert\npreprocessor: /p\n")
-    assert config.source == str(tmp_path / "data/*.csv")
+    assert config.source.files == str(tmp_path / "data/*.csv")
     assert config.push_to == "s3://bucket/models"
     assert config.encoder == str(tmp_path / "../bert")
     assert config.preprocessor == "/p"
@@ -95,5 +97,48 @@ def test_the_reference_in_docs_is_the_one_that_the_code_gives():
 
 
 def test_every_field_is_explained():
-    for name, field in RunConfig.model_fields.items():
-        assert field.description, name
+    for section in (RunConfig, Source, Split, Cleaning, Checks, Gates):
+        for name, field in section.model_fields.items():
+            assert field.description, name
+
+
+def test_labels_to_map_are_texts_as_ingest_sees_them(load):
+    config = load("name: a\nsource: b\nlabel_map: {1: positive, no: null, 2.5: 3}\n")
+    assert config.label_map == {"1": "positive", "false": "", "2.5": "3"}
+
+
+def test_a_query_is_a_source_and_starts_where_the_configuration_is(load, tmp_path):
+    assert load("name: a\nsource: {sql: SELECT 1}\n").parameters()["source"] == {
+        "sql": "SELECT 1",
+        "folder": str(tmp_path),
+    }
+    over = load("name: a\nsource: {sql: SELECT 1, connection: 'env:URL'}\n").parameters()["source"]
+    assert over == {"sql": "SELECT 1", "connection": "env:URL"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("source: {sql: SELECT 1, connection: 'postgresql://me:secret@host/x'}", "source: connection: write env:NAME"),
+        ("source: {sql: SELECT 1, files: a.csv}", "source: give one of: files, train"),
+        ("source: https://me:secret@host/a.csv", "source: an address with a user or password in it"),
+        ("source: {}", "source: give one of: files, train"),
+        ("source: {files: a.csv, test: b.csv}", "source: validation and test need train"),
+        ("source: a.csv\nsplit: {by: time}", "split: by time and by column need the name of a column"),
+        ("source: a.csv\nsplit: {column: when}", "split: by time and by column need the name of a column"),
+        ("source: a.csv\ntask: both", "task: input should be 'single_label' or 'multi_label'"),
+        ("source: a.csv\nmemory_limit: much", "memory_limit: string should match"),
+        ("source: a.csv\nchecks: {severity: {drfit: warn}}", "checks: severity: there is no kind 'drfit'"),
+        ("source: a.csv\nchecks: {severity: {drift: fatal}}", "checks.severity.drift: input should be 'error', 'warn'"),
+        ("source: a.csv\ncleaning: {near_duplicates: 2}", "cleaning.near_duplicates: input should be less than"),
+        ("source: a.csv\ncleaning: {nfd: true}", "unknown key 'cleaning.nfd'. Did you mean 'nfc'?"),
+        ("source: a.csv\ntext_pair_column: text", "text_pair_column: 'text' is the text column too"),
+        ("source: a.csv\non_unchanged: stop", "on_unchanged: input should be 'train' or 'skip'"),
+    ],
+)
+def test_a_wrong_setting_about_data_is_one_line_that_names_it(load, text, message):
+    with pytest.raises(BerthError) as caught:
+        load(f"name: a\n{text}\n")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)

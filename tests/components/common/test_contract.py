@@ -47,7 +47,7 @@ def test_a_split_is_read_from_all_its_shards_in_order(tmp_path):
 
 def test_a_manifest_comes_back_as_it_was_written(tmp_path):
     manifest = dataset.Manifest(
-        source="a.csv",
+        sources=[dataset.SourceFile(uri="a.csv", size=9, version="2026", rows=3)],
         rows_read=3,
         duplicates=0,
         rejected={"empty text": 1},

@@ -145,8 +145,8 @@ def test_shards_have_a_set_number_of_rows_and_hold_all_of_them_in_order(ingest, 
 
 
 def test_little_memory_is_enough_for_many_rows(ingest, tmp_path):
-    bodies = [" ".join(f"w{family * 40 + word}" for word in range(40)) for family in range(40_000)]
-    rows = [(f"{bodies[number // 5]} {number}", "ham" if number % 3 else "spam") for number in range(200_000)]
+    bodies = [" ".join(f"w{family * 40 + word}" for word in range(40)) for family in range(100_000)]
+    rows = [(f"{bodies[number // 2]} {number}", "ham" if number % 3 else "spam") for number in range(200_000)]
     manifest, _, _ = ingest(write(tmp_path / "a.csv", rows), memory_limit="150MB", cleaning={})
     assert manifest.rows_read == 200_000
     assert manifest.near_duplicates > 30_000

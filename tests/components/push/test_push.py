@@ -142,7 +142,12 @@ def test_the_step_says_which_version_users_now_get(store, artifact, model, tmp_p
     }
     pushed = artifact("pushed")
     component_body("push", "push")(
-        **inputs, name="by-step", model_name="", push_to=str(tmp_path / "serving"), pushed=pushed
+        **inputs,
+        name="by-step",
+        model_name="",
+        push_to=str(tmp_path / "serving"),
+        settings_digest="s",
+        pushed=pushed,
     )
     assert pushed.metadata["summary"] == "by-step version 1 is champion"
     assert pushed.metadata["folder"] == str(tmp_path / "serving/by-step/1")

@@ -1,128 +1,299 @@
-"""Validation of real messages, and of splits that break a schema, with TFDV itself."""
+"""Validation of real messages, and of splits that something is wrong with, by TFDV itself."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
 from components.common import tracking
+from components.common.dataset import Manifest
 from components.common.errors import BerthError
-from components.validate.step import validate_dataset
+from components.common.settings import Checks
+from components.validate.step import Baseline, Outputs, validate_dataset
+from components.validate.vocabulary import find_vocabulary
 from tests.components.conftest import component_body, write_dataset
+
+SPLITS = ("train", "validation", "test")
+SCHEMA = 'feature { name: "text" type: BYTES } feature { name: "label" type: BYTES domain: "label" } '
+SCHEMA += 'string_domain { name: "label" value: "ham" value: "spam" }'
 
 
 @pytest.fixture
 def run(tmp_path):
-    """Return a function that validates a dataset and returns the anomalies and the schema that was used."""
+    """Return a function that validates a dataset, and checks that everything is written."""
 
-    def run(dataset, schema=""):
-        out = tmp_path / "out"
-        found = validate_dataset(dataset, schema, out / "statistics", out / "schema", out / "anomalies")
-        assert sorted(path.name for path in (out / "statistics").iterdir()) == ["test.pb", "train.pb", "validation.pb"]
-        assert len(list((out / "anomalies").iterdir())) == 3
-        return [str(anomaly) for anomaly in found], (out / "schema").read_text()
+    def run(dataset, schema="", baseline=None, vocabulary=True, sequence_length=128, **checks):
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+        outputs = Outputs(*(tmp_path / "out" / name for name in ("statistics", "schema", "anomalies", "report")))
+        validation = validate_dataset(
+            dataset,
+            schema,
+            outputs,
+            checks=Checks.model_validate(checks),
+            vocabulary=find_vocabulary("minilm", "") if vocabulary else None,
+            sequence_length=sequence_length,
+            baseline=baseline,
+        )
+        assert sorted(path.name for path in outputs.statistics.iterdir()) == ["test.pb", "train.pb", "validation.pb"]
+        assert len(list(outputs.anomalies.iterdir())) == 3
+        assert outputs.report.read_text(encoding="utf-8").startswith("<!doctype html>")
+        return validation
 
     return run
 
 
-def test_real_messages_hold_the_schema_that_is_inferred_from_train(run, dataset):
-    found, schema = run(dataset)
-    assert found == []
+def kinds(validation) -> set[tuple[str, str, str]]:
+    return {(found.kind, found.severity, found.split) for found in validation.anomalies}
+
+
+def lines(validation) -> list[str]:
+    return [str(found) for found in validation.anomalies]
+
+
+def test_real_messages_hold_the_schema_that_is_inferred_from_train(run, dataset, tmp_path):
+    validation = run(dataset)
+    assert [found for found in validation.anomalies if found.kind != "skew"] == []
+    assert validation.schema_source == "inferred from the train split"
+    schema = (tmp_path / "out/schema").read_text()
     assert 'value: "spam"' in schema
     assert schema.count("min_fraction: 1.0") == 2
+    assert "token_count" not in schema
 
 
-def test_the_statistics_count_every_row(run, dataset, tmp_path):
+def test_the_statistics_count_every_row_and_have_the_derived_features(run, dataset, tmp_path):
     import tensorflow_data_validation as tfdv
 
     run(dataset)
-    statistics = tfdv.load_stats_binary(str(tmp_path / "out/statistics/train.pb"))
-    assert statistics.datasets[0].num_examples == 320
+    (statistics,) = tfdv.load_stats_binary(str(tmp_path / "out/statistics/train.pb")).datasets
+    assert statistics.num_examples == 320
+    features = {".".join(feature.path.step): feature for feature in statistics.features}
+    assert features.keys() >= {"text", "label", "token_count", "unknown_share", "letter_share", "script", "language"}
+    tokens = features["token_count"].num_stats
+    assert tokens.common_stats.num_non_missing == 320
+    assert 10 < tokens.mean < 40
+    assert features["script"].string_stats.rank_histogram.buckets[0].label == "Latin"
 
 
 def test_free_text_is_no_vocabulary_however_few_texts_there_are(run, tmp_path):
-    rows = {
-        split: [(f"{split} {number}", "ab"[number % 2]) for number in range(10)]
-        for split in ("train", "validation", "test")
-    }
-    found, schema = run(write_dataset(tmp_path / "few", rows, ["a", "b"]))
-    assert found == []
-    assert "train 1" not in schema
+    rows = {split: [(f"{split} text {number}", "ab"[number % 2]) for number in range(10)] for split in SPLITS}
+    assert run(write_dataset(tmp_path / "few", rows, ["a", "b"])).errors == []
+    assert "train text 1" not in (tmp_path / "out/schema").read_text()
 
 
-def test_a_label_that_train_does_not_have_is_an_anomaly(run, tmp_path, real_rows):
-    rows = real_rows | {"test": [("new kind of text", "junk"), *real_rows["test"]]}
-    found, _ = run(write_dataset(tmp_path / "junk", rows, ["ham", "junk", "spam"]))
-    assert len(found) == 1
-    assert found[0].startswith("test.label: Unexpected string values.")
-    assert "junk" in found[0]
+def test_a_label_that_the_schema_does_not_have_is_said_with_counts_and_rows(run, tmp_path, real_rows):
+    junk = [(f"a new kind of text {number}", "junk") for number in range(5)]
+    rows = real_rows | {"test": real_rows["test"] + junk}
+    validation = run(write_dataset(tmp_path / "junk", rows, ["ham", "junk", "spam"]), SCHEMA)
+    (error,) = validation.errors
+    assert str(error) == (
+        "test.label: expected one of the schema's labels ('ham', 'spam'), found 'junk' in 5 of 45 rows; such as "
+        '"a new kind of text 0", "a new kind of text 1", "a new kind of text 2"'
+    )
+    report = (tmp_path / "out/report").read_text()
+    assert "1 error" in report
+    assert "a new kind of text 1" in report
 
 
 def test_a_domain_of_more_labels_than_tfdv_keeps_by_itself_is_whole(run, tmp_path):
     labels = [f"class {number:04d}" for number in range(1500)]
     rows = {
-        split: [(f"{split} {number}", label) for number, label in enumerate(labels * copies)]
+        split: [(f"{split} text {number}", label) for number, label in enumerate(labels * copies)]
         for split, copies in (("train", 2), ("validation", 1), ("test", 1))
     }
-    found, schema = run(write_dataset(tmp_path / "many", rows, labels))
-    assert found == []
-    assert schema.count("value: ") == 1500
+    validation = run(write_dataset(tmp_path / "all", rows, labels), min_label_share=0)
+    assert validation.errors == []
+    assert (tmp_path / "out/schema").read_text().count("value: ") == 1500
 
 
-def test_an_anomaly_of_many_values_is_one_short_line_that_says_its_kind_once(run, tmp_path, real_rows):
+def test_many_strange_labels_are_one_short_line_and_whole_in_the_artifact(run, tmp_path, real_rows):
     junk = [(f"new kind of text {number}", f"junk {number}") for number in range(100)]
     rows = real_rows | {"test": real_rows["test"] + junk}
     labels = ["ham", *(label for _, label in junk), "spam"]
-    found, _ = run(write_dataset(tmp_path / "junk", rows, labels))
-    assert len(found) == 1
-    assert len(found[0]) < 340
-    assert "junk 0" in found[0]
+    (error,) = run(write_dataset(tmp_path / "junk", rows, labels)).errors
+    assert len(str(error)) < 500
+    assert "and 94 more" in str(error)
     assert "junk 99" in (tmp_path / "out/anomalies/test.pbtxt").read_text()
-    shutil.rmtree(tmp_path / "out")
-    found, _ = run(tmp_path / "junk", 'feature { name: "text" type: BYTES }')
-    assert found[0] == "train.label: New column (column in data but not in schema)"
 
 
 def test_labels_that_are_numbers_or_truth_values_are_held_to_those_of_train(run, tmp_path):
     for low, high, other in (("0", "1", "7"), ("false", "true", "maybe")):
-        rows = {split: [(f"{split} a", low), (f"{split} b", high)] * 5 for split in ("train", "validation", "test")}
-        rows["test"].append(("another", other))
-        found, _ = run(write_dataset(tmp_path / other, rows, [low, high, other]))
-        assert len(found) == 1
-        assert found[0].startswith("test.label: ")
-        assert f'"{other}"' in found[0]
-        shutil.rmtree(tmp_path / "out")
+        rows = {split: [(f"{split} text {n}", (low, high)[n % 2]) for n in range(10)] for split in SPLITS}
+        rows["test"].append(("another text", other))
+        (error,) = run(write_dataset(tmp_path / other, rows, [low, high, other])).errors
+        assert error.kind == "unexpected_label"
+        assert f"'{other}' in 1 of 11 rows" in str(error)
 
 
-def test_a_schema_is_held_as_it_is_given(run, dataset):
-    _, schema = run(dataset)
-    stricter = (
-        schema.replace('value: "spam"', 'value: "junk"')
-        + 'feature { name: "age" type: INT presence { min_fraction: 1 } }'
-    )
-    shutil.rmtree(dataset.parent / "out")
-    found, used = run(dataset, stricter)
-    assert {line.split(":")[0] for line in found} == {
-        f"{split}.{feature}" for split in ("train", "validation", "test") for feature in ("label", "age")
+def test_a_schema_is_held_as_it_is_given(run, dataset, tmp_path):
+    stricter = SCHEMA.replace("spam", "junk") + 'feature { name: "age" type: INT presence { min_fraction: 1 } }'
+    validation = run(dataset, stricter)
+    assert {(found.split, found.feature) for found in validation.errors} == {
+        (split, feature) for split in SPLITS for feature in ("label", "age")
     }
-    assert "junk" in used
+    assert "train.age: expected a column 'age', which the schema names, found none" in lines(validation)
+    assert validation.schema_source == "the configuration's"
+    assert "junk" in (tmp_path / "out/schema").read_text()
 
 
-def test_what_is_no_schema_is_said_and_nothing_is_written(dataset, tmp_path):
-    with pytest.raises(BerthError, match="schema: not a TFDV schema"):
-        validate_dataset(dataset, "feature { nam: 3 }", tmp_path / "s", tmp_path / "u", tmp_path / "a")
-    assert not (tmp_path / "s").exists()
+def test_what_is_no_schema_is_said_and_nothing_is_written(run, dataset, tmp_path):
+    for text, message in (("feature { nam: 3 }", "schema: not a TFDV schema"), ("# none", "schema: names no feature")):
+        with pytest.raises(BerthError, match=message):
+            run(dataset, text)
+        assert not (tmp_path / "out").exists()
 
 
-def call(artifact, dataset, schema):
-    outputs = {name: artifact(name) for name in ("statistics", "used_schema", "anomalies")}
+@pytest.mark.parametrize(
+    ("texts", "kind", "expected"),
+    [
+        (["\u200d\u200d"] * 3, "empty_texts", "at least one token"),
+        (["hi"] * 20, "short_texts", "at most 10.0% very short texts, found"),
+        (["word " * 200] * 20, "truncated_texts", "at most 10.0% of the texts to be cut off by sequence_length"),
+        (["\u1681\u1682 \u1683\u1684 \u1685"] * 20, "unknown_tokens", "at most 5.0% unknown tokens, found"),
+    ],
+)
+def test_texts_are_looked_at_in_the_encoders_own_tokens(run, tmp_path, real_rows, texts, kind, expected):
+    odd = [
+        (f"{text}{chr(0x200B) * number}" if kind == "empty_texts" else text, "ham") for number, text in enumerate(texts)
+    ]
+    rows = real_rows | {"test": real_rows["test"] + odd}
+    validation = run(write_dataset(tmp_path / kind, rows, ["ham", "spam"]))
+    (found,) = [found for found in validation.anomalies if found.kind == kind]
+    assert found.split == "test"
+    assert expected in str(found)
+    assert found.examples[0].startswith(texts[0][:10])
+    assert "CUSTOM_VALIDATION" in (tmp_path / "out/anomalies/test.pbtxt").read_text()
+
+
+def test_without_a_vocabulary_a_token_is_a_word(run, dataset, tmp_path):
+    run(dataset, vocabulary=False)
+    assert "words, for want of a vocabulary" in (tmp_path / "out/report").read_text()
+
+
+def test_what_is_wrong_between_the_splits_is_seen(run, tmp_path, real_rows):
+    text, label = real_rows["train"][0]
+    other = "spam" if label == "ham" else "ham"
+    rows = {
+        "train": [*real_rows["train"], ("a rare one", "rare")],
+        "validation": real_rows["validation"],
+        "test": [*real_rows["test"], (text, other)],
+    }
+    validation = run(write_dataset(tmp_path / "odd", rows, ["ham", "rare", "spam"]))
+    found = {anomaly.kind: str(anomaly) for anomaly in validation.anomalies}
+    assert found["duplicates"] == "test.text: expected texts that no earlier split has, found 1 that one has"
+    assert found["two_labels"] == "train.label: expected one label for a text, found 1 texts that carry two or more"
+    assert "none of 'rare'" in found["missing_label"]
+    assert found["label_balance"].startswith(
+        "train.label: expected each label in at least 1.0% of the rows, found 'rare'"
+    )
+    assert {anomaly.kind for anomaly in validation.errors} == {"duplicates", "two_labels"}
+
+
+def test_rejected_rows_and_near_duplicates_that_were_kept_are_counted(run, dataset):
+    manifest = Manifest.read(dataset)
+    changed = manifest.model_copy(
+        update={"rows_read": 500, "rejected": {"empty text": 100}, "near_duplicates": 9, "near_duplicates_kept": True}
+    )
+    changed.write(dataset)
+    found = {anomaly.kind: str(anomaly) for anomaly in run(dataset).anomalies}
+    assert found["rejected_rows"].endswith("found 20.0% (100 empty text)")
+    assert found["near_duplicates"].endswith("found 9 in validation and test")
+
+
+def test_each_kind_is_an_error_a_warning_or_nothing_as_the_configuration_says(run, tmp_path, real_rows):
+    rows = real_rows | {"test": [("new kind of text", "junk"), *real_rows["test"]]}
+    dataset = write_dataset(tmp_path / "junk", rows, ["ham", "junk", "spam"])
+    assert ("unexpected_label", "error", "test") in kinds(run(dataset))
+    validation = run(dataset, severity={"unexpected_label": "warn"})
+    assert ("unexpected_label", "warn", "test") in kinds(validation)
+    assert validation.errors == []
+    validation = run(dataset, severity={"unexpected_label": "ignore", "skew": "ignore"})
+    assert "unexpected_label" not in {found.kind for found in validation.anomalies}
+
+
+@pytest.fixture
+def baseline(run, dataset, tmp_path) -> Baseline:
+    """What the champion that was trained on the real messages left."""
+    run(dataset)
+    out = tmp_path / "out"
+    return Baseline((out / "schema").read_text(), (out / "statistics/train.pb").read_bytes())
+
+
+def test_the_first_run_has_no_baseline_and_says_so(run, dataset, tmp_path):
+    validation = run(dataset)
+    assert {distance.kind for distance in validation.distances} == {"skew"}
+    assert "No champion's statistics to compare with" in (tmp_path / "out/report").read_text()
+    assert Baseline.read(None, None) is None
+
+
+def test_the_same_data_do_not_drift_from_the_champions(run, dataset, baseline, tmp_path):
+    validation = run(dataset, baseline=baseline)
+    assert validation.errors == []
+    assert validation.schema_source == "the champion's"
+    drift = {found.feature: found.value for found in validation.distances if found.kind == "drift"}
+    assert drift.keys() == {"label", "script", "language", "token_count", "letter_share"}
+    assert max(drift.values()) < 1e-6
+    assert "the champion&#39;s train" in (tmp_path / "out/report").read_text()
+
+
+def test_swapped_shares_and_longer_texts_drift_and_are_said_in_words(run, tmp_path, real_rows, baseline):
+    ham = [row for row in real_rows["train"] if row[1] == "ham"]
+    spam = [row for row in real_rows["train"] if row[1] == "spam"]
+    train = [(f"{text} {text} {text}", label) for text, label in ham[:20] + spam]
+    validation = run(
+        write_dataset(tmp_path / "drift", real_rows | {"train": train}, ["ham", "spam"]), baseline=baseline
+    )
+    found = {anomaly.feature: str(anomaly) for anomaly in validation.errors}
+    assert found.keys() >= {"label", "token_count"}
+    assert found["label"].startswith(
+        "train.label: expected values as in the champion's train split (L-infinity at most 0.1), found '"
+    )
+    assert "where it was" in found["label"]
+    assert "found a mean of" in found["token_count"]
+    assert found["token_count"].count('"') == 6
+    loose = run(tmp_path / "drift", baseline=baseline, drift_categories=1, drift_numbers=1)
+    assert loose.errors == []
+
+
+def test_a_split_that_is_unlike_train_is_skewed(run, tmp_path, real_rows):
+    test = [(f"{text} {text} {text} {text}", label) for text, label in real_rows["test"]]
+    validation = run(write_dataset(tmp_path / "skew", real_rows | {"test": test}, ["ham", "spam"]))
+    assert ("skew", "warn", "test") in kinds(validation)
+    assert "as in train" in next(str(one) for one in validation.anomalies if one.feature == "token_count")
+
+
+def test_text_from_data_is_shown_in_the_report_and_not_run(run, tmp_path, real_rows):
+    evil = "<script>alert(1)</script>"
+    rows = real_rows | {"test": [(f"{evil} {n}", f"<b>{n}</b>") for n in range(3)] + real_rows["test"]}
+    run(write_dataset(tmp_path / "evil", rows, ["<b>0</b>", "<b>1</b>", "<b>2</b>", "ham", "spam"]))
+    report = (tmp_path / "out/report").read_text()
+    assert "<script" not in report
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in report
+    assert "<b>1</b>" not in report
+    assert "default-src &#39;none&#39;" in report or "default-src 'none'" in report
+
+
+def call(artifact, dataset, schema="", champion="", checks=None):
+    names = ("statistics", "used_schema", "anomalies", "report")
+    outputs = {name: artifact(name) for name in names}
     component_body("validate", "validate")(
-        dataset=artifact("dataset", dataset, fingerprint="f"), schema=schema, **outputs
+        dataset=artifact("dataset", dataset, fingerprint="f"),
+        schema=schema,
+        champion=champion,
+        checks=checks or {},
+        encoder="minilm",
+        preprocessor="",
+        sequence_length=128,
+        beam_args=[],
+        **outputs,
     )
     return outputs
 
 
+QUIET = {"severity": {"skew": "ignore"}, "sample": 0.0}
+
+
 def test_the_step_logs_its_artifacts_and_says_what_came_out(store, artifact, dataset):
-    outputs = call(artifact, dataset, "")
+    outputs = call(artifact, dataset, checks=QUIET)
     assert outputs["anomalies"].metadata["summary"] == "no anomalies in 3 splits"
     (step,) = tracking.children(store.client, store.parent)
     assert outputs["anomalies"].metadata[tracking.RUN_ID] == step.info.run_id
@@ -130,23 +301,45 @@ def test_the_step_logs_its_artifacts_and_says_what_came_out(store, artifact, dat
         "anomalies",
         "schema.pbtxt",
         "statistics",
+        "validation_report.html",
     }
     assert step.data.metrics["anomalies"] == 0
+    assert step.data.params["schema"] == "inferred from the train split"
+    assert "skew/test/label" in step.data.metrics
 
 
-def test_an_anomaly_fails_the_step_with_a_line_each_and_its_artifacts_stay(store, artifact, dataset, capsys):
-    schema = """
-    feature { name: "text" type: BYTES }
-    feature { name: "label" type: BYTES }
-    feature { name: "age" type: INT presence { min_count: 1 } }
-    """
+def test_the_step_finds_the_champions_statistics_in_mlflow(store, artifact, dataset, tmp_path, real_rows):
+    call(artifact, dataset, checks=QUIET)
+    champion = store.parent
+    for path in (tmp_path / "outputs").iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    spam = [row for row in real_rows["train"] if row[1] == "spam"]
+    other = write_dataset(tmp_path / "other", real_rows | {"train": spam * 1}, ["ham", "spam"])
+    with pytest.raises(BerthError, match=r"errors? in the data: .*train\.label: expected values as in the champion"):
+        call(artifact, other, champion=champion, checks={"severity": {"skew": "ignore", "missing_label": "ignore"}})
+
+
+def test_errors_fail_the_step_with_a_line_each_and_its_artifacts_stay(store, artifact, dataset, capsys):
+    schema = SCHEMA + 'feature { name: "age" type: INT presence { min_count: 1 } }'
     with pytest.raises(
-        BerthError, match=r"^3 anomalies in the data, such as train\.age: Column dropped.* Mend the data"
-    ):
-        call(artifact, dataset, schema)
-    assert len([line for line in capsys.readouterr().out.splitlines() if line.startswith("anomaly ")]) == 3
+        BerthError, match=r"^3 errors in the data: train\.age: expected a column 'age'.*; .*Mend the data"
+    ) as caught:
+        call(artifact, dataset, schema, checks=QUIET)
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("anomaly error ")]
+    assert len(said) == 3
+    assert all(line.removeprefix("anomaly error ") in str(caught.value) for line in said)
     (step,) = tracking.children(store.client, store.parent)
     assert step.info.status == "FAILED"
-    assert "train.age" in step.data.tags[tracking.ERROR]
+    assert step.data.tags[tracking.ERROR] == str(caught.value)
     logged = {item.path for item in store.client.list_artifacts(step.info.run_id)}
-    assert logged == {"anomalies", "schema.pbtxt", "statistics"}
+    assert logged == {"anomalies", "schema.pbtxt", "statistics", "validation_report.html"}
+
+
+def test_warnings_let_the_run_go_on(store, artifact, dataset, capsys):
+    checks = {"severity": {"schema": "warn", "skew": "ignore"}}
+    outputs = call(
+        artifact, dataset, SCHEMA + 'feature { name: "age" type: INT presence { min_count: 1 } }', checks=checks
+    )
+    assert outputs["anomalies"].metadata["summary"] == "3 warnings in 3 splits"
+    assert capsys.readouterr().out.count("anomaly warn ") == 3
+    assert Path(outputs["report"].path).exists()
