@@ -28,7 +28,7 @@ demo: setup ## Fine-tune BERT on real text messages through the whole pipeline
 	@$(BERTH) run examples/sms-spam/config.yaml
 
 test: setup-test lint ## Check style and types, then run the tests in the environment of the image that they test
-	.venv/core/bin/python -m pytest tests/pipeline tests/components/common tests/components/ingest tests/components/push tests/components/finish
+	.venv/core/bin/python -m pytest tests/pipeline tests/components/common tests/components/ingest tests/components/compare tests/components/push tests/components/finish
 	.venv/validate/bin/python -m pytest tests/components/validate
 	.venv/train/bin/python -m pytest tests/components/train tests/components/evaluate
 	.venv/core/bin/python -m pytest tests/e2e

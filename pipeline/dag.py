@@ -21,6 +21,7 @@ import yaml
 from kfp import compiler, dsl
 
 from components.compare.component import compare
+from components.compare.settings import SETTINGS_END
 from components.evaluate.component import evaluate
 from components.finish.component import finish
 from components.ingest.component import ingest, locate
@@ -169,7 +170,9 @@ def berth(p: SimpleNamespace) -> None:
                 dataset=ingested.outputs["dataset"],
                 name=p.name,
                 model_name=p.model_name,
-                settings="\n".join(f"{name}={value}" for name, value in vars(p).items() if name not in _NO_SETTINGS),
+                settings=SETTINGS_END.join(
+                    f"{name}={value}" for name, value in vars(p).items() if name not in _NO_SETTINGS
+                ),
                 on_unchanged=p.on_unchanged,
             )
         )

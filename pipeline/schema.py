@@ -64,7 +64,8 @@ def diff(config: RunConfig, other: Path | None) -> list[str]:
         new = other or Path(scratch) / "schema.pbtxt"
         if other is None:
             new.write_text(infer(config.model_copy(update={"schema_file": ""})), encoding="utf-8")
-        return _call(images.VALIDATE, "components.validate", "diff", config.schema_file, str(new)).splitlines()
+        changes = _call(images.VALIDATE, "components.validate", "diff", config.schema_file, str(new))
+        return [line for line in changes.splitlines() if line]
 
 
 def _call(image: str, module: str, *arguments: str, stdin: str = "") -> str:

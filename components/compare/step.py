@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from components.common import tracking
 from components.common.code import code_version
+from components.compare.settings import canonical
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ def compare_with_champion(model_name: str, fingerprint: str, settings: str) -> C
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    digest = hashlib.sha256(settings.encode()).hexdigest()[:16]
+    digest = hashlib.sha256(canonical(settings).encode()).hexdigest()[:16]
     try:
         champion = mlflow.MlflowClient().get_model_version_by_alias(model_name, tracking.CHAMPION)
     except MlflowException:

@@ -26,6 +26,7 @@ def berth(cwd: Path, *arguments: str, stdin: str | None = None, **environment: s
 
 def write_config(folder: Path, **changes: object) -> Path:
     """Write the demo's own configuration to `folder`, on the rows that the folder's messages.tsv holds."""
-    values = yaml.safe_load((DEMO / "config.yaml").read_text()) | {"source": "messages.tsv"} | changes
+    own = {"source": "messages.tsv", "schema": str(DEMO / "schema.pbtxt")}
+    values = yaml.safe_load((DEMO / "config.yaml").read_text()) | own | changes
     (folder / "config.yaml").write_text(yaml.safe_dump(values))
     return folder / "config.yaml"

@@ -65,8 +65,8 @@ def test_an_anomaly_is_a_line_of_its_own_and_stops_the_run_before_training(works
     (folder / "strict.pbtxt").write_text(features + 'string_domain { name: "known" value: "ham" }')
     done = berth(folder, "run", "config.yaml")
     assert done.returncode == 1
-    assert len([line for line in done.stdout.splitlines() if line.startswith("! anomaly ")]) == 3
-    assert done.stderr.startswith("error: validate failed: 3 anomalies in the data, such as train.label: ")
+    assert len([line for line in done.stdout.splitlines() if line.startswith("error ")]) == 3
+    assert done.stderr.startswith("error: validate failed: 3 errors in the data: train.label: expected one of ")
     assert not list(folder.glob(".berth/logs/*/train.log"))
     assert pushed(folder) == []
 

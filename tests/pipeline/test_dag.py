@@ -61,7 +61,7 @@ def test_every_config_field_is_a_pipeline_parameter_with_its_default(ir):
         assert parameter["description"]
 
 
-@pytest.mark.parametrize("name", ["locate", "evaluate", "push", "finish"])
+@pytest.mark.parametrize("name", ["locate", "compare", "evaluate", "push", "finish"])
 def test_what_must_run_every_time_is_never_cached(ir, name):
     assert not task(ir, name)["cachingOptions"].get("enableCache")
 
@@ -78,13 +78,14 @@ def test_ingest_takes_the_fingerprint_of_the_source_so_that_the_cache_cannot_ser
 
 def test_training_waits_for_validation_and_push_for_the_gates(ir):
     assert "validate" in task(ir, "train")["dependentTasks"]
-    condition = next(
+    conditions = [
         found["triggerPolicy"]["condition"]
         for component in ir["components"].values()
         for found in component.get("dag", {}).get("tasks", {}).values()
         if "condition" in found.get("triggerPolicy", {})
-    )
-    assert condition.endswith("== true")
+    ]
+    assert len(conditions) == 2
+    assert all(condition.endswith("== true") for condition in conditions)
 
 
 def test_no_step_installs_packages_when_it_starts(compiled):

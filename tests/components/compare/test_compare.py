@@ -1,0 +1,69 @@
+"""Is there anything new? Data, settings and code beside the champion's."""
+
+import mlflow
+import pytest
+
+from components.common import tracking
+from components.common.code import code_version
+from components.compare.settings import SETTINGS_END, canonical
+from components.compare.step import compare_with_champion
+from tests.components.conftest import component_body
+
+SETTINGS = SETTINGS_END.join(["epochs=3.0", 'split={"train": 0.8, "seed": 0.0}', "schema=feature {\n}\n"])
+
+
+@pytest.fixture
+def champion(store, request):
+    """A model whose champion was made of the data `f`, SETTINGS and this code by the run `r`."""
+    name = f"compare-{abs(hash(request.node.name))}"
+    store.client.create_registered_model(name)
+    tags = {
+        tracking.FINGERPRINT: "f",
+        tracking.SETTINGS: compare_with_champion("nobody", "f", SETTINGS).settings_digest,
+        tracking.CODE: code_version(),
+        tracking.PIPELINE_RUN: "r",
+    }
+    version = store.client.create_model_version(name, "file:///nothing", tags=tags)
+    store.client.set_registered_model_alias(name, tracking.CHAMPION, version.version)
+    return name
+
+
+def test_without_a_champion_everything_is_new(store):
+    found = compare_with_champion("nobody", "f", SETTINGS)
+    assert (found.champion_run, found.unchanged) == ("", False)
+
+
+def test_the_same_data_settings_and_code_are_nothing_new(champion):
+    found = compare_with_champion(champion, "f", SETTINGS)
+    assert found.unchanged
+    assert found.champion_run == "r"
+    assert found.verdict == f"UNCHANGED: data, settings and code are those of {champion} version 1"
+
+
+def test_other_data_other_settings_and_other_code_are_new(champion, monkeypatch):
+    assert not compare_with_champion(champion, "g", SETTINGS).unchanged
+    assert not compare_with_champion(champion, "f", SETTINGS.replace("3.0", "4.0")).unchanged
+    monkeypatch.setattr("components.compare.step.code_version", lambda: "other")
+    assert not compare_with_champion(champion, "f", SETTINGS).unchanged
+
+
+def test_the_order_of_keys_and_the_way_to_write_a_number_do_not_count():
+    other = SETTINGS_END.join(["epochs=3", "schema=feature {\n}\n", 'split={"seed": 0.0, "train": 0.8}'])
+    assert canonical(SETTINGS) == canonical(other)
+
+
+@pytest.mark.parametrize(("on_unchanged", "go_on"), [("skip", False), ("train", True)])
+def test_the_step_ends_the_run_only_when_it_is_told_to(store, champion, artifact, tmp_path, on_unchanged, go_on):
+    answer = component_body("compare", "compare")(
+        dataset=artifact("dataset", fingerprint="f"),
+        name=champion,
+        model_name="",
+        settings=SETTINGS,
+        on_unchanged=on_unchanged,
+        champion=str(tmp_path / "champion"),
+        settings_digest=str(tmp_path / "digest"),
+    )
+    assert answer is go_on
+    assert (tmp_path / "champion").read_text() == "r"
+    verdict = mlflow.MlflowClient().get_run(store.parent).data.tags.get(tracking.VERDICT)
+    assert (verdict is None) == go_on

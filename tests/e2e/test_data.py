@@ -1,0 +1,133 @@
+"""The gate on data: a reviewed schema, drift against the champion, and a run that ends early with nothing new."""
+
+import os
+import shutil
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from components.common import tracking
+from tests.e2e.calling import DEMO, MESSAGES, berth, write_config
+
+
+def newest_run(folder: Path, experiment: str) -> mlflow.entities.Run:
+    client = mlflow.MlflowClient(f"sqlite:///{folder / '.berth/mlflow.db'}")
+    runs = client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
+    return next(run for run in runs if "mlflow.parentRunId" not in run.data.tags)
+
+
+def test_a_run_with_nothing_new_says_so_and_ends_before_training(workspace):
+    folder = workspace()
+    first = berth(folder, "run", "config.yaml")
+    assert first.returncode == 0, first.stdout + first.stderr
+    own = (folder / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(f"{own}on_unchanged: skip\n")
+    (folder / "messages.tsv").write_text("".join(reversed(MESSAGES[:400])), encoding="utf-8")  # the same rows
+    again = berth(folder, "run", "config.yaml")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "UNCHANGED: data, settings and code are those of sms-spam version 1" in " ".join(again.stdout.split())
+    assert not any(line.startswith(("✓ train", "= train", "✓ validate")) for line in again.stdout.splitlines())
+    run = newest_run(folder, "sms-spam")
+    assert run.info.status == "FINISHED"
+    assert run.data.tags[tracking.VERDICT].startswith("UNCHANGED")
+    assert "UNCHANGED" in run.data.tags["mlflow.note.content"]
+
+
+@pytest.fixture(scope="module")
+def drifted(tmp_path_factory, tiny_bert):
+    """A folder with a champion of the demo's data, and what came of the example of drifted data there."""
+    folder = tmp_path_factory.mktemp("drifted")
+    (folder / "messages.tsv").write_text("".join(MESSAGES), encoding="utf-8")
+    settings = {"epochs": 1, "sequence_length": 32, "gates": {"min_accuracy": 0.5}} | tiny_bert
+    write_config(folder, **settings)
+    first = berth(folder, "run", "config.yaml")
+    assert first.returncode == 0, first.stdout + first.stderr
+    return folder, berth(folder, "run", str(DEMO / "drifted.yaml"))
+
+
+def test_drifted_data_stop_the_run_at_validate_with_the_reasons(drifted):
+    folder, done = drifted
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: validate failed: 5 errors in the data: ")
+    for reason in (
+        "train.label: expected one of the schema's labels ('ham', 'spam'), found 'prize' in ",
+        "train.label: expected values as in the champion's train split (L-infinity at most 0.1), found 'ham' in ",
+        "train.token_count: expected values as in the champion's train split (Jensen-Shannon at most 0.1), found a",
+    ):
+        assert reason in line
+    assert not list(folder.glob(".berth/logs/sms-spam-drifted-*/train.log"))
+    (log,) = folder.glob(".berth/logs/sms-spam-drifted-*/validate.log")
+    run = newest_run(folder, "sms-spam-drifted")
+    assert run.info.status == "FAILED"
+    said = line.removeprefix("error: validate failed: ").partition(" Log: ")[0]
+    assert run.data.tags[tracking.ERROR] == f"validate: {said}"
+    assert said in log.read_text(encoding="utf-8")
+
+
+def _chromium() -> str:
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
+        if os.environ.get("CI"):
+            pytest.fail("Chromium is not installed: apt-get install chromium")
+        pytest.skip("needs Chromium: apt-get install chromium")
+    return found
+
+
+def test_the_report_opens_without_an_error_and_asks_for_nothing(drifted, tmp_path):
+    from playwright.sync_api import sync_playwright
+
+    folder, _ = drifted
+    reports = sorted(folder.glob(".berth/artifacts/**/validation_report.html"))
+    assert len(reports) == 2
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=_chromium(), args=flags)
+        for report in reports:
+            page = browser.new_page()
+            said: list[str] = []
+            asked: list[str] = []
+            page.on("console", lambda message, said=said: said.append(message.text))
+            page.on("pageerror", lambda error, said=said: said.append(str(error)))
+            page.on("request", lambda request, asked=asked: asked.append(request.url))
+            page.goto(report.as_uri())
+            assert said == []
+            assert [url for url in asked if not url.startswith("data:")] == [report.as_uri()]
+            assert page.locator("h2", has_text="Label balance").is_visible()
+            assert page.locator("svg.histogram").count() == 3
+            wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+            assert not wide
+            page.close()
+        browser.close()
+
+
+def test_a_schema_is_inferred_written_and_compared_in_words(tmp_path):
+    (tmp_path / "messages.csv").write_text("text,label\n" + "".join(f"text {n},{'ab'[n % 2]}\n" for n in range(99)))
+    (tmp_path / "mine.yaml").write_text("name: mine\nsource: messages.csv\ncleaning: {near_duplicates: 0}\n")
+    done = berth(tmp_path, "schema", "diff", "mine.yaml")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "Write one with 'berth schema infer CONFIG'" in done.stderr
+    done = berth(tmp_path, "schema", "infer", "mine.yaml")
+    assert done.stdout.startswith("wrote schema.pbtxt; ")
+    (tmp_path / "mine.yaml").write_text((tmp_path / "mine.yaml").read_text() + "schema: schema.pbtxt\n")
+    assert berth(tmp_path, "schema", "diff", "mine.yaml").stdout == "no difference\n"
+    with (tmp_path / "messages.csv").open("a") as stream:
+        stream.writelines(f"another text {number},c\n" for number in range(50))
+    assert berth(tmp_path, "schema", "diff", "mine.yaml").stdout == "label: new value 'c'\n"
+    done = berth(tmp_path, "schema", "infer", "mine.yaml")
+    assert done.returncode == 1
+    assert "another schema is there. See 'berth schema diff'" in done.stderr
+    assert berth(tmp_path, "schema", "infer", "mine.yaml", "--force").returncode == 0
+    assert 'value: "c"' in (tmp_path / "schema.pbtxt").read_text()
+    (tmp_path / "mine.yaml").write_text("name: mine\nsource: gone.csv\n")
+    done = berth(tmp_path, "schema", "infer", "mine.yaml")
+    assert done.stderr.startswith("error: source: no file ")
+
+
+def test_tasks_that_cannot_be_trained_on_yet_are_said_before_anything_runs(workspace):
+    folder = workspace(task="multi_label")
+    done = berth(folder, "run", "config.yaml")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: task: multi_label can be ingested and validated, but not trained on yet")
+    assert not (folder / ".berth/logs").exists()
