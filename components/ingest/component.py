@@ -108,7 +108,6 @@ def ingest(
         }
         mlflow.log_metrics(dict[str, float](numbers))
         mlflow.log_artifact(f"{dataset.path}/manifest.json")
-        mlflow.log_artifact(rejected.path)
         tracking.log_to_parent(tags={tracking.FINGERPRINT: manifest.fingerprint})
         dataset.metadata.update(labels=manifest.labels, fingerprint=manifest.fingerprint, **counts)
         facts = {**manifest.rows, "duplicate": manifest.duplicates, "rejected": rejections}

@@ -14,7 +14,7 @@ from components.ingest.reading import literal
 if TYPE_CHECKING:
     import duckdb
 
-REASON = "near-duplicate of another split's text"
+REASON = "near-duplicate across splits"
 _RECALL = 0.98
 """Probability with which a pair right at the threshold becomes a candidate; a closer pair's is higher."""
 _MOST_BANDS = 64

@@ -73,7 +73,7 @@ def test_near_duplicates_of_real_messages_are_those_that_all_pairs_show(ingest, 
     expected = near_duplicates({text: split for split in before for text, _ in before[split]}, threshold)
     assert len(expected) > 5
     manifest, after, rejected = ingest(path, cleaning={"near_duplicates": threshold})
-    found = {row["text"] for row in rejected if row["reason"] == "near-duplicate of another split's text"}
+    found = {row["text"] for row in rejected if row["reason"] == "near-duplicate across splits"}
     assert everything(before) - everything(after) == {row for row in everything(before) if row[0] in found}
     # MinHash finds most; what it finds is checked pair by pair, so nothing else is dropped.
     assert len(found & expected) >= 0.95 * len(expected)

@@ -251,7 +251,7 @@ def test_the_step_logs_the_splits_and_takes_numbers_as_kfp_gives_them(store, art
         "test split",
     ]
     assert step.data.metrics["rows_read"] == 5574
-    assert step.data.metrics["rejected/near-duplicate of another split_s text"] == 12
+    assert step.data.metrics["rejected/near-duplicate across splits"] == 12
     assert step.data.metrics["changed/control characters"] == 35
     assert step.data.params["text_column"] == "text"
     parent = store.client.get_run(store.parent).data

@@ -158,7 +158,7 @@ def test_the_manifest_says_where_the_rows_came_from_and_what_was_done(ingest):
     assert (source.uri, source.size, source.rows) == (str(MESSAGES), MESSAGES.stat().st_size, 5574)
     assert source.version.startswith("20")
     assert set(manifest.versions) == {"duckdb", "pyarrow"}
-    assert manifest.near_duplicates == manifest.rejected["near-duplicate of another split's text"] == 12
+    assert manifest.near_duplicates == manifest.rejected["near-duplicate across splits"] == 12
     assert manifest.changed == {"control characters": 35}
 
 
