@@ -20,8 +20,8 @@ from typing import Any, get_origin
 import yaml
 from kfp import compiler, dsl
 
+from components.common.settings import SETTINGS_END
 from components.compare.component import compare
-from components.compare.settings import SETTINGS_END
 from components.evaluate.component import evaluate
 from components.finish.component import finish
 from components.ingest.component import ingest, locate

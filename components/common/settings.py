@@ -12,6 +12,9 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 Score = Annotated[float, Field(ge=0, le=1)]
 Severity = Literal["error", "warn", "ignore"]
 
+SETTINGS_END = "\n---\n"
+"""Between the settings of a run where they are one text, `name=value` each."""
+
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

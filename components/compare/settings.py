@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-SETTINGS_END = "\n---\n"
+from components.common.settings import SETTINGS_END
 
 
 def canonical(settings: str) -> str:

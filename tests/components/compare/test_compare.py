@@ -5,7 +5,8 @@ import pytest
 
 from components.common import tracking
 from components.common.code import code_version
-from components.compare.settings import SETTINGS_END, canonical
+from components.common.settings import SETTINGS_END
+from components.compare.settings import canonical
 from components.compare.step import compare_with_champion
 from tests.components.conftest import component_body
 
