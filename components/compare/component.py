@@ -16,7 +16,7 @@ def compare(
     champion: OutputPath(str),  # type: ignore[valid-type]
     settings_digest: OutputPath(str),  # type: ignore[valid-type]
 ) -> bool:
-    """Return whether there is anything to train for; name the champion's MLflow run, empty without a champion."""
+    """Return whether there is anything to train for; name the MLflow run of a champion of other data, if any."""
     from pathlib import Path
 
     from components.common import tracking

@@ -10,9 +10,10 @@ from components.compare.settings import canonical
 
 @dataclass(frozen=True)
 class Comparison:
-    """The champion's MLflow run (empty without a champion), and whether it was made of the very same things."""
+    """The champion's MLflow run, and whether the champion was made of the very same things."""
 
     champion_run: str
+    """Empty without a champion, and where it was made of these very data: they cannot have drifted from themselves."""
     settings_digest: str
     unchanged: bool
     verdict: str
@@ -30,8 +31,9 @@ def compare_with_champion(model_name: str, fingerprint: str, settings: str) -> C
         return Comparison("", digest, False, "")
     mine = {tracking.FINGERPRINT: fingerprint, tracking.SETTINGS: digest, tracking.CODE: code_version()}
     unchanged = all(champion.tags.get(tag) == value for tag, value in mine.items())
+    same_data = champion.tags.get(tracking.FINGERPRINT) == fingerprint
     return Comparison(
-        champion.tags.get(tracking.PIPELINE_RUN, ""),
+        "" if same_data else champion.tags.get(tracking.PIPELINE_RUN, ""),
         digest,
         unchanged,
         f"UNCHANGED: data, settings and code are those of {model_name} version {champion.version}",

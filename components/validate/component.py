@@ -41,7 +41,10 @@ def validate(
                 folder = tracking.step_artifacts(champion, "validate", "statistics", fetched)
                 file = tracking.step_artifacts(champion, "validate", "schema.pbtxt", fetched)
                 baseline = Baseline.read(folder, file)
-        print("drift: held against the champion" if baseline else "drift: no champion's statistics yet", flush=True)
+        print(
+            "drift: held against the champion" if baseline else "drift: no champion of other data to compare with",
+            flush=True,
+        )
         outputs = Outputs(*(Path(out.path) for out in (statistics, used_schema, anomalies, report)))
         validation = validate_dataset(
             dataset.path,

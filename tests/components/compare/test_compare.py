@@ -37,12 +37,13 @@ def test_without_a_champion_everything_is_new(store):
 def test_the_same_data_settings_and_code_are_nothing_new(champion):
     found = compare_with_champion(champion, "f", SETTINGS)
     assert found.unchanged
-    assert found.champion_run == "r"
+    assert found.champion_run == ""  # there is no drift to look for
     assert found.verdict == f"UNCHANGED: data, settings and code are those of {champion} version 1"
 
 
 def test_other_data_other_settings_and_other_code_are_new(champion, monkeypatch):
-    assert not compare_with_champion(champion, "g", SETTINGS).unchanged
+    other = compare_with_champion(champion, "g", SETTINGS)
+    assert (other.champion_run, other.unchanged) == ("r", False)
     assert not compare_with_champion(champion, "f", SETTINGS.replace("3.0", "4.0")).unchanged
     monkeypatch.setattr("components.compare.step.code_version", lambda: "other")
     assert not compare_with_champion(champion, "f", SETTINGS).unchanged
@@ -65,6 +66,7 @@ def test_the_step_ends_the_run_only_when_it_is_told_to(store, champion, artifact
         settings_digest=str(tmp_path / "digest"),
     )
     assert answer is go_on
-    assert (tmp_path / "champion").read_text() == "r"
+    assert (tmp_path / "champion").read_text() == ""
+    assert len((tmp_path / "digest").read_text()) == 16
     verdict = mlflow.MlflowClient().get_run(store.parent).data.tags.get(tracking.VERDICT)
     assert (verdict is None) == go_on

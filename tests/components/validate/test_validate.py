@@ -221,7 +221,7 @@ def baseline(run, dataset, tmp_path) -> Baseline:
 def test_the_first_run_has_no_baseline_and_says_so(run, dataset, tmp_path):
     validation = run(dataset)
     assert {distance.kind for distance in validation.distances} == {"skew"}
-    assert "No champion's statistics to compare with" in (tmp_path / "out/report").read_text()
+    assert "No champion of other data to compare with" in (tmp_path / "out/report").read_text()
     assert Baseline.read(None, None) is None
 
 
