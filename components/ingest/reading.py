@@ -41,15 +41,14 @@ codecs.register_error("berth-mark", lambda error: (UNDECODABLE, error.start + 1)
 def read_rows(connection: "duckdb.DuckDBPyConnection", rows: Rows, settings: Settings, scratch: Path) -> list[int]:
     """Create the table `rows` and return the number of rows of each file.
 
-    Its columns: file (the file's number), row (1-based, header not counted), text, pair, label (several: sorted, with
-    BETWEEN between them), given (the split that the source says), moment (TIMESTAMP), changes (bits, see CHANGES),
-    reason (why the row is of no use, or NULL), id (MD5 of text and pair) and key (the first 64 bits of the SHA-256 of
-    the seed and the normalised text and pair). Its rowid is the order of the source.
+    Its columns: file (the file's number), text, pair, label (several: sorted, with BETWEEN between them), given (the
+    split that the source says), moment (TIMESTAMP), changes (bits, see CHANGES), reason (why the row is of no use, or
+    NULL), id (MD5 of text and pair) and key (the first 64 bits of the SHA-256 of the seed and the normalised text and
+    pair). Its rowid is the order of the source.
 
     Raises:
         BerthError: a file breaks the rules of its format; the message names the file and the line.
     """
-
     if settings.cleaning.html_entities:
         connection.create_function("berth_unescape", html.unescape, ["VARCHAR"], "VARCHAR")
     counts: list[int] = []
