@@ -75,7 +75,11 @@ class _explained:
         if not isinstance(error, Exception) or isinstance(error, BerthError):
             return
         if isinstance(error, FileNotFoundError):
-            reason = "not there"
+            import aiohttp
+
+            # fsspec takes a web server that does not answer for a file that is not there.
+            dead = isinstance(error.__cause__ or error.__context__, aiohttp.ClientConnectionError)
+            reason = "no answer" if dead else "not there"
         elif isinstance(error, TimeoutError):
             reason = "no answer"
         else:

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from components.common import tracking
-from components.common.dataset import SPLITS
+from components.common.dataset import SPLITS, Manifest
 from components.common.errors import BerthError
 from components.common.saved_model import load
 from components.train import encoder as encoders
@@ -175,7 +175,7 @@ def test_batches_hold_their_rows_tokens():
 
 def test_the_step_says_what_came_out_and_logs_each_epoch(store, artifact, dataset, tiny, tmp_path, capsys):
     model, metrics = artifact("model"), artifact("metrics")
-    inputs = {"dataset": artifact("dataset", dataset), "anomalies": artifact("anomalies")}
+    inputs = {"dataset": artifact("dataset", dataset)}
     settings = {"encoder": tiny.encoder, "preprocessor": tiny.preprocessor, "sequence_length": LENGTH, **vars(recipe())}
     component_body("train", "train")(**inputs, **settings, model=model, metrics=metrics)
     (step,) = tracking.children(store.client, store.parent)
@@ -186,3 +186,13 @@ def test_the_step_says_what_came_out_and_logs_each_epoch(store, artifact, datase
     assert any(line.startswith("tensorflow==") for line in model.metadata["requirements"])
     assert (tmp_path / "outputs/metrics").is_file()
     assert "progress 1/40 epoch 1/2 " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "words"), [({"task": "multi_label"}, "several labels"), ({"pairs": True}, "pairs of texts")]
+)
+def test_tasks_that_cannot_be_trained_on_yet_are_said(train, dataset, tmp_path, change, words):
+    Manifest.read(dataset).model_copy(update=change).write(dataset)
+    with pytest.raises(BerthError, match=f"the dataset has {words}, which cannot be trained on yet"):
+        train(dataset)
+    assert not (tmp_path / "model").exists()
