@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import tempfile
+import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -79,7 +80,7 @@ def in_memory(
     manifest = Manifest.read(dataset)
     files = shards(dataset, split)
     quota = _quota(sample, files)
-    processes = processes or (os.cpu_count() or 1 if manifest.rows[split] >= _FORK_FROM else 1)
+    processes = processes or (len(os.sched_getaffinity(0)) if manifest.rows[split] >= _FORK_FROM else 1)
     parts = [files[number::processes] for number in range(min(processes, len(files)))]
     arguments = [(part, features, quota, len(manifest.labels)) for part in parts]
     if len(parts) == 1:
@@ -101,20 +102,24 @@ def in_memory(
 def with_beam(dataset: str | Path, split: str, features: TextFeatures | None, sample: int, beam_args: list[str]) -> Any:
     """Return the same statistics, computed by an Apache Beam pipeline with the arguments `beam_args`.
 
+    The result comes by way of `--temp_location` where that is given: a runner's workers are on other machines.
+
     Raises:
         BerthError: the arguments are none of Beam's, or the pipeline fails.
     """
     import apache_beam as beam
     import tensorflow_data_validation as tfdv
-    from apache_beam.options.pipeline_options import PipelineOptions
+    from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
     files = shards(dataset, split)
     quota = _quota(sample, files)
     options = stats_options(len(Manifest.read(dataset).labels))
     with tempfile.TemporaryDirectory(prefix="berth-beam-") as folder:
-        target = f"{folder}/statistics.pb"
         try:
-            with beam.Pipeline(options=PipelineOptions(list(beam_args))) as pipeline:
+            pipeline_options = PipelineOptions(list(beam_args))
+            shared = pipeline_options.view_as(GoogleCloudOptions).temp_location
+            target = f"{shared or folder}/berth-{uuid.uuid4().hex}.pb"
+            with beam.Pipeline(options=pipeline_options) as pipeline:
                 _ = (
                     pipeline
                     | "Shards" >> beam.Create([str(path) for path in files])

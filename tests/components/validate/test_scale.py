@@ -74,11 +74,12 @@ def test_several_processes_give_the_statistics_that_one_gives(dataset, features)
     assert scan.tokens == other.tokens
 
 
-def test_beam_gives_the_same_statistics_within_the_sketches_error(dataset, features):
-    for sample in (0, 500):
+def test_beam_gives_the_same_statistics_within_the_sketches_error(dataset, features, tmp_path):
+    for sample, arguments in ((0, BEAM), (500, ["--runner=DirectRunner", f"--temp_location={tmp_path}"])):
         memory, _ = in_memory(dataset, "train", features, sample)
-        beam = with_beam(dataset, "train", features, sample, BEAM)
+        beam = with_beam(dataset, "train", features, sample, arguments)
         same(memory, beam)
+    assert list(tmp_path.glob("berth-*.pb*"))
 
 
 def test_beam_arguments_that_are_wrong_are_one_line(dataset, features):
