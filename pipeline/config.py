@@ -10,7 +10,7 @@ import pydantic
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from components.common.errors import BerthError, nearest
-from components.common.settings import KINDS, Checks, Cleaning, Gates, Section, Source, Split
+from components.common.settings import KINDS, Checks, Cleaning, Evaluation, Gates, Section, Source, Split
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
 
@@ -61,6 +61,9 @@ class RunConfig(Section):
     label_map: Annotated[dict[str, str], BeforeValidator(_as_texts)] = Field(
         {}, description="Labels to rename or merge, `old: new`; an empty `new` leaves the label's rows out."
     )
+    slice_columns: list[str] = Field(
+        [], description="Columns whose values divide the test split into slices that evaluate looks at one by one."
+    )
     max_rows: int = Field(0, ge=0, description="Most texts to keep; 0: all.")
     stratified: bool = Field(True, description="Whether `max_rows` keeps the labels' shares.")
     split: Split = Field(Split.model_validate({}), description="How rows are divided.")
@@ -104,6 +107,12 @@ class RunConfig(Section):
         0.01, ge=0, description="Decoupled weight decay of `berth`; biases and norms are spared."
     )
     seed: int = Field(0, ge=0, description="Seeds the head's weights, dropout and the order of batches.")
+    threshold_metric: Literal["none", "accuracy", "macro_f1", "mcc"] = Field(
+        "macro_f1",
+        description="What the model's threshold is best at on the validation split, of two classes or several labels; "
+        "`none`: 0.5.",
+    )
+    evaluation: Evaluation = Field(Evaluation.model_validate({}), description="How evaluate looks at the model.")
     gates: Gates = Field(
         Gates.model_validate({}), description="Bounds that a model has to hold to be blessed and pushed."
     )
@@ -112,8 +121,10 @@ class RunConfig(Section):
     )
     push_to: str = Field(
         "",
-        description="Serving folder, `<push_to>/<model>/<version>/`; empty: .berth/serving where berth runs.",
+        description="Serving folder, `<push_to>/<model>/<version>/`: a path, s3:// or gs://; "
+        "empty: .berth/serving where berth runs.",
     )
+    keep: int = Field(5, ge=1, description="Versions in the serving folder; the champion is always one of them.")
 
     @model_validator(mode="before")
     @classmethod
@@ -202,7 +213,8 @@ def reference() -> str:
     """Return the reference of the configuration file as Markdown tables."""
     parts = ["# Configuration", "", "Written by `berth config docs`; one YAML file is one run.", ""]
     sections: list[tuple[str, type[Section]]] = [("", RunConfig), ("source.", Source), ("split.", Split)]
-    sections += [("cleaning.", Cleaning), ("checks.", Checks), ("gates.", Gates)]
+    sections += [("cleaning.", Cleaning), ("checks.", Checks)]
+    sections += [("evaluation.", Evaluation), ("gates.", Gates)]
     for prefix, section in sections:
         parts += [
             f"## {prefix.rstrip('.') or 'Run'}",

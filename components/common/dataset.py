@@ -2,12 +2,14 @@
 
 <dataset>/manifest.json
 <dataset>/train/part-00000.parquet        columns: text (string), text_pair (string, if texts come in pairs),
-                                                   label (string; of a multi-label task a list of strings)
+                                                   label (string; of a multi-label task a list of strings),
+                                                   and slice_columns (string)
 <dataset>/validation/part-00000.parquet
 <dataset>/test/part-00000.parquet
 """
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -50,6 +52,8 @@ class Manifest(BaseModel):
     """`single_label` or `multi_label`."""
     pairs: bool = False
     """Whether a row has two texts."""
+    slice_columns: list[str] = []
+    """Columns of the source that the splits have beside text and label."""
     labels: list[str]
     """The label vocabulary, sorted. Class i of every model and metric is labels[i]; of two, the second is positive."""
     rows: dict[str, int]
@@ -80,3 +84,10 @@ def read_split(dataset: str | Path, split: str) -> tuple[list[str], list[str]]:
 
     table = pq.read_table(split_dir(dataset, split), columns=[TEXT, LABEL])
     return table[TEXT].to_pylist(), table[LABEL].to_pylist()
+
+
+def read_columns(dataset: str | Path, split: str) -> dict[str, list[Any]]:
+    """Return every column of `split`: `text`, `label`, and where the dataset has them `text_pair` and slice columns."""
+    import pyarrow.parquet as pq
+
+    return pq.read_table(split_dir(dataset, split)).to_pydict()

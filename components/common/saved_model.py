@@ -1,12 +1,14 @@
 """Load an exported classifier: the one loader of evaluate, of `berth predict`, and of MLflow's pyfunc.
 
-MLflow ships this file beside the model, so it imports nothing of the project but the errors.
+MLflow ships this file beside the model, so it imports nothing of the project but the errors and the integrity check.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.common import integrity
 from components.common.errors import BerthError
 
 if TYPE_CHECKING:
@@ -17,44 +19,91 @@ LABELS_ASSET = "labels.txt"
 """The asset that holds the label vocabulary, a label a line."""
 
 
-class Classifier:
-    """A loaded SavedModel; `labels` is its label vocabulary, in the order of the probabilities."""
+SETTINGS_ASSET = "classifier.json"
+"""The asset that says what to make of the probabilities: task, pairs, threshold, sequence_length."""
 
-    def __init__(self, labels: list[str], serve: Any) -> None:
+DEFAULTS = {"task": "single_label", "pairs": False, "threshold": 0.5, "sequence_length": 0}
+
+
+class Classifier:
+    """A loaded SavedModel.
+
+    Args:
+        labels: The label vocabulary, in the order of the probabilities.
+        serve: The signature `serving_default`.
+        settings: What its asset classifier.json says.
+    """
+
+    def __init__(self, labels: list[str], serve: Any, settings: Mapping[str, Any] = DEFAULTS) -> None:
         self.labels = labels
+        self.task = str(settings["task"])
+        self.pairs = bool(settings["pairs"])
+        self.threshold = float(settings["threshold"])
         self._serve = serve
 
-    def predict(self, texts: Sequence[str], batch_size: int = 64) -> "tuple[list[str], np.ndarray]":
-        """Return the label of each text, and the probability of every class, float32 [texts, classes].
+    def predict(
+        self, texts: Sequence[str], pairs: Sequence[str] | None = None, batch_size: int = 64
+    ) -> "tuple[list[Any], np.ndarray]":
+        """Return what `decide` makes of each text, and the probabilities, float32 [texts, classes].
 
-        Batches are made of texts of similar length and the order is restored, so that padding stays small.
+        `pairs` are the second texts, where the model takes pairs. Batches are made of texts of similar length and the
+        order is restored, so that padding stays small.
         """
         import numpy as np
         import tensorflow as tf
 
-        encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
-        probabilities = np.zeros((len(encoded), len(self.labels)), np.float32)
-        order = sorted(range(len(encoded)), key=lambda index: len(encoded[index]))
+        inputs = {"text": [_encoded(text) for text in texts]}
+        if self.pairs:
+            inputs["text_pair"] = [_encoded(text) for text in pairs or [""] * len(texts)]
+        probabilities = np.zeros((len(texts), len(self.labels)), np.float32)
+        lengths = [sum(map(len, row)) for row in zip(*inputs.values(), strict=True)]
+        order = sorted(range(len(lengths)), key=lengths.__getitem__)
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
-            answer = self._serve(text=tf.constant([encoded[row] for row in rows]))
+            answer = self._serve(
+                **{name: tf.constant([column[row] for row in rows]) for name, column in inputs.items()}
+            )
             probabilities[rows] = answer["probabilities"].numpy()
-        return [self.labels[index] for index in probabilities.argmax(axis=1)], probabilities
+        return self.decide(probabilities), probabilities
+
+    def decide(self, probabilities: "np.ndarray") -> list[Any]:
+        """Return the label of each row: of two the second from the threshold up, else the most probable one.
+
+        Of a model of several labels: the list of those from the threshold up.
+        """
+        chosen = decisions(probabilities, self.task, self.threshold)
+        if self.task == "multi_label":
+            return [[self.labels[index] for index in row.nonzero()[0]] for row in chosen]
+        return [self.labels[index] for index in chosen.argmax(axis=1)] if len(chosen) else []
+
+
+def decisions(probabilities: "np.ndarray", task: str, threshold: float) -> "np.ndarray":
+    """Return which labels `probabilities`, [texts, classes], amount to: bool [texts, classes]."""
+    import numpy as np
+
+    if task == "multi_label":
+        return probabilities >= threshold
+    if probabilities.shape[1] == 2:
+        positive = probabilities[:, 1] >= threshold
+        return np.stack([~positive, positive], axis=1)
+    return np.arange(probabilities.shape[1]) == probabilities.argmax(axis=1)[:, None]
 
 
 def load(folder: str | Path) -> Classifier:
     """Load the SavedModel in `folder`.
 
     Raises:
-        BerthError: the folder holds no classifier that Berth exported.
+        BerthError: the folder holds no classifier that Berth exported, or not as it was exported.
     """
-    import tensorflow as tf
-    import tensorflow_text  # noqa: F401  registers the ops of the preprocessor
-
     folder = Path(folder)
     labels_file = folder / "assets" / LABELS_ASSET
     if not (folder / "saved_model.pb").is_file() or not labels_file.is_file():
         raise BerthError(f"{folder}: not a model that Berth exported (no saved_model.pb and assets/{LABELS_ASSET}).")
+    integrity.verify(folder)
+
+    import tensorflow as tf
+    import tensorflow_text  # noqa: F401  registers the ops of the preprocessor
+
     try:
         loaded = tf.saved_model.load(str(folder))
         serve = loaded.signatures["serving_default"]
@@ -63,7 +112,13 @@ def load(folder: str | Path) -> Classifier:
             f"{folder}: the model is damaged and cannot be loaded ({str(error).splitlines()[0]})."
         ) from error
     serve.berth_keeps_alive = loaded
-    return Classifier(labels_file.read_text(encoding="utf-8").splitlines(), serve)
+    settings_file = folder / "assets" / SETTINGS_ASSET
+    settings = json.loads(settings_file.read_text(encoding="utf-8")) if settings_file.is_file() else {}
+    return Classifier(labels_file.read_text(encoding="utf-8").splitlines(), serve, DEFAULTS | settings)
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 class PyFunc:
@@ -75,17 +130,24 @@ class PyFunc:
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> "pd.DataFrame":
         """Return `label`, `probability` (of that label) and `p(<label>)` of every label, a row a text.
 
-        `model_input` is a list of strings, a NumPy array or Series of them, or a DataFrame of one column.
+        `model_input` is a list of strings, a NumPy array or Series of them, or a DataFrame whose first column holds
+        the texts (of a model of pairs, the second column the second texts).
         """
         import numpy as np
         import pandas as pd
 
-        values = model_input.iloc[:, 0] if isinstance(model_input, pd.DataFrame) else model_input
-        texts = [str(text) for text in np.asarray(values, dtype=object).reshape(-1)]
-        labels, probabilities = self._classifier.predict(texts)
-        predictions = {"label": labels, "probability": probabilities.max(axis=1) if texts else []}
-        columns = {f"p({label})": probabilities[:, index] for index, label in enumerate(self._classifier.labels)}
-        return pd.DataFrame(predictions | columns)
+        frame = (
+            model_input if isinstance(model_input, pd.DataFrame) else pd.DataFrame(np.asarray(model_input).reshape(-1))
+        )
+        texts, *pairs = ([str(text) for text in frame.iloc[:, place]] for place in range(min(2, frame.shape[1])))
+        labels, probabilities = self._classifier.predict(texts, pairs[0] if pairs else None)
+        names = self._classifier.labels
+        columns = {f"p({label})": probabilities[:, index] for index, label in enumerate(names)}
+        if self._classifier.task == "multi_label":
+            return pd.DataFrame({"label": [", ".join(own) for own in labels]} | columns)
+        chosen = [names.index(label) for label in labels]
+        own = probabilities[np.arange(len(chosen)), np.array(chosen, int)]
+        return pd.DataFrame({"label": labels, "probability": own} | columns)
 
 
 def _load_pyfunc(data_path: str) -> PyFunc:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Score = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
 Severity = Literal["error", "warn", "ignore"]
 
 SETTINGS_END = "\n---\n"
@@ -98,8 +99,47 @@ class Cleaning(Section):
 class Gates(Section):
     """Bounds that a model has to hold on the test split to be blessed. Without any, nothing is pushed."""
 
-    min_accuracy: Score | None = Field(None, description="Lowest accuracy that is blessed.")
-    min_macro_f1: Score | None = Field(None, description="Lowest unweighted mean of the classes' F1 that is blessed.")
+    min_accuracy: Score | None = Field(None, description="Lowest accuracy; of several labels, all of a text's right.")
+    min_macro_f1: Score | None = Field(None, description="Lowest unweighted mean of the classes' F1.")
+    min_micro_f1: Score | None = Field(None, description="Lowest F1 over all decisions together.")
+    min_weighted_f1: Score | None = Field(None, description="Lowest mean of the classes' F1, weighted by their texts.")
+    min_mcc: Annotated[float, Field(ge=-1, le=1)] | None = Field(
+        None, description="Lowest Matthews correlation coefficient."
+    )
+    min_roc_auc: Score | None = Field(None, description="Lowest area under the ROC curve.")
+    min_pr_auc: Score | None = Field(None, description="Lowest average precision.")
+    max_log_loss: Positive | None = Field(None, description="Highest mean cross-entropy, in nats.")
+    max_ece: Score | None = Field(None, description="Highest expected calibration error.")
+    max_drop: Score | None = Field(
+        None, description="How much of `metric` the model may lose to the champion, at most, with `confidence`."
+    )
+    min_slice_accuracy: Score | None = Field(None, description="Lowest accuracy in any slice of the test split.")
+    max_slice_drop: Score | None = Field(
+        None, description="How much accuracy any slice may lose to the champion; fails where a loss beyond is certain."
+    )
+    must_beat_baseline: bool = Field(False, description="`metric` has to be above TF-IDF + logistic regression's.")
+    max_p95_ms: Positive | None = Field(
+        None, description="Highest 95th percentile of the time that a request of one text takes, in milliseconds."
+    )
+    max_size_mb: Positive | None = Field(None, description="Largest model, in megabytes (10^6 bytes).")
+    metric: Literal["accuracy", "macro_f1", "micro_f1", "weighted_f1", "mcc", "roc_auc", "pr_auc"] = Field(
+        "macro_f1", description="What max_drop and must_beat_baseline are about."
+    )
+    confidence: Fraction = Field(0.95, description="Of every interval, and so of max_drop and max_slice_drop.")
+
+
+class Evaluation(Section):
+    """How a model is looked at; the gates say what it has to hold."""
+
+    resamples: int = Field(10_000, ge=1_000, description="Resamples of the paired bootstrap.")
+    min_slice_size: int = Field(20, ge=2, description="Slices of fewer test texts are not judged.")
+    baseline_rows: int = Field(
+        50_000, ge=0, description="Most texts that the TF-IDF baseline learns from; 0: no baseline."
+    )
+    seed: int = Field(0, ge=0, description="Seeds the bootstrap.")
+    tensorflow_serving: str = Field(
+        "", description="Path of `tensorflow_model_server`, to send the serving check's requests to it as well."
+    )
 
 
 KINDS: dict[str, tuple[Severity, str]] = {

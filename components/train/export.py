@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from components.common import integrity
 from components.common.saved_model import LABELS_ASSET
 from components.train.model import Classifier
 from components.train.text import Preprocessor
@@ -39,6 +40,7 @@ def export(classifier: Classifier, preprocessor: Preprocessor, folder: str | Pat
         root.labels = tf.saved_model.Asset(str(labels_file))
         made = scratch / "model"
         tf.saved_model.save(root, str(made), signatures={"serving_default": serve})
+        integrity.seal(made)
         made.rename(folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
