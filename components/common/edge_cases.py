@@ -1,0 +1,13 @@
+"""Texts that a served model gets sooner or later: train notes what it says of them, evaluate asks the exported model."""
+
+EDGE_CASES = {
+    "the empty text": "",
+    "white space": " \t\n",
+    "10,000 words": "word " * 9_999 + "word",
+    "one word of 10,000 letters": "x" * 10_000,
+    "emoji": "\U0001f600\U0001f468‍\U0001f469‍\U0001f467 \U0001f1e9\U0001f1ea",
+    "text from right to left": "שלום עולם مرحبا بالعالم",
+    "combining accents": "é̈ ãb̧",
+    "a NUL character": "before\0after",
+}
+"""By what each is. A model of pairs gets the text twice."""
