@@ -17,6 +17,7 @@ def locate(
     pipeline_run_id: str,
     git_commit: str,
     config_file: str,
+    slice_columns: list = [],  # noqa: B006
 ) -> str:
     """Find the source and return its fingerprint, which ingest takes: so the cache never serves a changed source."""
     from components.common import tracking
@@ -37,6 +38,7 @@ def locate(
             text_pair_column=text_pair_column,
             label_column=label_column,
             split=split,
+            slice_columns=slice_columns,
         )
         return fingerprint(settings)
 
@@ -60,6 +62,7 @@ def ingest(
     rows_per_shard: int,
     dataset: Output[Dataset],
     rejected: Output[Dataset],
+    slice_columns: list = [],  # noqa: B006
 ) -> None:
     """Read, clean and split the source."""
     import mlflow
@@ -80,6 +83,7 @@ def ingest(
         task=task,
         label_separator=label_separator,
         label_map=label_map,
+        slice_columns=slice_columns,
         max_rows=max_rows,
         stratified=stratified,
         split=split,

@@ -42,9 +42,9 @@ def read_rows(connection: "duckdb.DuckDBPyConnection", rows: Rows, settings: Set
     """Create the table `rows` and return the number of rows of each file.
 
     Its columns: file (the file's number), text, pair, label (several: sorted, with BETWEEN between them), given (the
-    split that the source says), moment (TIMESTAMP), changes (bits, see CHANGES), reason (why the row is of no use, or
-    NULL), id (MD5 of text and pair) and key (the first 64 bits of the SHA-256 of the seed and the normalised text and
-    pair). Its rowid is the order of the source.
+    split that the source says), moment (TIMESTAMP), slice0, slice1, ... (the slice_columns' values), changes
+    (bits, see CHANGES), reason (why the row is of no use, or NULL), id (MD5 of text and pair) and key (the first 64
+    bits of the SHA-256 of the seed and the normalised text and pair). Its rowid is the order of the source.
 
     Raises:
         BerthError: a file breaks the rules of its format; the message names the file and the line.
@@ -93,8 +93,13 @@ def literal(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
+def slices(settings: Settings) -> list[str]:
+    """Return the names that the slice columns have in SQL: their own may be any text."""
+    return [f"slice{number}" for number in range(len(settings.slice_columns))]
+
+
 def _cleaned(number: int, columns: str, settings: Settings) -> str:
-    """Return the query that cleans a file's rows; `columns` selects text0, pair0, label0, given and moment of them.
+    """Return the query that cleans a file's rows; `columns` selects text0, pair0, label0 and the rest of them.
 
     Most texts are plain: one look at a text spares it the dear functions that would find nothing.
     """
@@ -161,8 +166,9 @@ def _cleaned(number: int, columns: str, settings: Settings) -> str:
     END"""
     whole, normal = (" || chr(31) || ".join(f"{name}{suffix}" for name in names) for suffix in ("3", "_normal"))
     pair = "pair3" if settings.text_pair_column else "NULL::VARCHAR"
+    kept = "".join(f"{name}, " for name in slices(settings))
     return f"""
-    SELECT {number}::INTEGER AS file, text3 AS text, {pair} AS pair, label, given, moment,
+    SELECT {number}::INTEGER AS file, text3 AS text, {pair} AS pair, label, given, moment, {kept}
         ({changes})::UTINYINT AS changes, {reason} AS reason, md5_number({whole}) AS id,
         CAST('0x' || sha256('{settings.split.seed}|' || {normal})[:16] AS UBIGINT) AS key
     FROM ({query})"""
@@ -188,7 +194,7 @@ def _per_label(several: bool, column: str, expression: str) -> str:
 
 
 def _columns(connection: "duckdb.DuckDBPyConnection", rows: Rows, file: File, reader: str, settings: Settings) -> str:
-    """Return the query for what is read of the file behind `reader`: text0, pair0, label0, given and moment."""
+    """Return the query for what is read of the file behind `reader`: text0, pair0, label0, given, moment, slices."""
     places = {field: _place(rows, column) for field, column in settings.wanted.items()}
     described = connection.execute(f"DESCRIBE SELECT {', '.join(places.values())} FROM {reader}").fetchall()
     types = {field: type for field, (_, type, *_) in zip(places, described, strict=True)}
@@ -222,8 +228,12 @@ def _columns(connection: "duckdb.DuckDBPyConnection", rows: Rows, file: File, re
             f"coalesce(try_cast({stamp} AS TIMESTAMP), make_timestamp((try_cast({stamp} AS DOUBLE) * 1e6)::BIGINT))"
         )
     pair = f"{text('text_pair_column')} AS pair0, " if settings.text_pair_column else ""
+    kept = "".join(
+        f", replace(coalesce({text(f'slice_columns[{number}]')}, ''), {literal(UNDECODABLE)}, chr(65533)) AS {name}"
+        for number, name in enumerate(slices(settings))
+    )
     return (
-        f"SELECT {text('text_column')} AS text0, {pair}{label} AS label0, {given} AS given, {moment} AS moment "
+        f"SELECT {text('text_column')} AS text0, {pair}{label} AS label0, {given} AS given, {moment} AS moment{kept} "
         f"FROM {reader}"
     )
 
@@ -241,9 +251,9 @@ def _reader(rows: Rows, path: Path, settings: Settings) -> str:
         return f"read_parquet({file}) AS rows({', '.join(places)})"
     if rows.format == "json":
         types = {"label_column": "JSON"} if settings.task == "multi_label" else {}
-        columns = ", ".join(
-            f"{literal(name)}: '{types.get(field, 'VARCHAR')}'" for field, name in settings.wanted.items()
-        )
+        kinds = {name: "VARCHAR" for name in settings.wanted.values()}  # a column may be wanted twice
+        kinds |= {settings.wanted[field]: kind for field, kind in types.items()}
+        columns = ", ".join(f"{literal(name)}: '{kind}'" for name, kind in kinds.items())
         return (
             f"read_json({file}, format='newline_delimited', columns={{{columns}}}, maximum_object_size={_LONGEST_ROW})"
         )

@@ -1,9 +1,12 @@
 """What ingest is told: the run configuration's fields about data."""
 
+from collections import Counter
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from components.common.dataset import LABEL, PAIR, TEXT
+from components.common.errors import BerthError
 from components.common.settings import Cleaning, Source, Split
 
 
@@ -20,6 +23,7 @@ class Settings(BaseModel):
     task: Literal["single_label", "multi_label"] = "single_label"
     label_separator: str = ","
     label_map: dict[str, str] = {}
+    slice_columns: list[str] = []
     max_rows: int = 0
     stratified: bool = True
     split: Split = Split.model_validate({})
@@ -40,8 +44,26 @@ class Settings(BaseModel):
             "text_pair_column": self.text_pair_column,
             "label_column": self.label_column,
             "split.column": self.split.column,
+            **{f"slice_columns[{number}]": column for number, column in enumerate(self.slice_columns)},
         }
         return {field: column for field, column in fields.items() if column}
+
+    def check_slices(self) -> None:
+        """Raise unless the splits' files can have the slice columns beside their own, under the names they have."""
+        own = {"text_column": self.text_column, "text_pair_column": self.text_pair_column}
+        own |= {"label_column": self.label_column}
+        for column, times in Counter(self.slice_columns).items():
+            if not column:
+                raise BerthError("slice_columns: one names nothing. Name columns of the source.")
+            if times > 1:
+                raise BerthError(f"slice_columns: {column!r} is there {times} times. Name it once.")
+            for field, name in own.items():
+                if column == name:
+                    raise BerthError(f"slice_columns: {column!r} is {field} too. Name another column.")
+            if column in (TEXT, PAIR, LABEL):
+                raise BerthError(
+                    f"slice_columns: a dataset has a column {column!r} of its own. Rename it in the source or a query."
+                )
 
     def parameters(self) -> dict[str, Any]:
         """Return what MLflow shows of the settings, where runs are compared: no credential is among them."""
@@ -50,4 +72,4 @@ class Settings(BaseModel):
         for section, values in sections.items():
             for name, value in values.model_dump().items():
                 shown["source" if name == "files" else f"{section}_{name}"] = value
-        return {name: value for name, value in shown.items() if value not in ("", {}, None)}
+        return {name: value for name, value in shown.items() if value not in ("", {}, [], None)}

@@ -58,6 +58,7 @@ def fingerprint(settings: Settings) -> str:
     Raises:
         BerthError: there is no such source, or it is not what the configuration says.
     """
+    settings.check_slices()
     source = settings.source
     if source.sql:
         _check_columns(query.name(source), query.columns(source), settings)
@@ -83,6 +84,7 @@ def open_rows(settings: Settings, scratch: Path) -> Rows:
     Raises:
         BerthError: there is no such source, or it is not what the configuration says.
     """
+    settings.check_slices()
     source = settings.source
     if source.sql:
         path = scratch / "query.parquet"
@@ -128,12 +130,16 @@ def _inspect(files: list[File], settings: Settings) -> Rows:
                 "Make them the same, or name one of the files."
             )
         found = there
-        _check_columns(file.path.name if file.path.name in file.uri else file.uri, there, settings)
+        name = file.path.name if file.path.name in file.uri else file.uri
+        _check_columns(name, there, settings)
+        if format == "json":
+            _check_case(name, settings)
     return Rows(files, format, found, has_header=not settings.columns)
 
 
 def _check_columns(name: str, there: list[str], settings: Settings) -> None:
-    for field, column in settings.wanted.items():
+    for setting, column in settings.wanted.items():
+        field = setting.partition("[")[0]
         if column not in there:
             raise BerthError(
                 f"{field}: no column {column!r} in {name}.{nearest(column, there)} "
@@ -141,6 +147,14 @@ def _check_columns(name: str, there: list[str], settings: Settings) -> None:
             )
         if there.count(column) > 1:
             raise BerthError(f"{field}: {name} has several columns {column!r}. Rename all but one.")
+
+
+def _check_case(name: str, settings: Settings) -> None:
+    """Raise where two keys differ in case only: DuckDB takes JSON's keys for one then."""
+    wanted = sorted(set(settings.wanted.values()))
+    for one, other in itertools.combinations(wanted, 2):
+        if one.lower() == other.lower():
+            raise BerthError(f"{name}: the keys {one!r} and {other!r} differ in case only. Rename one of them.")
 
 
 def _delimiter_hint(columns: list[str]) -> str:

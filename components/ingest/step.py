@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from components.common.dataset import LABEL, PAIR, SPLITS, TEXT, Manifest, SourceFile, split_dir
 from components.common.errors import BerthError
 from components.ingest.near_duplicates import find_near_duplicates
-from components.ingest.reading import BETWEEN, CHANGES, NO_ROOM, UNDECODABLE, lack, literal, read_rows
+from components.ingest.reading import BETWEEN, CHANGES, NO_ROOM, UNDECODABLE, lack, literal, read_rows, slices
 from components.ingest.settings import Settings
 from components.ingest.source import Rows, check_unchanged, open_rows
 
@@ -27,24 +27,6 @@ _NOT_SAMPLED = "left out by max_rows"
 _BATCH = 20_000
 """Rows that come out of DuckDB at a time."""
 _SHARDS_IN_MEMORY = 2
-
-# One text is one row: the first of its copies stays, unless they carry different labels. The first query looks for
-# copies with as little as can be; the others have few rows to do with.
-_COPIES = f"""
-CREATE TABLE copied AS SELECT id FROM rows WHERE reason IS NULL GROUP BY id HAVING count(*) > 1;
-CREATE TABLE copies AS
-SELECT id, min(rows.rowid) AS first, min(label) <> max(label) AS conflicting
-FROM rows JOIN copied USING (id) WHERE reason IS NULL GROUP BY id;
-UPDATE rows SET reason = CASE WHEN conflicting THEN 'conflicting labels' ELSE '{_DUPLICATE}' END FROM copies
-WHERE rows.id = copies.id AND reason IS NULL AND (conflicting OR rows.rowid <> first);
-DROP TABLE copies; DROP TABLE copied;
-"""
-
-# Sums of the texts' MD5, so that the order of rows does not count and memory does not grow with them.
-_CONTENT = """
-SELECT split, label, count(*), sum((id & 18446744073709551615)::UBIGINT), sum((id >> 64)::UBIGINT)
-FROM kept GROUP BY ALL ORDER BY ALL
-"""
 
 
 def ingest_source(settings: Settings, dataset: str | Path, rejected: str | Path) -> Manifest:
@@ -96,7 +78,7 @@ def _ingest(
             f"memory_limit: {settings.memory_limit!r} is no size. Write one such as 1GB or 800MB."
         ) from None
     counts = read_rows(connection, rows, settings, scratch)
-    connection.execute(_COPIES)
+    _drop_copies(connection, settings)
     if settings.max_rows:
         _sample(connection, settings)
     _deal_out(connection, settings)
@@ -109,6 +91,28 @@ def _ingest(
     _write_splits(connection, dataset, settings, manifest.rows)
     _write_rejected(connection, rows, counts, rejected)
     return manifest
+
+
+def _drop_copies(connection: "duckdb.DuckDBPyConnection", settings: Settings) -> None:
+    """Make one text one row: the first of its copies stays, unless they carry different labels.
+
+    Of copies in several slices the values that sort first stay, whatever the order of the source. The first query looks
+    for copies with as little as can be; the others have few rows to do with.
+    """
+    names = slices(settings)
+    least = ", min({" + ", ".join(f"{name}: {name}" for name in names) + "}) AS least" if names else ""
+    connection.execute(f"""
+        CREATE TABLE copied AS SELECT id FROM rows WHERE reason IS NULL GROUP BY id HAVING count(*) > 1;
+        CREATE TABLE copies AS
+        SELECT id, min(rows.rowid) AS first, min(label) <> max(label) AS conflicting{least}
+        FROM rows JOIN copied USING (id) WHERE reason IS NULL GROUP BY id;
+        UPDATE rows SET reason = CASE WHEN conflicting THEN 'conflicting labels' ELSE '{_DUPLICATE}' END FROM copies
+        WHERE rows.id = copies.id AND reason IS NULL AND (conflicting OR rows.rowid <> first);
+    """)
+    if names:
+        values = ", ".join(f"{name} = least.{name}" for name in names)
+        connection.execute(f"UPDATE rows SET {values} FROM copies WHERE rows.id = copies.id AND reason IS NULL")
+    connection.execute("DROP TABLE copied; DROP TABLE copies")
 
 
 def _sample(connection: "duckdb.DuckDBPyConnection", settings: Settings) -> None:
@@ -165,7 +169,7 @@ def _manifest(
     settings: Settings,
     resembling: int | None,
 ) -> Manifest:
-    content = connection.execute(_CONTENT).fetchall()
+    content = connection.execute(_content(settings)).fetchall()
     counts: dict[str, dict[str, int]] = {split: {} for split in SPLITS}
     sizes = dict.fromkeys(SPLITS, 0)
     for split, label, number, *_ in content:
@@ -196,12 +200,27 @@ def _manifest(
         near_duplicates_kept=settings.cleaning.keep_near_duplicates,
         task=settings.task,
         pairs=bool(settings.text_pair_column),
+        slice_columns=settings.slice_columns,
         labels=sorted(set().union(*counts.values()), key=lambda name: name.encode()),
         rows=sizes,
         label_counts=counts,
-        fingerprint=hashlib.sha256(repr(content).encode()).hexdigest(),
+        fingerprint=hashlib.sha256(repr([*settings.slice_columns, *content]).encode()).hexdigest(),
         versions={package: version(package) for package in ("duckdb", "pyarrow")},
     )
+
+
+def _content(settings: Settings) -> str:
+    """Return the query for what the splits hold: rows by split and label, and sums of their MD5s.
+
+    Sums, so that the order of rows does not count and memory does not grow with them.
+    """
+    hashed = "id"
+    if names := slices(settings):
+        hashed = f"md5_number(concat_ws(chr(31), id, {', '.join(names)}))"
+    return f"""
+    SELECT split, label, count(*), sum((hashed & 18446744073709551615)::UBIGINT), sum((hashed >> 64)::UBIGINT)
+    FROM (SELECT split, label, {hashed} AS hashed FROM kept) GROUP BY ALL ORDER BY ALL
+    """
 
 
 def _check(name: str, label_column: str, manifest: Manifest) -> None:
@@ -238,16 +257,19 @@ def _write_splits(
         columns.append(f"CASE WHEN label = '' THEN [] ELSE string_split(label, {literal(BETWEEN)}) END AS {LABEL}")
     else:
         columns.append(f"label AS {LABEL}")
+    columns += slices(settings)
     rank = "(CASE split WHEN 'train' THEN 0 WHEN 'validation' THEN 1 ELSE 2 END)::UBIGINT"
     # Two numbers of 64 bits: DuckDB sorts them several times faster than anything longer.
     order = f"({rank} << 62) | (key >> 2), (id & 18446744073709551615)::UBIGINT"
     reader = connection.sql(f"SELECT {', '.join(columns)} FROM kept ORDER BY {order}").to_arrow_reader(
         min(settings.rows_per_shard, _BATCH)
     )
+    names = [name for name in reader.schema.names if name not in slices(settings)] + settings.slice_columns
     with ThreadPoolExecutor() as pool:
         shards = [_Shards(split_dir(dataset, split), settings.rows_per_shard, pool) for split in SPLITS]
         place, left = 0, sizes[SPLITS[0]]
         for batch in reader:
+            batch = batch.rename_columns(names)
             while batch.num_rows:
                 while not left:
                     place += 1

@@ -176,14 +176,19 @@ def _record_batches(path: str, features: TextFeatures | None, quota: int) -> "It
 
 
 def _batches(path: Path, features: TextFeatures | None, quota: int) -> "Iterator[tuple[pa.RecordBatch, Scan]]":
-    """Yield a shard's rows as TFDV takes them, every column a list array, with what a look at them found."""
+    """Yield a shard's rows as TFDV takes them, every column a list array, with what a look at them found.
+
+    Slice columns are left out: no model sees them, and one may have the name of a derived feature.
+    """
     import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     seen = 0
-    for read in pq.ParquetFile(path).iter_batches(_BATCH):
-        table = pa.Table.from_batches([read])
+    file = pq.ParquetFile(path)
+    own = [name for name in (TEXT, PAIR, LABEL) if name in file.schema_arrow.names]
+    for read in file.iter_batches(_BATCH, columns=own):
+        table = pa.Table.from_batches([read]).select(own)  # Parquet takes `text.x` for a part of `text`
         texts, labels = table[TEXT].combine_chunks(), table[LABEL].combine_chunks()
         columns = {name: _as_lists(table[name].combine_chunks()) for name in table.column_names}
         whole = texts.to_pandas().to_numpy(dtype=object)

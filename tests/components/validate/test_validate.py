@@ -135,6 +135,32 @@ def test_a_schema_is_held_as_it_is_given(run, dataset, tmp_path):
     assert "junk" in (tmp_path / "out/schema").read_text()
 
 
+def test_slice_columns_are_no_part_of_the_schema_nor_of_the_statistics(run, dataset, tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    before = run(dataset, SCHEMA)
+    own = features(tmp_path / "out/statistics/train.pb")
+    for split in SPLITS:
+        path = dataset / split / "part-00000.parquet"
+        table = pq.read_table(path)
+        for name in ("language", "text.x", "region"):  # the first is a derived feature's name
+            table = table.append_column(name, pa.array([f"{name} {row}" for row in range(table.num_rows)]))
+        pq.write_table(table, path)
+    after = run(dataset, SCHEMA)
+    assert lines(after) == lines(before)
+    assert features(tmp_path / "out/statistics/train.pb") == own
+    run(dataset)
+    assert "region" not in (tmp_path / "out/schema").read_text()
+
+
+def features(path: Path) -> dict[str, str]:
+    import tensorflow_data_validation as tfdv
+
+    (found,) = tfdv.load_stats_binary(str(path)).datasets
+    return {".".join(feature.path.step): feature.WhichOneof("stats") for feature in found.features}
+
+
 def test_what_is_no_schema_is_said_and_nothing_is_written(run, dataset, tmp_path):
     for text, message in (("feature { nam: 3 }", "schema: not a TFDV schema"), ("# none", "schema: names no feature")):
         with pytest.raises(BerthError, match=message):
