@@ -1,0 +1,138 @@
+"""The threshold that turns probabilities into labels, chosen on the validation split.
+
+A score changes with the threshold only where the threshold passes a probability. One sort therefore gives the score at
+every threshold there is, as a running sum; nothing is counted twice.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from components.common.errors import BerthError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+DEFAULT = 0.5
+_TIE = 1e-9
+"""Scores that differ by less are one score: running sums of floats are not exact."""
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Where a label begins: a probability of `value` or more. `score` is the metric there; None: not chosen by one."""
+
+    value: float
+    score: float | None = None
+
+
+def refuse_undefined(metric: str, task: str) -> None:
+    """Raise BerthError where `metric` is not defined for `task`."""
+    if metric == "mcc" and task == "multi_label":
+        raise BerthError("threshold_metric: mcc is not defined for several labels. Use macro_f1, accuracy or none.")
+
+
+def choose(probabilities: "np.ndarray", targets: "np.ndarray", task: str, metric: str) -> Threshold:
+    """Return the threshold at which `metric` is highest.
+
+    Of equally good ones it is 0.5 where that is one of them, else the one nearest to 0.5, halfway between the two
+    probabilities that it parts: what a model says of a text differs in its last digits from machine to machine.
+
+    Args:
+        probabilities: float32 [texts, classes].
+        targets: Class indices, int32 [texts]; of a multi-label task multi-hot, int32 [texts, labels].
+        task: `single_label` or `multi_label`, whose labels share one threshold.
+        metric: `accuracy` (of several labels: all of a text's right), `macro_f1` (over the labels that the texts have),
+            `mcc`, or `none`: 0.5.
+
+    0.5 it is, too, beyond two classes, where no threshold is used, and where the texts of two are all of one.
+    """
+    refuse_undefined(metric, task)
+    classes = probabilities.shape[1]
+    if metric == "none" or (task == "single_label" and (classes != 2 or len(set(targets.tolist())) < 2)):
+        return Threshold(DEFAULT)
+    if task == "single_label":
+        bounds, scores = _two_classes(probabilities[:, 1], targets == 1, metric)
+    elif metric == "accuracy":
+        bounds, scores = _exact_match(probabilities, targets == 1)
+    else:
+        bounds, scores = _mean_f1(probabilities, targets == 1)
+    return _nearest_to_default(bounds, scores)
+
+
+def _two_classes(probabilities: "np.ndarray", truth: "np.ndarray", metric: str) -> "tuple[np.ndarray, np.ndarray]":
+    """Return `_running`'s bounds and the score at each, of two classes that both occur."""
+    import numpy as np
+
+    bounds, (tp, fp) = _running(probabilities, truth, ~truth)
+    positives, negatives = float(truth.sum()), float((~truth).sum())
+    fn, tn = positives - tp, negatives - fp
+    if metric == "accuracy":
+        return bounds, (tp + tn) / len(truth)
+    if metric == "macro_f1":
+        return bounds, (2 * tp / (2 * tp + fp + fn) + 2 * tn / (2 * tn + fp + fn)) / 2
+    spread = np.sqrt((tp + fp) * (fn + tn) * positives * negatives)
+    return bounds, (tp * tn - fp * fn) / np.where(spread == 0, 1, spread)
+
+
+def _exact_match(probabilities: "np.ndarray", truth: "np.ndarray") -> "tuple[np.ndarray, np.ndarray]":
+    """Return `_running`'s bounds and the share of texts whose labels are all right at each.
+
+    A text's are from its least probable true label down to its most probable false one.
+    """
+    import numpy as np
+
+    begins = np.where(truth, probabilities, np.inf).min(axis=1)
+    ends = np.where(truth, -np.inf, probabilities).max(axis=1)
+    possible = begins > ends
+    # A text without a true label is right above every probability, one without a false label below.
+    above = possible & np.isposinf(begins)
+    begins, ends = begins[possible & ~above], ends[possible & np.isfinite(ends)]
+    change = np.concatenate([np.zeros(probabilities.size), np.ones(len(begins)), -np.ones(len(ends))])
+    bounds, (right,) = _running(np.concatenate([probabilities.ravel(), begins, ends]), change)
+    return bounds, (above.sum() + right) / len(truth)
+
+
+def _mean_f1(probabilities: "np.ndarray", truth: "np.ndarray") -> "tuple[np.ndarray, np.ndarray]":
+    """Return `_running`'s bounds and the mean F1 at each, over the labels that occur."""
+    import numpy as np
+
+    passed, changes = [], []
+    for column, own in zip(probabilities.T, truth.T, strict=True):
+        bounds, (tp, fp) = _running(column, own, ~own)
+        passed.append(bounds)
+        changes.append(np.diff(2 * tp / np.maximum(tp + fp + own.sum(), 1)))
+    bounds, (total,) = _running(np.concatenate(passed), np.concatenate(changes))
+    return bounds, total / max(1, int(truth.any(axis=0).sum()))
+
+
+def _running(probabilities: "np.ndarray", *changes: "np.ndarray") -> "tuple[np.ndarray, list[np.ndarray]]":
+    """Return what a threshold that falls from above every probability adds up.
+
+    Gives the distinct probabilities, falling, [bounds], and for each of `changes` its running sum, float64
+    [bounds + 1]: entry 0 is above the first bound, entry i from there down to below bound i-1, that bound included.
+    """
+    import numpy as np
+
+    order = np.argsort(-probabilities, kind="stable")
+    ordered = probabilities[order]
+    last = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)  # of those that are equal
+    return ordered[last], [np.append(0.0, np.cumsum(change[order], dtype=np.float64)[last]) for change in changes]
+
+
+def _nearest_to_default(bounds: "np.ndarray", scores: "np.ndarray") -> Threshold:
+    """Return the threshold nearest to 0.5 among the best of `scores`: entry i is that of (bounds[i], bounds[i-1]]."""
+    import numpy as np
+
+    low = np.append(bounds, np.float32(0)).astype(np.float32)
+    high = np.append(np.float32(1), bounds).astype(np.float32)
+    reachable = low < high
+    reachable[-1] = True  # 0 itself, where a probability is 0
+    best = scores[reachable].max()
+    chosen = reachable & (scores >= best - _TIE)
+    if (chosen & (low < DEFAULT) & (high >= DEFAULT)).any():
+        return Threshold(DEFAULT, float(best))
+    halfway = (low[chosen] + high[chosen]) / 2
+    # Between two neighbours there is no float32, the type that probabilities are compared in.
+    halfway = np.where(halfway > low[chosen], halfway, high[chosen])
+    nearest = halfway[np.abs(halfway - np.float32(DEFAULT)).argmin()]
+    return Threshold(float(nearest), float(best))
