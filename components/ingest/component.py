@@ -66,6 +66,7 @@ def ingest(
 ) -> None:
     """Read, clean and split the source."""
     import mlflow
+    from mlflow.data.code_dataset_source import CodeDatasetSource
     from mlflow.data.dataset_source_registry import resolve_dataset_source
     from mlflow.data.meta_dataset import MetaDataset
 
@@ -93,9 +94,13 @@ def ingest(
     )
     with tracking.step_run("ingest", settings.parameters()) as run:
         manifest = ingest_source(settings, dataset.path, rejected.path)
+        files = settings.source.split_files()
         for name in SPLITS:
-            files = settings.source.split_files()
-            origin = resolve_dataset_source(files.get(name) or files.get("") or files.get("train") or "query")
+            origin = (
+                CodeDatasetSource({"sql": settings.source.sql, "connection": settings.source.connection})
+                if settings.source.sql
+                else resolve_dataset_source(files.get(name) or files.get("") or files["train"])
+            )
             digest = f"{manifest.fingerprint[:16]}-{manifest.rows[name]}"
             split_dataset = MetaDataset(origin, name=f"{name} split", digest=digest)  # type: ignore[abstract]
             mlflow.log_input(split_dataset, context=name)

@@ -11,7 +11,7 @@ import pytest
 from components.common.dataset import SPLITS, Manifest, read_split
 from components.ingest.settings import Settings
 from components.ingest.step import ingest_source
-from tests.components.conftest import MESSAGES  # noqa: F401
+from tests.components.conftest import MESSAGES, component_body  # noqa: F401
 
 KEEP = {"near_duplicates": 0}
 """Texts made for tests resemble each other: only the tests of near-duplicates look for them."""
@@ -37,6 +37,34 @@ def ingest(tmp_path):
         return manifest, splits, pq.read_table(rejected).to_pylist()
 
     return ingest
+
+
+@pytest.fixture
+def steps(store, artifact):
+    """Return a function that runs locate and ingest as KFP does and returns the artifact `dataset` and ingest's run."""
+    from components.common import tracking
+
+    def steps(config_file="c.yaml", **changes):
+        dataset, rejected = artifact("dataset"), artifact("rejected")
+        located = {
+            "columns": [],
+            "text_column": "text",
+            "text_pair_column": "",
+            "label_column": "label",
+            "split": {"train": 0.8, "validation": 0.1, "test": 0.1, "seed": 0.0},
+            "slice_columns": [],
+        }
+        located |= {name: value for name, value in changes.items() if name in (*located, "source")}
+        data = {"task": "single_label", "label_separator": ",", "label_map": {}, "max_rows": 0.0, "stratified": True}
+        data |= {"cleaning": {"near_duplicates": 0.9}, "memory_limit": "1GB", "rows_per_shard": 100_000.0}
+        data |= {name: value for name, value in changes.items() if name in data}
+        tags = {"pipeline_run_id": "p", "git_commit": "", "config_file": config_file}
+        fingerprint = component_body("ingest", "locate")(**located, **tags)
+        outputs = {"dataset": dataset, "rejected": rejected}
+        component_body("ingest", "ingest")(**located, **data, source_fingerprint=fingerprint, **outputs)
+        return dataset, tracking.children(store.client, store.parent)[1]
+
+    return steps
 
 
 def everything(splits) -> set[tuple[str, str]]:

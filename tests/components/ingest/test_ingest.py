@@ -12,7 +12,6 @@ from components.common import tracking
 from components.common.dataset import SPLITS
 from components.ingest.settings import Settings
 from components.ingest.source import fingerprint
-from tests.components.conftest import component_body
 from tests.components.ingest.conftest import AS_IT_IS, MESSAGES, ROWS, everything, write
 
 
@@ -225,25 +224,11 @@ def test_a_tsv_whose_lines_end_in_both_ways_is_read(ingest, tmp_path):
     assert everything(ingest(path)[1]) == set(ROWS)
 
 
-def test_the_step_logs_the_splits_and_takes_numbers_as_kfp_gives_them(store, artifact):
-    dataset, rejected = artifact("dataset"), artifact("rejected")
-    arguments = {
-        "source": {"files": str(MESSAGES)},
-        "columns": ["label", "text"],
-        "text_column": "text",
-        "text_pair_column": "",
-        "label_column": "label",
-        "split": {"train": 0.8, "validation": 0.1, "test": 0.1, "seed": 0.0},
-    }
-    data = {"task": "single_label", "label_separator": ",", "label_map": {}, "max_rows": 0, "stratified": True}
-    data |= {"cleaning": {"near_duplicates": 0.9}, "memory_limit": "1GB", "rows_per_shard": 100_000}
-    tags = {"pipeline_run_id": "p", "git_commit": "", "config_file": "c.yaml"}
-    fingerprint_ = component_body("ingest", "locate")(**arguments, **tags)
-    ingest = component_body("ingest", "ingest")
-    ingest(**arguments, **data, source_fingerprint=fingerprint_, dataset=dataset, rejected=rejected)
+def test_the_step_logs_the_splits_and_takes_numbers_as_kfp_gives_them(store, steps):
+    dataset, step = steps(source={"files": str(MESSAGES)}, columns=["label", "text"])
     summary = "4,104 train, 549 validation, 495 test, 414 duplicate, 12 rejected, 35 changed"
     assert dataset.metadata["summary"] == summary
-    locate, step = tracking.children(store.client, store.parent)
+    locate = tracking.children(store.client, store.parent)[0]
     assert locate.data.tags[tracking.STEP] == "locate"
     assert [found.dataset.name for found in step.inputs.dataset_inputs] == [
         "train split",
@@ -259,6 +244,28 @@ def test_the_step_logs_the_splits_and_takes_numbers_as_kfp_gives_them(store, art
     assert parent.tags[tracking.CONFIG_FILE] == "c.yaml"
     assert parent.tags[tracking.FINGERPRINT] == dataset.metadata["fingerprint"]
     assert tracking.GIT_COMMIT not in parent.tags
+
+
+@pytest.mark.parametrize("kind", ["files", "splits", "query"])
+def test_each_split_is_an_input_in_mlflow_with_its_source_and_content(steps, tmp_path, kind):
+    # MLflow takes data of one name and content for one, and shows the source that it saw first: other rows each time.
+    path = write(tmp_path / "a.csv", [(f"{text} of {kind}", label) for text, label in ROWS[:150]])
+    tests = write(tmp_path / "b.csv", ROWS[150:])
+    source = {"files": str(path)}
+    if kind == "splits":
+        source = {"train": str(path), "test": str(tests)}
+    elif kind == "query":
+        source = {"sql": "SELECT * FROM 'a.csv'", "folder": str(tmp_path)}
+    dataset, step = steps(source=source, cleaning={"near_duplicates": 0})
+    inputs = {found.tags[0].value: found.dataset for found in step.inputs.dataset_inputs}
+    assert inputs.keys() == set(SPLITS)
+    for split, found in inputs.items():
+        assert found.digest == f"{dataset.metadata['fingerprint'][:16]}-{dataset.metadata[f'rows_{split}']}"
+    if kind == "query":
+        assert json.loads(inputs["test"].source) == {"tags": {"sql": "SELECT * FROM 'a.csv'", "connection": ""}}
+    else:
+        assert json.loads(inputs["validation"].source) == {"uri": str(path)}
+        assert json.loads(inputs["test"].source) == {"uri": str(tests if kind == "splits" else path)}
 
 
 def test_the_source_fingerprint_changes_with_a_byte_and_only_then(tmp_path):

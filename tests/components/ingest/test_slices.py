@@ -7,12 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.common import tracking
 from components.common.dataset import SPLITS, read_columns
 from components.common.errors import BerthError
 from components.ingest.settings import Settings
 from components.ingest.source import fingerprint
-from tests.components.conftest import component_body
 from tests.components.ingest.conftest import ROWS
 
 REGIONS = [("EU", "US", 'a, "b"')[number % 3] for number in range(len(ROWS))]
@@ -192,16 +190,10 @@ def test_two_columns_of_the_slices_name_are_refused(ingest, tmp_path):
         ingest(tmp_path / "a.csv", slice_columns=["region"])
 
 
-def test_both_components_take_the_columns_and_mlflow_shows_them(store, artifact, tmp_path):
+def test_both_components_take_the_columns_and_mlflow_shows_them(steps, tmp_path):
     (tmp_path / "a.csv").write_text(csv())
-    dataset, rejected = artifact("dataset"), artifact("rejected")
-    shared = {"source": {"files": str(tmp_path / "a.csv")}, "columns": [], "text_column": "text", "split": {}}
-    shared |= {"text_pair_column": "", "label_column": "label", "slice_columns": ["region"]}
-    located = component_body("ingest", "locate")(**shared, pipeline_run_id="p", git_commit="", config_file="")
-    data = {"task": "single_label", "label_separator": ",", "label_map": {}, "max_rows": 0, "stratified": True}
-    data |= {"cleaning": {"near_duplicates": 0}, "memory_limit": "1GB", "rows_per_shard": 100_000}
-    outputs = {"dataset": dataset, "rejected": rejected}
-    component_body("ingest", "ingest")(**shared, **data, source_fingerprint=located, **outputs)
+    dataset, step = steps(
+        source={"files": str(tmp_path / "a.csv")}, slice_columns=["region"], cleaning={"near_duplicates": 0}
+    )
     assert "region" in read_columns(dataset.path, "test")
-    step = tracking.children(store.client, store.parent)[1]
     assert step.data.params["slice_columns"] == "['region']"

@@ -2,7 +2,9 @@
 
 import functools
 import getpass
+import hashlib
 import http.server
+import json
 import os
 import shutil
 import socket
@@ -10,6 +12,7 @@ import sqlite3
 import subprocess
 import threading
 import time
+import urllib.parse
 from pathlib import Path
 
 import pytest
@@ -77,6 +80,61 @@ def test_a_bucket_that_cannot_be_read_is_said_without_a_secret(ingest, bucket, m
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(BerthError, match=r"source: s3://texts/one\.csv cannot be read \(.*Check the address"):
         ingest("s3://texts/one.csv")
+
+
+class GoogleStorage(http.server.BaseHTTPRequestHandler):
+    """As much of Google Cloud Storage's JSON API as reading takes; no server of it comes as a package."""
+
+    objects: dict[str, bytes] = {}  # noqa: RUF012
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def _described(self, key: str) -> dict[str, object]:
+        content = self.objects[key]
+        tag = hashlib.md5(content).hexdigest()
+        return {"name": key, "bucket": "texts", "size": str(len(content)), "etag": tag, "generation": "1"}
+
+    def do_GET(self) -> None:
+        url = urllib.parse.urlsplit(self.path)
+        query = urllib.parse.parse_qs(url.query)
+        bucket, _, key = url.path.partition("/b/texts/o")
+        key = urllib.parse.unquote(key.lstrip("/"))
+        body, status = b"{}", 404
+        if bucket and not key:
+            found = [one for one in sorted(self.objects) if one.startswith(query.get("prefix", [""])[0])]
+            body, status = json.dumps({"items": [self._described(one) for one in found]}).encode(), 200
+        elif key in self.objects:
+            whole = "alt" in query or url.path.startswith("/download")
+            body, status = self.objects[key] if whole else json.dumps(self._described(key)).encode(), 200
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def test_an_object_a_folder_and_a_glob_of_google_storage_are_read_whole(ingest, tmp_path, monkeypatch):
+    GoogleStorage.objects = {
+        f"in/{name}": write(tmp_path / name, rows).read_bytes()
+        for name, rows in (("a.csv.gz", ROWS[:100]), ("b.csv.gz", ROWS[100:]))
+    }
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), GoogleStorage) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("NO_GCE_CHECK", "true")  # or Google's library looks for a machine of its own for seconds
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.server_port}")
+        for number, source in enumerate(("gs://texts/in", "gs://texts/in/*.csv.gz")):
+            manifest, splits, _ = ingest(source, name=f"out{number}")
+            assert everything(splits) == set(ROWS)
+            assert [file.uri for file in manifest.sources] == ["gs://texts/in/a.csv.gz", "gs://texts/in/b.csv.gz"]
+            assert all(file.version and file.size > 100 for file in manifest.sources)
+        settings = Settings.of(source={"files": "gs://texts/in/a.csv.gz"})
+        first = fingerprint(settings)
+        assert fingerprint(settings) == first
+        GoogleStorage.objects["in/a.csv.gz"] = write(tmp_path / "a.csv.gz", ROWS[1:]).read_bytes()
+        assert fingerprint(settings) != first
+        with pytest.raises(BerthError, match=r"gs://texts/gone\.csv.*GOOGLE_APPLICATION_CREDENTIALS"):
+            ingest("gs://texts/gone.csv", name="gone")
+        server.shutdown()
 
 
 @pytest.fixture
