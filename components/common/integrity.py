@@ -4,6 +4,8 @@ MLflow ships this file beside the model, so it imports nothing of the project bu
 """
 
 import hashlib
+import pickletools
+import re
 from pathlib import Path
 
 from components.common.errors import BerthError
@@ -13,11 +15,13 @@ SUMS = "SHA256SUMS"
 
 _FILES = ("saved_model.pb", "keras_metadata.pb", "fingerprint.pb")
 _FOLDERS = ("variables", "assets")
-_SUFFIXES = (".pkl", ".pickle", ".joblib", ".py", ".pyc", ".so")
+_SUFFIXES = (".pkl", ".pickle", ".joblib", ".dill", ".py", ".pyc", ".so")
 _PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+_CALLS = {"GLOBAL", "STACK_GLOBAL", "INST", "OBJ", "REDUCE"}
+"""What a pickle of the older, printable protocols needs to run anything."""
 _OPS = ("PyFunc", "PyFuncStateless", "EagerPyFunc", "ReadFile", "WriteFile")
 """What a graph must not do where it is served: run Python, or reach the disk."""
-_LAMBDA = b'"class_name": "Lambda"'
+_LAMBDA = re.compile(rb'"class_name"\s*:\s*"Lambda"')
 
 
 def seal(folder: str | Path) -> None:
@@ -61,22 +65,34 @@ def refuse_code(folder: str | Path) -> None:
     folder = Path(folder)
     for path in _files(folder):
         name = path.relative_to(folder)
-        if path.is_symlink():
-            raise BerthError(f"{folder}: {name} is a link. A model consists of files of its own.")
         if str(name) not in _FILES and name.parts[0] not in _FOLDERS:
             raise BerthError(f"{folder}: {name} is no part of a SavedModel. Remove it, or export the model anew.")
         # A shard of variables is never unpickled, and its first numbers may look like anything.
         is_shard = name.parts[0] == "variables" and name.name.startswith("variables.data-")
-        with path.open("rb") as stream:
-            if path.suffix in _SUFFIXES or (not is_shard and stream.read(2) in _PICKLES):
-                raise BerthError(f"{folder}: {name} is code or pickled objects, which a model must not bring.")
+        if path.suffix.lower() in _SUFFIXES or (not is_shard and _is_pickle(path)):
+            raise BerthError(f"{folder}: {name} is code or pickled objects, which a model must not bring.")
     for path in folder.glob("*.pb"):
         graph = path.read_bytes()
-        found = [op for op in _OPS if _op_field(op) in graph] + ["Lambda layer"] * (_LAMBDA in graph)
+        found = [op for op in _OPS if _op_field(op) in graph] + ["Lambda layer"] * bool(_LAMBDA.search(graph))
         if found:
             raise BerthError(
                 f"{folder}: the graph holds a {found[0]}, which a model must not bring. Build it from other ops."
             )
+
+
+def _is_pickle(path: Path) -> bool:
+    """Return whether `path` is pickled objects: by its first bytes, or by opcodes that call something and then end."""
+    calls = False
+    with path.open("rb") as stream:
+        if stream.read(2) in _PICKLES:
+            return True
+        stream.seek(0)
+        try:
+            for opcode, _, _ in pickletools.genops(stream):
+                calls = calls or opcode.name in _CALLS
+        except Exception:  # what pickletools raises on bytes that are no pickle is anything
+            return False
+    return calls
 
 
 def _op_field(op: str) -> bytes:
@@ -85,7 +101,16 @@ def _op_field(op: str) -> bytes:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.name != SUMS and (path.is_symlink() or not path.is_dir()))
+    """Return every file below `folder` but its manifest; raise BerthError for a link, a pipe or the like."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise BerthError(
+                f"{folder}: {path.relative_to(folder)} is a link or no plain file. A model has files of its own."
+            )
+        if path.is_file() and path != folder / SUMS:
+            found.append(path)
+    return found
 
 
 def _sha256(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The push step as Kubeflow sees it."""
+"""The push step as Kubeflow sees it: a blessed model is pushed, one that is not is refused."""
 
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, Dataset, Input, Model, Output
@@ -14,32 +14,57 @@ def push(
     name: str,
     model_name: str,
     push_to: str,
+    keep: int,
     settings_digest: str,
     pushed: Output[Artifact],
 ) -> None:
     """Make the blessed model the champion; an empty `model_name` means `name`."""
-    import json
-    from pathlib import Path
-
     from components.common import tracking
-    from components.common.code import code_version
+    from components.push import record
+    from components.push.package import Interface
     from components.push.step import push_model
 
     upstream = [dataset.metadata, model.metadata, report.metadata]
     with tracking.step_run("push", {"model_name": model_name or name}, upstream) as run:
-        tags = {
-            tracking.PIPELINE_RUN: tracking.parent_run().info.run_id,
-            tracking.FINGERPRINT: dataset.metadata["fingerprint"],
-            tracking.SETTINGS: settings_digest,
-            tracking.CODE: code_version(),
-            tracking.VERDICT: report.metadata["verdict"],
-        }
         done = push_model(
-            model.path, model_name or name, push_to, model.metadata["labels"], model.metadata["requirements"], tags
+            model.path,
+            model_name or name,
+            push_to,
+            Interface.of(model.metadata, model.path),
+            record.tags(report.metadata, dataset.metadata, settings_digest),
+            record.description(report.metadata, dataset.metadata),
+            keep,
         )
-        facts = {"name": done.name, "version": done.version, "folder": str(done.folder or "")}
-        Path(pushed.path).write_text(json.dumps(facts), encoding="utf-8")
-        tracking.log_to_parent(tags={"berth.model_version": f"{done.name}/{done.version}"})
-        pushed.metadata.update(facts)
-        pushed.metadata["summary"] = str(done)
+        pushed.metadata.update(record.told(done, pushed.path))
         pushed.metadata[tracking.RUN_ID] = run.info.run_id
+
+
+@dsl.component(base_image=images.CORE, install_kfp_package=False)
+def refuse(
+    model: Input[Model],
+    dataset: Input[Dataset],
+    report: Input[HTML],
+    name: str,
+    model_name: str,
+    settings_digest: str,
+    refused: Output[Artifact],
+    push_to: str = "",
+) -> None:
+    """Register the model that was not blessed as the challenger; `push_to` is where a promotion would publish it."""
+    from components.common import tracking
+    from components.push import record
+    from components.push.package import Interface
+    from components.push.step import refuse_model
+
+    upstream = [dataset.metadata, model.metadata, report.metadata]
+    with tracking.step_run("refuse", {"model_name": model_name or name}, upstream) as run:
+        done = refuse_model(
+            model.path,
+            model_name or name,
+            push_to,
+            Interface.of(model.metadata, model.path),
+            record.tags(report.metadata, dataset.metadata, settings_digest),
+            record.description(report.metadata, dataset.metadata),
+        )
+        refused.metadata.update(record.told(done, refused.path))
+        refused.metadata[tracking.RUN_ID] = run.info.run_id

@@ -1,69 +1,78 @@
-"""TensorFlow Serving's side of a push: `<push_to>/<model>/<version>/`, visible whole or not at all."""
+"""TensorFlow Serving's side of a push: `<push_to>/<model>/<version>/`, of which it serves the highest number."""
 
-import os
-import shutil
+from collections.abc import Collection
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Protocol
 
 from components.common.errors import BerthError
 
-_INCOMING = ".incoming-"
+OBJECT_STORES = ("s3", "gs", "gcs")
 
 
-def prepare(push_to: str, model_name: str) -> Path:
-    """Return `<push_to>/<model_name>`, made if need be, without what killed pushes left in it.
+class ServingFolder(Protocol):
+    """The folder of a model's versions. What goes wrong in it is raised as a BerthError that names it."""
+
+    address: str
+    """`<push_to>/<model>`."""
+    serialised: bool
+    """Whether `locked` keeps other pushes out, so that all that is unfinished inside it was left by a killed one."""
+
+    def prepare(self) -> None:
+        """Make the folder if need be, and see that it can be written."""
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep other pushes out while it lasts, where the folder can; a killed process lets go of it."""
+
+    def sweep(self) -> None:
+        """Remove what killed pushes left that is no whole version; to be called `locked`."""
+
+    def versions(self) -> set[int]:
+        """Return the versions that are there."""
+
+    def digest(self, version: int) -> str:
+        """Return the digest of the version's SHA256SUMS, empty if it has none."""
+
+    def intact(self, version: int, digest: str) -> bool:
+        """Return whether the version is there, every file as it is in the model of this digest."""
+
+    def publish(self, saved_model: Path, version: int) -> str:
+        """Copy the SavedModel to `<address>/<version>`, visible when it is complete, and return that address."""
+
+    def remove(self, version: int) -> None:
+        """Remove the version, from sight first; one that is not there is no error."""
+
+
+def serving_folder(push_to: str, model_name: str) -> ServingFolder:
+    """Return `<push_to>/<model_name>`, of this machine or of an object store.
 
     Raises:
-        BerthError: it is no folder that can be written.
+        BerthError: push_to is an address that Berth cannot push to.
     """
-    if "://" in push_to:
-        raise BerthError(f"push_to: {push_to} is an address; Berth pushes to folders of this machine. Name one.")
-    folder = Path(push_to) / model_name
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob(f"{_INCOMING}*"):
-            if not _alive(left.name.removeprefix(_INCOMING)):
-                shutil.rmtree(left)
-        probe = folder / f"{_INCOMING}{os.getpid()}"
-        probe.mkdir(exist_ok=True)
-        probe.rmdir()
-    except OSError as error:
-        raise BerthError(f"push_to: {folder} cannot be written ({error.strerror}). Name a folder that can.") from None
-    return folder
+    return at(f"{push_to.rstrip('/')}/{model_name}")
 
 
-def publish(saved_model: str | Path, folder: Path, version: str) -> Path:
-    """Copy the SavedModel to `<folder>/<version>` and return that folder; it appears whole, on disk.
+def at(address: str) -> ServingFolder:
+    """Return the serving folder at `address`, `<push_to>/<model>`; raises as `serving_folder` does."""
+    scheme, separator, rest = address.partition("://")
+    if not separator:
+        from components.push.local_folder import LocalFolder
 
-    Raises:
-        BerthError: the version is there already, or the disk does not take it.
-    """
-    target = folder / version
-    if target.exists():
+        return LocalFolder(Path(address))
+    if scheme not in OBJECT_STORES or not rest.strip("/") or rest.startswith("/"):
         raise BerthError(
-            f"push_to: {target} is there already, from another model registry. Name another push_to, or move it away."
+            f"push_to: {address} is no place to push to. Name a folder, s3://BUCKET/... or gs://BUCKET/..."
         )
-    incoming = folder / f"{_INCOMING}{os.getpid()}"
-    try:
-        shutil.copytree(saved_model, incoming)
-        for path in (*incoming.rglob("*"), incoming):
-            _sync(path)
-        incoming.rename(target)
-        _sync(folder)
-    except OSError as error:
-        shutil.rmtree(incoming, ignore_errors=True)
+    from components.push.object_folder import ObjectFolder
+
+    return ObjectFolder(address)
+
+
+def refuse_foreign(folder: ServingFolder, known: Collection[int], version: int) -> None:
+    """Raise BerthError where `folder` has a version from `version` up that is none of `known`, the registry's own."""
+    highest = max(folder.versions() - set(known), default=0)
+    if highest >= version:
         raise BerthError(
-            f"push_to: {target} cannot be written ({error.strerror}). Make room, or name another."
-        ) from None
-    return target
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _alive(pid: str) -> bool:
-    return pid.isdigit() and Path(f"/proc/{pid}").exists()
+            f"push_to: {folder.address}/{highest} is there already, from another model registry. "
+            "Name another push_to, or move it away."
+        )

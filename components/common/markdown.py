@@ -1,0 +1,16 @@
+"""Text from data in Markdown, for the descriptions that MLflow shows."""
+
+import re
+from collections.abc import Sequence
+
+
+def escaped(text: str) -> str:
+    """Return `text` as Markdown that shows it, and neither formats nor runs it."""
+    text = " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_{}\[\]()#+!|~])", r"\\\1", text)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table; its cells are escaped."""
+    lines = ["| " + " | ".join(escaped(cell) for cell in row) + " |" for row in [header, *rows]]
+    return [lines[0], "| --- " * len(header) + "|", *lines[1:]]

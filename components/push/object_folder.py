@@ -1,0 +1,145 @@
+"""A serving folder in S3 or Google Cloud Storage, through fsspec; credentials come from the environment alone.
+
+There is no renaming here: a version is there when its saved_model.pb is, which is uploaded last and removed first.
+"""
+
+import contextlib
+import datetime
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from components.common import integrity
+from components.common.errors import BerthError
+
+_LAST = "saved_model.pb"
+_PROBE = ".berth-probe"
+_PATIENCE = 20
+"""Seconds that a store may take to answer."""
+ABANDONED = 3600
+"""Seconds after which a version that has not become complete belongs to no push that is still at work."""
+_ADVICE = {
+    "s3": "Check the address, and the credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+    "gs": "Check the address, and the credentials in GOOGLE_APPLICATION_CREDENTIALS.",
+}
+
+
+class ObjectFolder:
+    """See ServingFolder; `address` is `s3://BUCKET/...` or `gs://BUCKET/...`."""
+
+    serialised = False
+
+    def __init__(self, address: str) -> None:
+        self.address = address.rstrip("/")
+        self._scheme = address.partition("://")[0].replace("gcs", "gs")
+        self._root = self.address.partition("://")[2]
+
+    def prepare(self) -> None:
+        with self._explained():
+            self._store.pipe_file(f"{self._root}/{_PROBE}", b"berth")
+            self._store.rm_file(f"{self._root}/{_PROBE}")
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        yield
+
+    def sweep(self) -> None:
+        now = datetime.datetime.now(datetime.UTC)
+        with self._explained():
+            for version, objects in self._objects().items():
+                if _LAST not in objects and all(
+                    (now - changed).total_seconds() > ABANDONED for changed in objects.values()
+                ):
+                    self._delete(version)
+
+    def versions(self) -> set[int]:
+        with self._explained():
+            return {version for version, objects in self._objects().items() if _LAST in objects}
+
+    def digest(self, version: int) -> str:
+        with self._explained():
+            try:
+                return hashlib.sha256(self._store.cat_file(f"{self._root}/{version}/{integrity.SUMS}")).hexdigest()
+            except FileNotFoundError:
+                return ""
+
+    def intact(self, version: int, digest: str) -> bool:
+        if version not in self.versions():
+            return False
+        with tempfile.TemporaryDirectory(prefix="berth-serving-") as scratch:
+            with self._explained():
+                for key in self._objects()[version]:
+                    target = Path(scratch) / key
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    self._store.get_file(f"{self._root}/{version}/{key}", str(target))
+            try:
+                return integrity.verify(scratch) == digest
+            except BerthError:
+                return False
+
+    def publish(self, saved_model: Path, version: int) -> str:
+        files = {path.relative_to(saved_model).as_posix(): path for path in saved_model.rglob("*") if path.is_file()}
+        try:
+            with self._explained():
+                for name in sorted(files, key=lambda name: (name == _LAST, name)):
+                    self._store.put_file(str(files[name]), f"{self._root}/{version}/{name}")
+        except BaseException:
+            with contextlib.suppress(BerthError):
+                self.remove(version)
+            raise
+        return f"{self.address}/{version}"
+
+    def remove(self, version: int) -> None:
+        with self._explained():
+            self._delete(version)
+
+    def _delete(self, version: int) -> None:
+        keys = sorted(self._objects().get(version, {}), key=lambda key: (key != _LAST, key))
+        for key in keys:
+            self._store.rm_file(f"{self._root}/{version}/{key}")
+
+    def _objects(self) -> dict[int, dict[str, datetime.datetime]]:
+        """Return the name below its version, and the time of its last change, of every object, by version."""
+        try:
+            found = self._store.find(self._root, detail=True)
+        except FileNotFoundError:
+            return {}
+        versions: dict[int, dict[str, datetime.datetime]] = {}
+        for path, info in found.items():
+            number, _, name = path.removeprefix(f"{self._root}/").partition("/")
+            if number.isdecimal() and name:
+                versions.setdefault(int(number), {})[name] = _changed(info)
+        return versions
+
+    @cached_property
+    def _store(self) -> Any:
+        import fsspec
+
+        options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
+        if self._scheme == "s3":
+            waits = {"connect_timeout": _PATIENCE, "read_timeout": _PATIENCE, "retries": {"max_attempts": 3}}
+            return fsspec.filesystem("s3", config_kwargs=waits, **options)
+        return fsspec.filesystem("gs", timeout=_PATIENCE, **options)
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn whatever the stores' many libraries raise into one line."""
+        try:
+            yield
+        except BerthError:
+            raise
+        except Exception as error:
+            reason = "not there" if isinstance(error, FileNotFoundError) else (str(error).splitlines() or [""])[0]
+            raise BerthError(
+                f"push_to: {self.address} cannot be written ({reason or type(error).__name__}). {_ADVICE[self._scheme]}"
+            ) from None
+
+
+def _changed(info: dict[str, Any]) -> datetime.datetime:
+    value = info.get("LastModified") or info.get("updated") or info.get("mtime")
+    if isinstance(value, str):
+        value = datetime.datetime.fromisoformat(value)
+    return value if isinstance(value, datetime.datetime) else datetime.datetime.now(datetime.UTC)

@@ -1,0 +1,63 @@
+"""What is kept of a push: the version's tags and description, the pipeline run's tag, the step's own output."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from components.common import tracking
+from components.common.code import code_version
+from components.common.markdown import escaped, table
+from components.push.step import Pushed
+
+_LABELS = 20
+"""Labels that a description names."""
+
+
+def tags(report: Mapping[str, Any], dataset: Mapping[str, Any], settings_digest: str) -> dict[str, str]:
+    """Return a version's tags: what it was made of, by which pipeline run, its verdict, and the gates that failed."""
+    failed = [gate for gate in report.get("gates", ()) if gate.get("outcome") == "fail"]
+    return {
+        tracking.PIPELINE_RUN: tracking.parent_run().info.run_id,
+        tracking.FINGERPRINT: dataset.get("fingerprint", ""),
+        tracking.SETTINGS: settings_digest,
+        tracking.CODE: code_version(),
+        tracking.VERDICT: report.get("verdict", ""),
+        **{f"{tracking.GATE}{gate['name']}": str(gate.get("words", "failed")) for gate in failed},
+    }
+
+
+def description(report: Mapping[str, Any], dataset: Mapping[str, Any]) -> str:
+    """Return in Markdown what a version was trained on, by which run, and how it did; what comes from data is escaped.
+
+    `report` and `dataset` are the metadata of the artifacts, of which each may lack anything.
+    """
+    run = tracking.parent_run()
+    lines = [f"**{escaped(report.get('verdict', 'no verdict'))}**", "", _trained_on(dataset, run.data.params), ""]
+    lines += [f"By the MLflow run {escaped(run.info.run_name)} (`{run.info.run_id}`).", ""]
+    if scores := report.get("scores"):
+        lines += [*table(["metric", "value"], [[name, f"{value:.4f}"] for name, value in scores.items()]), ""]
+    if gates := report.get("gates"):
+        cells = [[str(gate.get(key, "")) for key in ("name", "outcome", "words")] for gate in gates]
+        lines += [*table(["gate", "outcome", "in words"], cells), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def told(done: Pushed, path: str) -> dict[str, str]:
+    """Write the step's output to `path`, name the version on the pipeline run, and return the output's metadata."""
+    facts = {"name": done.name, "version": str(done.version), "folder": done.folder}
+    Path(path).write_text(json.dumps(facts), encoding="utf-8")
+    tracking.log_to_parent(tags={tracking.MODEL_VERSION: f"{done.name}/{done.version}"})
+    return {**facts, "summary": str(done)}
+
+
+def _trained_on(dataset: Mapping[str, Any], params: Mapping[str, str]) -> str:
+    rows = {split: dataset.get(f"rows_{split}") for split in ("train", "validation", "test")}
+    # Kubeflow gives every number of an artifact's metadata back as a float.
+    counts = ", ".join(f"{int(count):,} {split}" for split, count in rows.items() if count is not None)
+    labels: Sequence[str] = dataset.get("labels") or ()
+    said = f"Trained on the dataset `{str(dataset.get('fingerprint', 'unknown'))[:16]}`"
+    said += f" ({counts} texts)" if counts else ""
+    shown = [escaped(label) for label in labels[:_LABELS]] + ["..."] * (len(labels) > _LABELS)
+    said += f", {len(labels)} labels: {', '.join(shown)}" if labels else ""
+    return f"{said}; encoder {escaped(params['encoder'])}." if "encoder" in params else f"{said}."
