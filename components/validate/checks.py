@@ -4,13 +4,14 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from components.common.dataset import LABEL, SPLITS, TEXT, Manifest
 from components.common.errors import printable
 from components.common.settings import Checks, Severity
 from components.validate.schema import domain
-from components.validate.statistics import Scan
+from components.validate.statistics import Scan, texts_of
 
 _LONGEST_LINE = 300
 _LONGEST_EXAMPLE = 48
@@ -230,7 +231,7 @@ def _about_distance(
     return Anomaly(kind, checks.severity_of(kind), split, feature, expected, words)
 
 
-def of_the_whole(manifest: Manifest, scans: Mapping[str, Scan], checks: Checks) -> list[Anomaly]:
+def of_the_whole(dataset: str | Path, manifest: Manifest, scans: Mapping[str, Scan], checks: Checks) -> list[Anomaly]:
     """Return what is wrong between the splits, and with the labels: what no split's statistics show alone."""
     found: list[Anomaly] = []
 
@@ -258,11 +259,11 @@ def of_the_whole(manifest: Manifest, scans: Mapping[str, Scan], checks: Checks) 
         reasons = _several([f"{number:,} {reason}" for reason, number in manifest.rejected.items()])
         bound = f"ingest to reject at most {checks.max_rejected:.1%} of the rows"
         note("rejected_rows", "train", "rows", bound, f"{rejected / manifest.rows_read:.1%} ({reasons})")
-    found += _copies(scans, checks)
+    found += _copies(dataset, scans, checks)
     return found
 
 
-def _copies(scans: Mapping[str, Scan], checks: Checks) -> list[Anomaly]:
+def _copies(dataset: str | Path, scans: Mapping[str, Scan], checks: Checks) -> list[Anomaly]:
     """Return the texts that are in two splits, and those that carry two labels."""
     import numpy as np
 
@@ -275,14 +276,18 @@ def _copies(scans: Mapping[str, Scan], checks: Checks) -> list[Anomaly]:
     }
     earlier = np.array([], "uint64")
     for split in SPLITS:
-        if common := len(np.intersect1d(np.unique(hashes[split]), earlier)):
-            words = ("texts that no earlier split has", f"{common:,} that one has")
-            found.append(Anomaly("duplicates", checks.severity_of("duplicates"), split, TEXT, *words))
+        common = np.intersect1d(np.unique(hashes[split]), earlier)
+        if len(common):
+            words = ("texts that no earlier split has", f"{len(common):,} that one has")
+            shown = texts_of(dataset, [split], common)
+            found.append(Anomaly("duplicates", checks.severity_of("duplicates"), split, TEXT, *words, shown))
         earlier = np.union1d(earlier, hashes[split])
     texts = np.concatenate([hashes[split] for split in SPLITS])
     pairs = np.unique(np.stack([texts, np.concatenate([labels[split] for split in SPLITS])]), axis=1)[0]
-    several = len(pairs) - len(np.unique(pairs))
-    if several:
-        words = ("one label for a text", f"{several:,} texts that carry two or more")
-        found.append(Anomaly("two_labels", checks.severity_of("two_labels"), "train", LABEL, *words))
+    each, labels_of_each = np.unique(pairs, return_counts=True)
+    several = each[labels_of_each > 1]
+    if len(several):
+        words = ("one label for a text", f"{len(several):,} texts that carry two or more")
+        shown = texts_of(dataset, SPLITS, several)
+        found.append(Anomaly("two_labels", checks.severity_of("two_labels"), "train", LABEL, *words, shown))
     return found

@@ -147,6 +147,21 @@ def scan_only(dataset: str | Path, split: str, features: TextFeatures | None, sa
     return scan
 
 
+def texts_of(dataset: str | Path, splits: Sequence[str], hashes: "np.ndarray") -> list[str]:
+    """Return up to three texts of `splits` whose hashes, as a Scan has them, are among `hashes`."""
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    found: dict[str, None] = {}
+    for path in (path for split in splits for path in shards(dataset, split)):
+        for read in pq.ParquetFile(path).iter_batches(_BATCH, columns=[TEXT, PAIR]):
+            rows = np.flatnonzero(np.isin(_hashes(read), hashes))
+            found.update(dict.fromkeys(read[TEXT].take(rows[:_EXAMPLES]).to_pylist()))
+            if len(found) >= _EXAMPLES:
+                return list(found)[:_EXAMPLES]
+    return list(found)
+
+
 def _quota(sample: int, files: list[Path]) -> int:
     """Return how many rows of each shard are in the sample; 0 means all."""
     return -(-sample // max(len(files), 1)) if sample else 0
@@ -191,14 +206,11 @@ def _batches(path: Path, features: TextFeatures | None, quota: int) -> "Iterator
         table = pa.Table.from_batches([read]).select(own)  # Parquet takes `text.x` for a part of `text`
         texts, labels = table[TEXT].combine_chunks(), table[LABEL].combine_chunks()
         columns = {name: _as_lists(table[name].combine_chunks()) for name in table.column_names}
-        whole = texts.to_pandas().to_numpy(dtype=object)
         pairs = table[PAIR].to_pylist() if PAIR in table.column_names else None
-        if pairs:
-            whole = whole + "\x1f" + pd.Series(pairs, dtype=object).to_numpy()
         flat = labels.to_pylist() if pa.types.is_list(labels.type) else labels
         names = pd.Series(["\x1f".join(one) for one in flat]) if isinstance(flat, list) else labels.to_pandas()
         scan = Scan(
-            hashes=[pd.util.hash_array(whole, categorize=False)],
+            hashes=[_hashes(table)],
             labels=[pd.util.hash_array(names.to_numpy(dtype=object))],
         )
         for row, label in names.groupby(names).head(_EXAMPLES).items():
@@ -218,6 +230,16 @@ def _batches(path: Path, features: TextFeatures | None, quota: int) -> "Iterator
                 columns[name] = pa.nulls(read.num_rows, pa.list_(_type(name)))
         seen += read.num_rows
         yield pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns)), scan
+
+
+def _hashes(table: "pa.Table | pa.RecordBatch") -> "np.ndarray":
+    """Return the hashes of the rows' texts, of both texts together where they come in pairs; uint64."""
+    import pandas as pd
+
+    whole = table[TEXT].to_pandas().to_numpy(dtype=object)
+    if PAIR in table.schema.names:
+        whole = whole + "\x1f" + table[PAIR].to_pandas().to_numpy(dtype=object)
+    return pd.util.hash_array(whole, categorize=False)
 
 
 def _note_examples(scan: Scan, values: dict[str, list[Any]], texts: list[str]) -> None:

@@ -100,7 +100,8 @@ def validate_dataset(
     outputs.schema.parent.mkdir(parents=True, exist_ok=True)
     tfdv.write_schema_text(schema, str(outputs.schema))
 
-    found, distances = _judge(schemas.completed(schema, checks), statistics, scans, manifest, checks, baseline, outputs)
+    completed = schemas.completed(schema, checks)
+    found, distances = _judge(dataset, completed, statistics, scans, manifest, checks, baseline, outputs)
     anomalies = [anomaly for anomaly in found if anomaly.severity != "ignore"]
     outputs.report.parent.mkdir(parents=True, exist_ok=True)
     page = reports.render(
@@ -119,6 +120,7 @@ def validate_dataset(
 
 
 def _judge(
+    dataset: str | Path,
     schema: Any,
     statistics: dict[str, Any],
     scans: dict[str, Scan],
@@ -156,7 +158,7 @@ def _judge(
         )
         anomalies += listed
         distances += measured
-    return anomalies + of_the_whole(manifest, scans, checks), distances
+    return anomalies + of_the_whole(dataset, manifest, scans, checks), distances
 
 
 def _without(schema: Any, *comparators: str) -> Any:

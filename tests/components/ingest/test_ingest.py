@@ -196,10 +196,16 @@ def test_texts_that_parquet_holds_as_bytes_are_decoded(ingest, tmp_path):
     assert [(row["row"], row["reason"]) for row in rejected] == [(202, "undecodable bytes")]
 
 
-def test_labels_are_stripped_and_numbers_are_labels_too(ingest, tmp_path):
+def test_labels_are_stripped_and_numbers_and_truth_values_are_labels_too(ingest, tmp_path):
     content = "".join(json.dumps({"text": text, "label": int(label == "spam")}) + "\n" for text, label in ROWS)
     (tmp_path / "a.jsonl").write_text(content)
     assert ingest(tmp_path / "a.jsonl")[0].labels == ["0", "1"]
+    truths = "".join(json.dumps({"text": text, "label": label == "spam"}) + "\n" for text, label in ROWS)
+    (tmp_path / "c.jsonl").write_text(truths)
+    assert ingest(tmp_path / "c.jsonl", name="c")[0].labels == ["false", "true"]
+    table = pa.table({"text": [text for text, _ in ROWS], "label": [label == "spam" for _, label in ROWS]})
+    pq.write_table(table, tmp_path / "d.parquet")
+    assert ingest(tmp_path / "d.parquet", name="d")[0].labels == ["false", "true"]
     spaced = write(tmp_path / "b.csv", [(text, f" {label} ") for text, label in ROWS])
     assert ingest(spaced, name="b")[0].labels == ["ham", "spam"]
 

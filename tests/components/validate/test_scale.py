@@ -82,6 +82,29 @@ def test_beam_gives_the_same_statistics_within_the_sketches_error(dataset, featu
     assert list(tmp_path.glob("berth-*.pb*"))
 
 
+def test_a_validation_by_way_of_beam_says_what_one_in_memory_says(tmp_path, real_rows):
+    from components.validate.step import Outputs, validate_dataset
+
+    odd = [*real_rows["test"], *[("word " * 200, "junk")] * 20, real_rows["train"][0]]
+    folder = write_dataset(tmp_path / "odd", real_rows | {"test": odd}, ["ham", "junk", "spam"])
+    said = []
+    for name, arguments in (("memory", []), ("beam", ["--runner=DirectRunner"])):
+        outputs = Outputs(*(tmp_path / name / part for part in ("statistics", "schema", "anomalies", "report")))
+        validation = validate_dataset(
+            folder,
+            "",
+            outputs,
+            checks=Checks.model_validate({"sample": 0}),
+            vocabulary=find_vocabulary("minilm", ""),
+            sequence_length=128,
+            beam_args=arguments,
+        )
+        said.append([str(anomaly) for anomaly in validation.anomalies])
+        assert "Length in tokens" in outputs.report.read_text(encoding="utf-8")
+    assert said[0] == said[1]
+    assert {"unexpected_label", "truncated_texts", "duplicates"} <= {found.kind for found in validation.anomalies}
+
+
 def test_beam_arguments_that_are_wrong_are_one_line(dataset, features):
     with pytest.raises(BerthError, match="beam_args: "):
         with_beam(dataset, "test", features, 0, ["--runner=NoSuchRunner"])

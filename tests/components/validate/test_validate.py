@@ -205,8 +205,11 @@ def test_what_is_wrong_between_the_splits_is_seen(run, tmp_path, real_rows):
     }
     validation = run(write_dataset(tmp_path / "odd", rows, ["ham", "rare", "spam"]))
     found = {anomaly.kind: str(anomaly) for anomaly in validation.anomalies}
-    assert found["duplicates"] == "test.text: expected texts that no earlier split has, found 1 that one has"
-    assert found["two_labels"] == "train.label: expected one label for a text, found 1 texts that carry two or more"
+    shown = f'such as "{text[:45]}'
+    assert found["duplicates"].startswith("test.text: expected texts that no earlier split has, found 1 that one has; ")
+    assert found["two_labels"].startswith("train.label: expected one label for a text, found 1 texts that carry ")
+    assert shown in found["duplicates"]
+    assert shown in found["two_labels"]
     assert "none of 'rare'" in found["missing_label"]
     assert found["label_balance"].startswith(
         "train.label: expected each label in at least 1.0% of the rows, found 'rare'"
@@ -278,6 +281,19 @@ def test_swapped_shares_and_longer_texts_drift_and_are_said_in_words(run, tmp_pa
     assert found["token_count"].count('"') == 6
     loose = run(tmp_path / "drift", baseline=baseline, drift_categories=1, drift_numbers=1)
     assert loose.errors == []
+
+
+def test_texts_of_another_language_or_script_drift(run, tmp_path, real_rows, baseline):
+    german = "Ich komme heute Abend leider etwas später nach Hause, bitte wartet nicht mit dem Essen auf mich, Nummer"
+    russian = "Сегодня вечером я приду домой немного позже, пожалуйста, не ждите меня к ужину, номер"
+    for texts, feature, value in ((german, "language", "'de'"), (russian, "script", "'Cyrillic'")):
+        odd = [(f"{texts} {number}", label) for number, (_, label) in enumerate(real_rows["train"][:160])]
+        rows = real_rows | {"train": odd + real_rows["train"][160:]}
+        validation = run(write_dataset(tmp_path / feature, rows, ["ham", "spam"]), baseline=baseline)
+        (found,) = [one for one in validation.errors if one.feature == feature]
+        assert found.kind == "drift"
+        assert "where it was" in str(found)
+        assert value in str(found) or "'Latin'" in str(found) or "'en'" in str(found)
 
 
 def test_a_split_that_is_unlike_train_is_skewed(run, tmp_path, real_rows):
