@@ -8,10 +8,14 @@
 <dataset>/test/part-00000.parquet
 """
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    import numpy as np
 
 SPLITS = ("train", "validation", "test")
 TEXT = "text"
@@ -91,3 +95,32 @@ def read_columns(dataset: str | Path, split: str) -> dict[str, list[Any]]:
     import pyarrow.parquet as pq
 
     return pq.read_table(split_dir(dataset, split)).to_pydict()
+
+
+@dataclass(frozen=True)
+class Noted:
+    """What the model said in training of some rows of a split."""
+
+    row: "np.ndarray"
+    """int64 [rows]: their places in the split's own order."""
+    probabilities: "np.ndarray"
+    """float32 [rows, labels]."""
+    loss: "np.ndarray"
+    """float32 [rows]: each text's own cross-entropy."""
+
+
+def read_predictions(path: str | Path) -> dict[str, Noted]:
+    """Return what train noted in its file of predictions, by split; `edge` is EDGE_CASES."""
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path).combine_chunks()
+    split = table["split"].to_numpy(zero_copy_only=False)
+    numbers = [table[name].to_numpy() for name in ("row", "loss")]
+    lists = table["probabilities"].chunk(0) if len(table) else None
+    flat = lists.flatten().to_numpy() if lists is not None else np.zeros(0, np.float32)
+    probabilities = flat.reshape(len(table), -1)
+    return {
+        name: Noted(numbers[0][split == name], probabilities[split == name], numbers[1][split == name])
+        for name in ("edge", "validation", "train")
+    }

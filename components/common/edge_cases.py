@@ -1,4 +1,4 @@
-"""Texts that a served model gets sooner or later: train notes what it says of them, evaluate asks the exported model."""
+"""Texts that every served model gets one day. Train notes what it says of them; evaluate asks the exported model."""
 
 EDGE_CASES = {
     "the empty text": "",

@@ -10,48 +10,74 @@ from components.common import images
 def evaluate(
     model: Input[Model],
     dataset: Input[Dataset],
+    predictions: Input[Artifact],
     anomalies: Input[Artifact],
+    name: str,
+    model_name: str,
     gates: dict,
+    evaluation: dict,
     metrics: Output[Metrics],
     confusion: Output[ClassificationMetrics],
+    mistakes: Output[Artifact],
     report: Output[HTML],
 ) -> bool:
-    """Judge `model` on the test split; return whether every gate holds."""
+    """Judge `model` on the test split, beside the champion of `model_name`; return whether every gate holds."""
     from pathlib import Path
 
     import mlflow
 
     from components.common import tracking
+    from components.common.dataset import Manifest
+    from components.common.settings import Evaluation
+    from components.evaluate.gates import parse
+    from components.evaluate.mistakes import write_csv
     from components.evaluate.plots import confusion_figure, roc_figure
+    from components.evaluate.report import render
     from components.evaluate.step import evaluate_model
 
-    parameters = {f"gate_{name}": bound for name, bound in gates.items()}
+    bounds = parse(gates)
+    parameters = {f"gate_{gate}": bound for gate, bound in bounds if bound is not None and bound is not False}
     upstream = [dataset.metadata, anomalies.metadata, model.metadata]
     with tracking.step_run("evaluate", parameters, upstream) as run:
-        judgement = evaluate_model(model.path, dataset.path, gates, report.path)
-        evaluation, verdict = judgement.evaluation, judgement.verdict
-        print(verdict, flush=True)
-        numbers = evaluation.numbers()
-        for scores in evaluation.classes:
-            if scores.support:
-                for name in ("precision", "recall", "f1"):
-                    numbers[tracking.metric_name(f"{name}_{scores.label}")] = getattr(scores, name)
-        for name, value in numbers.items():
-            metrics.log_metric(name, value)
-        confusion.log_confusion_matrix(evaluation.labels, evaluation.confusion)
-        if len(evaluation.curves) == 1:
-            curve = evaluation.curves[0]
-            confusion.log_roc_curve(curve.false_positive_rate, curve.true_positive_rate, curve.thresholds)
-        mlflow.log_metrics(numbers)
-        mlflow.log_text(Path(report.path).read_text(encoding="utf-8"), "report.html")
-        mlflow.log_figure(confusion_figure(evaluation), "confusion_matrix.png")
-        if evaluation.curves:
-            mlflow.log_figure(roc_figure(evaluation), "roc_curve.png")
+        judgement = evaluate_model(
+            model.path,
+            dataset.path,
+            predictions.path,
+            model_name=model_name or name,
+            bounds=gates,
+            settings=Evaluation.model_validate(evaluation),
+        )
+        verdict, scored = judgement.verdict, judgement.challenger.evaluation
+        for gate in verdict.gates:
+            print(f"{gate.outcome:<7} {gate}", flush=True)
+        for finding in judgement.findings:
+            print(finding, flush=True)
+        numbers = judgement.numbers()
+        for key, value in numbers.items():
+            metrics.log_metric(key, value)
+        if scored.confusion:
+            confusion.log_confusion_matrix(scored.labels, scored.confusion)
+        if len(scored.roc) == 1:
+            curve = scored.roc[0]
+            confusion.log_roc_curve(curve.x, curve.y, curve.thresholds)
+        html = render(judgement, Manifest.read(dataset.path), bounds.confidence)
+        Path(report.path).parent.mkdir(parents=True, exist_ok=True)
+        Path(report.path).write_text(html, encoding="utf-8")
+        write_csv([*judgement.mistakes, *judgement.suspects], mistakes.path)
+        mlflow.log_metrics({tracking.metric_name(key): value for key, value in numbers.items()})
+        mlflow.log_text(html, "report.html")
+        mlflow.log_text(Path(mistakes.path).read_text(encoding="utf-8"), "mistakes.csv")
+        if scored.confusion:
+            mlflow.log_figure(confusion_figure(scored), "confusion_matrix.png")
+        if scored.roc:
+            mlflow.log_figure(roc_figure(scored), "roc_curve.png")
         tags = {tracking.VERDICT: str(verdict), tracking.FINGERPRINT: dataset.metadata["fingerprint"]}
-        tracking.log_to_parent(tags, numbers)
+        tracking.log_to_parent(tags, scored.scores)
         report.metadata["verdict"] = str(verdict)
+        report.metadata["gates"] = verdict.as_dicts()
+        report.metadata["scores"] = scored.scores
         report.metadata["summary"] = (
-            f"accuracy {evaluation.accuracy:.4f}, macro F1 {evaluation.macro_f1:.4f}: {verdict}"
+            f"accuracy {scored.scores['accuracy']:.4f}, macro F1 {scored.scores['macro_f1']:.4f}: {verdict}"
         )
         report.metadata[tracking.RUN_ID] = run.info.run_id
     return verdict.blessed

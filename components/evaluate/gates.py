@@ -1,28 +1,63 @@
 """The gates: bounds that a model has to hold to be blessed. No gates, no blessing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 from components.common.errors import BerthError, nearest
+from components.common.settings import Gates
+from components.evaluate.bootstrap import Interval
 
-MINIMA = {"min_accuracy": "accuracy", "min_macro_f1": "macro_f1"}
-"""Each gate that is a lower bound, and the score that it bounds."""
+Outcome = Literal["pass", "fail", "skipped"]
+
+_NO_BOUNDS = ("metric", "confidence")
+"""Fields of Gates that say how to judge, and are no gate by themselves."""
+SERVING_CHECK = "serving_check"
+"""The one gate that nobody has to configure."""
 
 
 @dataclass(frozen=True)
 class Gate:
-    """One bound, the value that was judged, and whether it holds."""
+    """One bound, the value that was judged (none where there was nothing to judge), and what came of it."""
 
     name: str
-    value: float
+    value: float | None
     bound: float
-
-    @property
-    def holds(self) -> bool:
-        return self.value >= self.bound
+    outcome: Outcome
+    words: str
 
     def __str__(self) -> str:
-        return f"{self.name} {self.value:.4f} {'>=' if self.holds else '<'} {self.bound:g}"
+        return f"{self.name} {self.words}"
+
+
+@dataclass(frozen=True)
+class SliceResult:
+    """A slice's accuracy, and what it gained on the champion's, if there is one."""
+
+    name: str
+    texts: int
+    accuracy: float
+    champion_accuracy: float | None = None
+    change: Interval | None = None
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the gates are judged on."""
+
+    scores: Mapping[str, float]
+    change: Mapping[str, Interval] = field(default_factory=dict)
+    """What each score gained on the champion's; empty without a champion that can be judged."""
+    no_champion: str = "there is no champion"
+    """Why there is no change."""
+    champion_broken: bool = False
+    baseline: Mapping[str, float] = field(default_factory=dict)
+    """The baseline's scores; empty without one."""
+    slices: list[SliceResult] = field(default_factory=list)
+    p95_ms: float = 0.0
+    size_mb: float = 0.0
+    serving_problem: str = ""
+    """What the serving check found; empty: nothing."""
 
 
 @dataclass(frozen=True)
@@ -32,23 +67,140 @@ class Verdict:
     gates: list[Gate]
 
     @property
+    def configured(self) -> bool:
+        """Whether anybody asked for a bound."""
+        return any(gate.name != SERVING_CHECK for gate in self.gates)
+
+    @property
     def blessed(self) -> bool:
-        return bool(self.gates) and all(gate.holds for gate in self.gates)
+        return self.configured and all(gate.outcome != "fail" for gate in self.gates)
 
     def __str__(self) -> str:
-        if not self.gates:
-            return "NOT BLESSED: no gates are configured"
-        failed = [str(gate) for gate in self.gates if not gate.holds]
-        return f"NOT BLESSED: {', '.join(failed)}" if failed else "BLESSED"
+        failed = [str(gate) for gate in self.gates if gate.outcome == "fail"]
+        if not self.configured:
+            failed.insert(0, "no gates are configured")
+        return f"NOT BLESSED: {'; '.join(failed)}" if failed else "BLESSED"
+
+    def as_dicts(self) -> list[dict[str, Any]]:
+        """Return the gates as what JSON can hold."""
+        return [asdict(gate) for gate in self.gates]
 
 
-def judge(gates: Mapping[str, float], scores: Mapping[str, float]) -> Verdict:
-    """Return the verdict of `gates`, bounds by name, on `scores`, values by name.
+def parse(gates: Mapping[str, Any]) -> Gates:
+    """Return the gates of a run's parameters.
 
     Raises:
-        BerthError: there is no such gate.
+        BerthError: there is no such gate, or its bound is no number that it can have.
     """
+    import pydantic
+
+    names = list(Gates.model_fields)
     for name in gates:
-        if name not in MINIMA:
-            raise BerthError(f"gates: there is no gate {name!r}.{nearest(name, list(MINIMA))}")
-    return Verdict([Gate(name, scores[MINIMA[name]], bound) for name, bound in gates.items()])
+        if name not in names:
+            raise BerthError(f"gates: there is no gate {name!r}.{nearest(name, names)}")
+    try:
+        return Gates.model_validate(gates)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        raise BerthError(f"gates.{first['loc'][0]}: {first['msg']}, not {first['input']!r}.") from None
+
+
+def judge(gates: Gates, findings: Findings) -> Verdict:
+    """Return the verdict of `gates` on `findings`, in the order in which the configuration documents them."""
+    bounds = {
+        name: bound for name, bound in gates if name not in _NO_BOUNDS and bound is not None and bound is not False
+    }
+    judged = [_judge(name, bound, gates, findings) for name, bound in bounds.items()]
+    problem = findings.serving_problem
+    check = Gate(SERVING_CHECK, None, 0.0, "fail" if problem else "pass", problem or "answers as it did in training")
+    return Verdict([*judged, check])
+
+
+def _judge(name: str, bound: float, gates: Gates, findings: Findings) -> Gate:
+    match name:
+        case "max_drop":
+            return _max_drop(bound, gates, findings)
+        case "min_slice_accuracy":
+            return _min_slice_accuracy(bound, findings)
+        case "max_slice_drop":
+            return _max_slice_drop(bound, gates, findings)
+        case "must_beat_baseline":
+            return _must_beat_baseline(gates, findings)
+        case "max_p95_ms":
+            return _compared(name, findings.p95_ms, bound, "{:.1f} ms")
+        case "max_size_mb":
+            return _compared(name, findings.size_mb, bound, "{:.1f} MB")
+    score = name.removeprefix("min_").removeprefix("max_")
+    if score not in findings.scores:
+        return _not_judged(name, bound, f"the test split or the task does not define {score}")
+    return _compared(name, findings.scores[score], bound, "{:.4f}")
+
+
+def _compared(name: str, value: float, bound: float, form: str) -> Gate:
+    lowest = name.startswith("min_")
+    holds = value >= bound if lowest else value <= bound
+    sign = (">=" if lowest else "<=") if holds else ("<" if lowest else ">")
+    return Gate(name, value, bound, "pass" if holds else "fail", f"{form.format(value)} {sign} {bound:g}")
+
+
+def _not_judged(name: str, bound: float, why: str) -> Gate:
+    return Gate(name, None, bound, "fail", f"cannot be judged: {why}")
+
+
+def _skipped(name: str, bound: float, why: str) -> Gate:
+    return Gate(name, None, bound, "skipped", f"skipped: {why}")
+
+
+def _without_champion(name: str, bound: float, findings: Findings) -> Gate:
+    """A first model has nothing to lose; one beside a champion that cannot be asked might lose anything."""
+    return (_not_judged if findings.champion_broken else _skipped)(name, bound, findings.no_champion)
+
+
+def _max_drop(bound: float, gates: Gates, findings: Findings) -> Gate:
+    if not findings.change:
+        return _without_champion("max_drop", bound, findings)
+    change = findings.change.get(gates.metric)
+    if change is None:
+        return _not_judged("max_drop", bound, f"{gates.metric} is not defined here")
+    holds = change.low >= -bound
+    words = (
+        f"{gates.metric} {_between(change, gates)}, {'so no' if holds else 'so perhaps a'} drop of more than {bound:g}"
+    )
+    return Gate("max_drop", change.value, bound, "pass" if holds else "fail", words)
+
+
+def _min_slice_accuracy(bound: float, findings: Findings) -> Gate:
+    if not findings.slices:
+        return _skipped("min_slice_accuracy", bound, "no slice has enough texts")
+    worst = min(findings.slices, key=lambda one: one.accuracy)
+    holds = worst.accuracy >= bound
+    words = f"{worst.accuracy:.4f} {'>=' if holds else '<'} {bound:g} in the worst slice, {worst.name}"
+    return Gate("min_slice_accuracy", worst.accuracy, bound, "pass" if holds else "fail", words)
+
+
+def _max_slice_drop(bound: float, gates: Gates, findings: Findings) -> Gate:
+    if not findings.change:
+        return _without_champion("max_slice_drop", bound, findings)
+    changes = [(one.change, one.name) for one in findings.slices if one.change]
+    if not changes:
+        return _skipped("max_slice_drop", bound, "no slice has enough texts")
+    worst, name = min(changes, key=lambda pair: (pair[0].high, pair[0].value))
+    holds = worst.high >= -bound
+    words = f"accuracy {_between(worst, gates)} in {name}, {'no certain' if holds else 'a certain'} drop of more than "
+    return Gate("max_slice_drop", worst.value, bound, "pass" if holds else "fail", f"{words}{bound:g}")
+
+
+def _must_beat_baseline(gates: Gates, findings: Findings) -> Gate:
+    name = "must_beat_baseline"
+    if not findings.baseline:
+        return _not_judged(name, 0.0, "there is no baseline (evaluation.baseline_rows is 0)")
+    if gates.metric not in findings.baseline or gates.metric not in findings.scores:
+        return _not_judged(name, 0.0, f"{gates.metric} is not defined here")
+    value, bound = findings.scores[gates.metric], findings.baseline[gates.metric]
+    holds = value > bound
+    words = f"{gates.metric} {value:.4f} {'>' if holds else '<='} {bound:.4f} of TF-IDF + logistic regression"
+    return Gate(name, value, bound, "pass" if holds else "fail", words)
+
+
+def _between(change: Interval, gates: Gates) -> str:
+    return f"{change.value:+.4f} ({gates.confidence:.0%}: {change.low:+.4f} to {change.high:+.4f})"

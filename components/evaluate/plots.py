@@ -27,8 +27,8 @@ def roc_figure(evaluation: Evaluation) -> "Figure":
 
     figure = Figure(figsize=(5, 4), layout="constrained")
     axes = figure.subplots()
-    for curve, name in zip(evaluation.curves, _plain([curve.label for curve in evaluation.curves]), strict=True):
-        axes.plot(curve.false_positive_rate, curve.true_positive_rate, label=name)
+    for curve, name in zip(evaluation.roc, _plain([curve.label for curve in evaluation.roc]), strict=True):
+        axes.plot(curve.x, curve.y, label=name)
     axes.plot([0, 1], [0, 1], linestyle="--", color="grey", linewidth=1)
     axes.set(xlabel="false positive rate", ylabel="true positive rate")
     axes.legend()

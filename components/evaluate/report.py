@@ -1,51 +1,77 @@
 """The evaluation report: one HTML file with everything in it, every piece of data escaped."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from components.common import reports
 from components.common.dataset import SPLITS, Manifest
-from components.evaluate.gates import Verdict
-from components.evaluate.metrics import Evaluation
+from components.evaluate import baseline, mistakes
+from components.evaluate.metrics import SCORES, Curve, Evaluation
+from components.evaluate.step import BASELINE, CHALLENGER, CHAMPION, Judgement
 
 _TEMPLATE = "report.html.j2"
-_PLOT = 240
-"""Side of the ROC plot, in SVG units."""
+_SIDE = 240
+"""Side of a plot, in SVG units."""
+_MOST_LINES = 8
+_MOST_LABELS = 30
+"""Beyond so many a confusion matrix is no longer read."""
+_ROWS = 20
+_SLICES = 40
+NAMES = {CHALLENGER: "this model", CHAMPION: "champion", BASELINE: "baseline"}
 
 
 @dataclass(frozen=True)
-class Mistake:
-    """A text that was called `predicted`, with that probability, and is `true`."""
+class Line:
+    """A line of a plot, its points in SVG's coordinates."""
 
-    text: str
-    true: str
-    predicted: str
-    probability: float
+    name: str
+    points: str
 
 
-def render(
-    evaluation: Evaluation, verdict: Verdict, manifest: Manifest, mistakes: list[Mistake], mistake_count: int
-) -> str:
+def render(judgement: Judgement, manifest: Manifest, confidence: float) -> str:
     """Return the report as HTML; it loads nothing and runs no script."""
+    evaluation = judgement.challenger.evaluation
+    names = dict(NAMES)
+    if judgement.champion:
+        names[CHAMPION] = f"champion, version {judgement.champion.version}"
     return reports.template(__file__, _TEMPLATE).render(
+        judgement=judgement,
         evaluation=evaluation,
-        verdict=verdict,
         manifest=manifest,
-        mistakes=mistakes,
-        mistake_count=mistake_count,
+        confidence=f"{confidence:.0%}",
+        names=names,
+        baseline=baseline.NAME,
+        others=[name for name in judgement.models if name != CHALLENGER],
+        scores=[name for name in SCORES if name in evaluation.scores],
         splits=SPLITS,
-        shades=_shades(evaluation.confusion),
-        curves=[(curve.label, _polyline(curve)) for curve in evaluation.curves],
-        side=_PLOT,
+        shades=[[cell / max(1, sum(row)) for cell in row] for row in evaluation.confusion],
+        confusion=len(evaluation.labels) <= _MOST_LABELS and evaluation.confusion,
+        confusions=mistakes.confusions(judgement.mistakes)[:_ROWS],
+        roc=_lines(judgement, names, lambda one: one.roc),
+        pr=_lines(judgement, names, lambda one: one.pr),
+        reliability=[
+            Line(names[name], _points((one.confidence, one.accuracy) for one in scored.evaluation.reliability))
+            for name, scored in judgement.models.items()
+        ],
+        slices=judgement.slices[:_SLICES],
+        rows=_ROWS,
+        side=_SIDE,
     )
 
 
-def _shades(confusion: list[list[int]]) -> list[list[float]]:
-    """Return each cell's share of its row, the opacity that it is drawn with."""
-    return [[cell / max(1, sum(row)) for cell in row] for row in confusion]
+def _lines(judgement: Judgement, names: dict[str, str], curves: Callable[[Evaluation], list[Curve]]) -> list[Line]:
+    """Return the models' curves where each has one, else those of this model's classes."""
+    own = curves(judgement.challenger.evaluation)
+    if len(own) != 1:
+        return [Line(curve.label, _of(curve)) for curve in own[:_MOST_LINES]]
+    found = ((names[name], curves(scored.evaluation)) for name, scored in judgement.models.items())
+    return [Line(name, _of(curve)) for name, (curve, *_) in found]
 
 
-def _polyline(curve: Any) -> str:
-    """Return the points of a ROC curve in SVG's coordinates, y downwards."""
-    points = zip(curve.false_positive_rate, curve.true_positive_rate, strict=True)
-    return " ".join(f"{x * _PLOT:.1f},{(1 - y) * _PLOT:.1f}" for x, y in points)
+def _of(curve: Curve) -> str:
+    return _points(zip(curve.x, curve.y, strict=True))
+
+
+def _points(points: Iterable[tuple[float, float]]) -> str:
+    """Return points of the unit square in SVG's coordinates, y downwards."""
+    return " ".join(f"{x * _SIDE:.1f},{(1 - y) * _SIDE:.1f}" for x, y in points)

@@ -1,46 +1,213 @@
-"""The evaluate step: a model and a dataset in; a verdict, scores and a report out."""
+"""The evaluate step: a model, its champion and a dataset in; a verdict, scores and a report out."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from components.common.dataset import Manifest, read_split
-from components.common.saved_model import load
-from components.evaluate.gates import Verdict, judge
-from components.evaluate.metrics import Evaluation, evaluate
-from components.evaluate.report import Mistake, render
+from components.common import saved_model
+from components.common.dataset import LABEL, Manifest, read_columns, read_predictions
+from components.common.settings import Evaluation as Settings
+from components.evaluate import baseline, bootstrap, champion, gates, metrics, mistakes, serving, slices
+from components.evaluate.bootstrap import Bootstrap, Interval, interval
+from components.evaluate.champion import Champion
+from components.evaluate.gates import Findings, SliceResult, Verdict
+from components.evaluate.metrics import Answers, Evaluation
+from components.evaluate.mistakes import Mistake
+from components.evaluate.serving import Served
 
-_MISTAKES = 20
+if TYPE_CHECKING:
+    import numpy as np
+
+CHALLENGER, CHAMPION, BASELINE = "challenger", "champion", "baseline"
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One model's scores on the test split, with their intervals."""
+
+    evaluation: Evaluation
+    intervals: dict[str, Interval]
+    change: dict[str, Interval]
+    """What the challenger's scores gain on this model's; empty of the challenger itself."""
+    mcnemar: float
+    """P-value of McNemar's test against the challenger; 1 of the challenger itself."""
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What the model scored, and whether it may go to users."""
+    """All that is known of a model, and whether it may go to users."""
 
-    evaluation: Evaluation
     verdict: Verdict
+    models: dict[str, Scored]
+    """By CHALLENGER, and CHAMPION and BASELINE where there is one."""
+    champion: Champion | None
+    slices: list[SliceResult]
+    served: Served
+    mistakes: list[Mistake]
+    suspects: list[Mistake]
+
+    @property
+    def challenger(self) -> Scored:
+        return self.models[CHALLENGER]
+
+    def numbers(self) -> dict[str, float]:
+        """Return every number that is worth a chart, by name: scores, their intervals, classes, gains, serving."""
+        own = self.challenger
+        found = dict(own.evaluation.scores)
+        for score in ("accuracy", "macro_f1"):
+            found[f"{score}/low"], found[f"{score}/high"] = own.intervals[score].low, own.intervals[score].high
+        for scores in own.evaluation.classes:
+            if scores.support:
+                found |= {f"{name}_{scores.label}": getattr(scores, name) for name in ("precision", "recall", "f1")}
+        for name, scored in self.models.items():
+            if name != CHALLENGER:
+                found |= {f"{name}/{score}": value for score, value in scored.evaluation.scores.items()}
+        served = self.served
+        found |= {"serving/p50_ms": served.p50_ms, "serving/p95_ms": served.p95_ms}
+        return found | {"serving/texts_per_second": served.texts_per_second, "serving/size_mb": served.size_mb}
+
+    @property
+    def findings(self) -> list[str]:
+        """What a reader should not miss, a sentence each."""
+        found = list(self.champion.remarks) if self.champion else []
+        if self.champion and self.champion.problem:
+            found.append(f"{self.champion.problem[0].upper()}{self.champion.problem[1:]}.")
+        own = self.challenger.evaluation.scores
+        if (other := self.models.get(BASELINE)) and own["macro_f1"] <= other.evaluation.scores["macro_f1"]:
+            found.append(
+                f"The model does not beat {baseline.NAME}: macro F1 {own['macro_f1']:.4f} against "
+                f"{other.evaluation.scores['macro_f1']:.4f}."
+            )
+        return found
 
 
-def evaluate_model(model: str | Path, dataset: str | Path, gates: Mapping[str, float], report: str | Path) -> Judgement:
-    """Judge `model` on the test split of `dataset` and write the report, one self-contained HTML file.
+def evaluate_model(
+    model: str | Path,
+    dataset: str | Path,
+    predictions: str | Path,
+    *,
+    model_name: str,
+    bounds: Mapping[str, Any],
+    settings: Settings,
+) -> Judgement:
+    """Judge `model` on the test split of `dataset`, beside the champion of `model_name` and the baseline.
+
+    `predictions` is the file that train wrote, `bounds` the run's gates.
 
     Raises:
         BerthError: the model cannot be loaded, its labels are not the dataset's, or a gate does not exist.
     """
-    classifier = load(model)
+    asked = gates.parse(bounds)
     manifest = Manifest.read(dataset)
-    texts, truth = read_split(dataset, "test")
-    predicted, probabilities = classifier.predict(texts)
-    evaluation = evaluate(classifier.labels, truth, probabilities)
-    verdict = judge(gates, evaluation.numbers())
-    mistakes = [
-        Mistake(text, true, label, float(row.max()))
-        for text, true, label, row in zip(texts, truth, predicted, probabilities, strict=True)
-        if true != label
-    ]
-    mistakes.sort(key=lambda mistake: -mistake.probability)
-    Path(report).parent.mkdir(parents=True, exist_ok=True)
-    Path(report).write_text(
-        render(evaluation, verdict, manifest, mistakes[:_MISTAKES], len(mistakes)), encoding="utf-8"
+    served = serving.check(model, dataset, predictions, settings.tensorflow_serving)
+    single = served.task == "single_label"
+    rows = read_columns(dataset, "test")
+    truth = metrics.indicator(served.labels, rows[LABEL])
+
+    answers = {CHALLENGER: _answers(served)}
+    crowned = champion.ask(model_name, dataset, model, served)
+    if crowned and crowned.answers:
+        answers[CHAMPION] = crowned.answers
+    learnt = None
+    if settings.baseline_rows:
+        learnt = baseline.answers(dataset, served.labels, served.task, settings.baseline_rows, settings.seed)
+    if learnt:
+        answers[BASELINE] = learnt
+
+    parts = slices.slices(rows, truth, served.labels, manifest.slice_columns, settings.min_slice_size)
+    resampled = bootstrap.resample(
+        truth,
+        answers,
+        single=single,
+        slices=_stacked(list(parts.values()), len(truth)),
+        resamples=settings.resamples,
+        seed=settings.seed,
     )
-    return Judgement(evaluation, verdict)
+    evaluations = {name: metrics.evaluate(served.labels, truth, own, served.task) for name, own in answers.items()}
+    models = {name: _scored(name, evaluations, answers, truth, resampled, asked.confidence) for name in answers}
+    sliced = _sliced(parts, truth, answers, resampled, asked.confidence)
+    verdict = gates.judge(asked, _findings(models, crowned, sliced, served))
+    noted = read_predictions(predictions)["train"]
+    losses = metrics.losses(truth, served.probabilities, single)
+    return Judgement(
+        verdict,
+        models,
+        crowned,
+        sliced,
+        served,
+        mistakes.test_mistakes(rows, served.labels, truth, answers[CHALLENGER].decided, served.probabilities, losses),
+        mistakes.suspects(
+            dataset, served.labels, noted, saved_model.decisions(noted.probabilities, served.task, served.threshold)
+        ),
+    )
+
+
+def _answers(served: Served) -> Answers:
+    return Answers(served.probabilities, saved_model.decisions(served.probabilities, served.task, served.threshold))
+
+
+def _stacked(members: "list[np.ndarray]", texts: int) -> "np.ndarray":
+    import numpy as np
+
+    return np.stack(members, axis=1) if members else np.zeros((texts, 0), bool)
+
+
+def _scored(
+    name: str,
+    evaluations: Mapping[str, Evaluation],
+    answers: Mapping[str, Answers],
+    truth: "np.ndarray",
+    resampled: Bootstrap,
+    confidence: float,
+) -> Scored:
+    own, drawn = evaluations[name], resampled.scores
+    shared = [score for score in own.scores if score in drawn[name]]
+    intervals = {score: interval(own.scores[score], drawn[name][score], confidence) for score in shared}
+    change = {}
+    if name != CHALLENGER:
+        first = evaluations[CHALLENGER].scores
+        change = {
+            score: interval(first[score] - own.scores[score], drawn[CHALLENGER][score] - drawn[name][score], confidence)
+            for score in shared
+            if score in first
+        }
+    right = [(answers[one].decided == truth).all(axis=1) for one in (CHALLENGER, name)]
+    return Scored(own, intervals, change, bootstrap.mcnemar(*right))
+
+
+def _sliced(
+    parts: "Mapping[str, np.ndarray]",
+    truth: "np.ndarray",
+    answers: Mapping[str, Answers],
+    resampled: Bootstrap,
+    confidence: float,
+) -> list[SliceResult]:
+    """Return the slices, the worst first."""
+    right = {name: (own.decided == truth).all(axis=1) for name, own in answers.items()}
+    found = []
+    for place, (name, members) in enumerate(parts.items()):
+        own = float(right[CHALLENGER][members].mean())
+        before, change = None, None
+        if CHAMPION in answers:
+            before = float(right[CHAMPION][members].mean())
+            drawn = resampled.slices[CHALLENGER][:, place] - resampled.slices[CHAMPION][:, place]
+            change = interval(own - before, drawn, confidence)
+        found.append(SliceResult(name, int(members.sum()), own, before, change))
+    return sorted(found, key=lambda one: one.accuracy)
+
+
+def _findings(
+    models: Mapping[str, Scored], crowned: Champion | None, sliced: list[SliceResult], served: Served
+) -> Findings:
+    return Findings(
+        scores=models[CHALLENGER].evaluation.scores,
+        change=models[CHAMPION].change if CHAMPION in models else {},
+        no_champion=crowned.problem if crowned else "there is no champion yet",
+        champion_broken=bool(crowned and not crowned.answers),
+        baseline=models[BASELINE].evaluation.scores if BASELINE in models else {},
+        slices=sliced,
+        p95_ms=served.p95_ms,
+        size_mb=served.size_mb,
+        serving_problem="; ".join(served.problems),
+    )

@@ -15,21 +15,30 @@ from components.common.dataset import SPLITS, Manifest, SourceFile, split_dir
 MESSAGES = Path(__file__).parents[2] / "examples/sms-spam/sms_spam_collection.tsv"
 
 
-def write_dataset(folder: Path, rows: dict[str, list[tuple[str, str]]], labels: list[str]) -> Path:
-    """Write `rows`, (text, label) by split, as ingest would."""
+def write_dataset(
+    folder: Path, rows: dict[str, list[tuple[str, Any]]], labels: list[str], task: str = "single_label", **slices: Any
+) -> Path:
+    """Write `rows`, (text, label) by split, as ingest would; `slices` are the test split's slice columns."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     for split in SPLITS:
         split_dir(folder, split).mkdir(parents=True)
-        table = pa.table({"text": [text for text, _ in rows[split]], "label": [label for _, label in rows[split]]})
+        own = slices if split == "test" else {name: [""] * len(rows[split]) for name in slices}
+        texts, truth = [text for text, _ in rows[split]], [label for _, label in rows[split]]
+        table = pa.table({"text": texts, "label": truth, **own})
         pq.write_table(table, split_dir(folder, split) / "part-00000.parquet")
-    counts = {split: {label: [own for _, own in rows[split]].count(label) for label in labels} for split in SPLITS}
+    counts = {
+        split: {label: sum(label == own or label in own for _, own in rows[split]) for label in labels}
+        for split in SPLITS
+    }
     Manifest(
         sources=[SourceFile(uri="messages.tsv", size=1, version="", rows=sum(map(len, rows.values())))],
         rows_read=sum(map(len, rows.values())),
         duplicates=0,
         rejected={},
+        task=task,
+        slice_columns=list(slices),
         labels=labels,
         rows={split: len(rows[split]) for split in SPLITS},
         label_counts=counts,

@@ -1,0 +1,79 @@
+"""TF-IDF and logistic regression on the same split: what a BERT has to beat to be worth its price."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.common.dataset import LABEL, PAIR, TEXT, read_columns
+from components.common.saved_model import decisions
+from components.evaluate.metrics import Answers, indicator
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+NAME = "TF-IDF + logistic regression"
+
+
+def classifier(rows: int) -> "Pipeline":
+    """Return the baseline for `rows` texts: words and pairs of words, little regularisation, classes balanced."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    return make_pipeline(
+        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2 if rows >= 1_000 else 1),
+        LogisticRegression(C=100, class_weight="balanced", max_iter=1_000),
+    )
+
+
+def answers(dataset: str | Path, labels: Sequence[str], task: str, most_rows: int, seed: int) -> Answers | None:
+    """Return the baseline's answers to the test split, trained on at most `most_rows` texts of train and validation.
+
+    It has no epoch and no threshold to choose, so validation teaches it. None: there is nothing to learn from, as where
+    no text has a word.
+    """
+    import numpy as np
+
+    learnt = [read_columns(dataset, split) for split in ("train", "validation")]
+    texts = [text for rows in learnt for text in _whole(rows)]
+    truth = np.concatenate([indicator(labels, rows[LABEL]) for rows in learnt])
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(texts))[:most_rows])
+    texts, truth = [texts[row] for row in chosen], truth[chosen]
+    try:
+        fitted = _fit(texts, truth, task)
+    except ValueError:  # an empty vocabulary, or one class alone
+        return None
+    probabilities = fitted(_whole(read_columns(dataset, "test")))
+    return Answers(probabilities, decisions(probabilities, task, 0.5))
+
+
+def _fit(texts: Sequence[str], truth: Any, task: str) -> Any:
+    """Return the function from texts to probabilities, float32 [texts, labels]."""
+    import numpy as np
+
+    if task == "multi_label":
+        parts = [classifier(len(texts)).fit(texts, own) if 0 < own.sum() < len(own) else own.mean() for own in truth.T]
+
+        def each(test: Sequence[str]) -> Any:
+            columns = [
+                part.predict_proba(test)[:, 1] if hasattr(part, "predict_proba") else np.full(len(test), part)
+                for part in parts
+            ]
+            return np.stack(columns, axis=1).astype(np.float32)
+
+        return each
+    fitted = classifier(len(texts)).fit(texts, truth.argmax(axis=1))
+
+    def every(test: Sequence[str]) -> Any:
+        probabilities = np.zeros((len(test), truth.shape[1]), np.float32)
+        probabilities[:, fitted.classes_] = fitted.predict_proba(test)
+        return probabilities
+
+    return every
+
+
+def _whole(rows: Mapping[str, list[Any]]) -> list[str]:
+    """Return each row's text, with its second text behind it."""
+    if PAIR not in rows:
+        return rows[TEXT]
+    return [f"{first} {second}" for first, second in zip(rows[TEXT], rows[PAIR], strict=True)]

@@ -1,0 +1,80 @@
+"""The model that users have now, asked about the same test split, whatever run made it."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from components.common import integrity
+from components.common.errors import BerthError
+from components.common.saved_model import decisions
+from components.common.tracking import CHAMPION
+from components.evaluate.metrics import Answers
+from components.evaluate.serving import Served, answers
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The champion's version and its answers in the challenger's labels; or why it has none."""
+
+    version: str
+    answers: Answers | None
+    problem: str = ""
+    remarks: list[str] = field(default_factory=list)
+    """What a reader has to know of the comparison."""
+
+
+def ask(model_name: str, dataset: str | Path, challenger: str | Path, served: Served) -> Champion | None:
+    """Return what the champion of `model_name` says of the test split of `dataset`; None: there is no champion.
+
+    `served` is the challenger's own: a champion of the very same files says the same.
+    """
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        version = str(mlflow.MlflowClient().get_model_version_by_alias(model_name, CHAMPION).version)
+    except MlflowException:
+        return None
+    with tempfile.TemporaryDirectory(prefix="berth-champion-") as scratch:
+        try:
+            uri = f"models:/{model_name}/{version}"
+            files = Path(mlflow.artifacts.download_artifacts(uri, dst_path=scratch)).rglob("saved_model.pb")
+            folder = next(files, None)
+            if folder is None:
+                raise BerthError("its files hold no SavedModel")
+            if integrity.verify(folder.parent) == integrity.verify(challenger):
+                return replace(_of(version, served, served), remarks=["The champion is this very model, file by file."])
+            return _of(version, answers(folder.parent, dataset), served)
+        except (BerthError, MlflowException, OSError) as error:
+            return Champion(version, None, f"the champion, version {version}, cannot be asked: {error}")
+
+
+def _of(version: str, own: Served, challenger: Served) -> Champion:
+    """Return the champion's answers, a column for each of the challenger's labels."""
+    import numpy as np
+
+    if (own.task, own.pairs) != (challenger.task, challenger.pairs):
+        return Champion(version, None, f"the champion, version {version}, was made for another task")
+    labels = challenger.labels
+    chosen = decisions(own.probabilities, own.task, own.threshold)
+    probabilities = np.zeros((len(chosen), len(labels)), np.float32)
+    decided = np.zeros((len(chosen), len(labels)), bool)
+    for column, label in enumerate(own.labels):
+        if label in labels:
+            probabilities[:, labels.index(label)] = own.probabilities[:, column]
+            decided[:, labels.index(label)] = chosen[:, column]
+    return Champion(version, Answers(probabilities, decided), remarks=_label_remarks(own.labels, labels))
+
+
+def _label_remarks(own: Sequence[str], labels: Sequence[str]) -> list[str]:
+    remarks = []
+    if unknown := sorted(set(labels) - set(own)):
+        remarks.append(f"The champion does not know {_named(unknown)}: it is wrong on every text of it.")
+    if gone := sorted(set(own) - set(labels)):
+        remarks.append(f"Only the champion knows {_named(gone)}: where it says so, it is wrong.")
+    return remarks
+
+
+def _named(labels: Sequence[str]) -> str:
+    return f"the label{'s' if len(labels) > 1 else ''} {', '.join(labels)}"
