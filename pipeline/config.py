@@ -204,6 +204,8 @@ class RunConfig(Section):
         if self.source.sql and not self.source.connection:
             files["folder"] = str(folder / Path(self.source.folder).expanduser())
         paths["source"] = self.source.model_copy(update=files)
+        binary = absolute(self.evaluation.tensorflow_serving)
+        paths["evaluation"] = self.evaluation.model_copy(update={"tensorflow_serving": binary})
         if self.encoder != "minilm":
             paths["encoder"] = absolute(self.encoder)
         return self.model_copy(update=paths)

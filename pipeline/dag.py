@@ -5,8 +5,9 @@
 3. compare   is there anything new against the champion? With on_unchanged: skip, the run ends here if not
 4. validate  statistics, schema, drift and texts; an error ends the run     (cached)
 5. train     fine-tune the encoder                                          (cached)
-6. evaluate  judge the model on the test split against the gates
-7. push      only when blessed: register the model and hand it to serving
+6. evaluate  judge the model on the test split, beside the champion, against the gates
+7. push      only when blessed: register the model as the champion and hand it to serving
+   refuse    only when not: register it as the challenger
    finish    the exit handler: close the MLflow run truthfully, whatever happened
 """
 
@@ -25,14 +26,14 @@ from components.compare.component import compare
 from components.evaluate.component import evaluate
 from components.finish.component import finish
 from components.ingest.component import ingest, locate
-from components.push.component import push
+from components.push.component import push, refuse
 from components.train.component import train
 from components.validate.component import validate
 from pipeline.config import RunConfig, Section
 
 _NO_SETTINGS = {
     *("git_commit", "config_file", "name", "model_name", "source", "push_to"),
-    *("on_unchanged", "memory_limit", "rows_per_shard", "beam_args"),
+    *("on_unchanged", "memory_limit", "rows_per_shard", "beam_args", "keep"),
 }
 """Parameters that do not change the model: who runs it and where. The data counts by its fingerprint."""
 
@@ -106,28 +107,38 @@ def _train_and_push(p: SimpleNamespace, dataset: Any, compared: dsl.PipelineTask
         warmup_fraction=p.warmup_fraction,
         weight_decay=p.weight_decay,
         seed=p.seed,
+        threshold_metric=p.threshold_metric,
     )
     # Not an input: a new champion means a new validation, and must not mean that training is not cached.
     trained.after(validated)
     evaluated = _never_cached(
         evaluate(
-            model=trained.outputs["model"], dataset=dataset, anomalies=validated.outputs["anomalies"], gates=p.gates
+            model=trained.outputs["model"],
+            dataset=dataset,
+            predictions=trained.outputs["predictions"],
+            anomalies=validated.outputs["anomalies"],
+            name=p.name,
+            model_name=p.model_name,
+            gates=p.gates,
+            evaluation=p.evaluation,
         )
     )
+    judged = {
+        "model": trained.outputs["model"],
+        "dataset": dataset,
+        "report": evaluated.outputs["report"],
+        "name": p.name,
+        "model_name": p.model_name,
+        "push_to": p.push_to,
+        "settings_digest": compared.outputs["settings_digest"],
+    }
     with dsl.If(evaluated.outputs["Output"] == True, name="blessed"):  # noqa: E712  a KFP expression, not a bool
-        pushed = _never_cached(
-            push(
-                model=trained.outputs["model"],
-                dataset=dataset,
-                report=evaluated.outputs["report"],
-                name=p.name,
-                model_name=p.model_name,
-                push_to=p.push_to,
-                settings_digest=compared.outputs["settings_digest"],
-            )
-        )
+        pushed = _never_cached(push(**judged, keep=p.keep))
+    with dsl.If(evaluated.outputs["Output"] == False, name="not-blessed"):  # noqa: E712
+        refused = _never_cached(refuse(**judged))
+    for task in (pushed, refused):
         # A registry or a disk that is busy for a moment is the one failure that waiting mends.
-        pushed.set_retry(num_retries=2, backoff_duration="2s", backoff_factor=2)
+        task.set_retry(num_retries=2, backoff_duration="2s", backoff_factor=2)
 
 
 @dsl.pipeline(name="berth")
@@ -143,6 +154,7 @@ def berth(p: SimpleNamespace) -> None:
                 text_pair_column=p.text_pair_column,
                 label_column=p.label_column,
                 split=p.split,
+                slice_columns=p.slice_columns,
                 pipeline_run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
                 git_commit=p.git_commit,
                 config_file=p.config_file,
@@ -158,6 +170,7 @@ def berth(p: SimpleNamespace) -> None:
             task=p.task,
             label_separator=p.label_separator,
             label_map=p.label_map,
+            slice_columns=p.slice_columns,
             max_rows=p.max_rows,
             stratified=p.stratified,
             split=p.split,

@@ -61,7 +61,7 @@ def test_every_config_field_is_a_pipeline_parameter_with_its_default(ir):
         assert parameter["description"]
 
 
-@pytest.mark.parametrize("name", ["locate", "compare", "evaluate", "push", "finish"])
+@pytest.mark.parametrize("name", ["locate", "compare", "evaluate", "push", "refuse", "finish"])
 def test_what_must_run_every_time_is_never_cached(ir, name):
     assert not task(ir, name)["cachingOptions"].get("enableCache")
 
@@ -76,16 +76,26 @@ def test_ingest_takes_the_fingerprint_of_the_source_so_that_the_cache_cannot_ser
     assert parameter["taskOutputParameter"]["producerTask"] == "locate"
 
 
-def test_training_waits_for_validation_and_push_for_the_gates(ir):
+def test_training_waits_for_validation(ir):
     assert "validate" in task(ir, "train")["dependentTasks"]
-    conditions = [
-        found["triggerPolicy"]["condition"]
-        for component in ir["components"].values()
-        for found in component.get("dag", {}).get("tasks", {}).values()
-        if "condition" in found.get("triggerPolicy", {})
-    ]
-    assert len(conditions) == 2
-    assert all(condition.endswith("== true") for condition in conditions)
+
+
+def conditions(ir: dict) -> dict[str, str]:
+    """Return the condition of every group of tasks that has one, by the tasks in it."""
+    found = {}
+    for component in ir["components"].values():
+        for group in component.get("dag", {}).get("tasks", {}).values():
+            if condition := group.get("triggerPolicy", {}).get("condition"):
+                tasks = ir["components"][group["componentRef"]["name"]]["dag"]["tasks"]
+                found[" ".join(sorted(tasks))] = condition
+    return found
+
+
+def test_what_is_blessed_is_pushed_and_what_is_not_is_refused(ir):
+    found = conditions(ir)
+    assert len(found) == 3
+    assert found["push"].endswith("evaluate-Output'] == true")
+    assert found["refuse"].endswith("evaluate-Output'] == false")
 
 
 def test_no_step_installs_packages_when_it_starts(compiled):
