@@ -1,102 +1,58 @@
 """Pushing a SavedModel from an environment without TensorFlow, to a real MLflow store and a real folder."""
 
 import json
-import os
-import subprocess
+import shutil
 from pathlib import Path
 
 import pytest
 
-from components.common import tracking
 from components.common.errors import BerthError
 from components.push import serving
-from components.push.step import push_model
 from tests.components.conftest import component_body
-
-ROOT = Path(__file__).parents[3]
-TRAIN_PYTHON = ROOT / ".venv/train/bin/python"
-TAGS = {"berth.run_id": "r"}
-
-MAKE_MODEL = """
-import sys, tensorflow as tf
-from pathlib import Path
-folder = Path(sys.argv[1])
-(folder.parent / "labels.txt").write_text("ham\\nspam\\n")
-@tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
-def serve(text):
-    spam = tf.where(tf.strings.regex_full_match(text, r"(?s).*[0-9].*"), 0.9, 0.2)
-    return {"label": tf.where(spam > 0.5, "spam", "ham"), "probabilities": tf.stack([1 - spam, spam], -1)}
-root = tf.Module()
-root.labels = tf.saved_model.Asset(str(folder.parent / "labels.txt"))
-tf.saved_model.save(root, str(folder), signatures={"serving_default": serve})
-"""
+from tests.components.push.conftest import REQUIREMENTS, TAGS, served
 
 
-@pytest.fixture(scope="session")
-def model(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("digits") / "model"
-    subprocess.run([str(TRAIN_PYTHON), "-c", MAKE_MODEL, str(folder)], check=True, capture_output=True)
-    return folder
-
-
-@pytest.fixture
-def push(store, model, request):
-    """Return a function that pushes the model under a step's run, to a model name of the test's own."""
-    name = request.node.name.replace("_", "-")[:60].rstrip("-")
-
-    def push(push_to: str | Path = ""):
-        with tracking.step_run("push"):
-            return push_model(model, name, str(push_to), ["ham", "spam"], ["tensorflow", "mlflow"], TAGS)
-
-    push.name = name
-    return push
-
-
-def champion(store, name: str) -> str:
-    return str(store.client.get_model_version_by_alias(name, "champion").version)
-
-
-def test_each_push_is_a_new_version_and_the_champion(store, push, model, tmp_path):
-    for version in ("1", "2"):
+def test_each_push_is_a_new_version_and_the_champion_and_the_old_one_is_previous(
+    store, push, aliases, name, model, tmp_path
+):
+    for version in (1, 2):
         done = push(tmp_path / "serving")
-        assert (done.version, champion(store, push.name)) == (version, version)
-        assert store.client.get_model_version(push.name, version).tags == TAGS
-    folder = tmp_path / "serving" / push.name
-    assert sorted(path.name for path in folder.iterdir()) == ["1", "2"]
+        assert (done.version, done.champion, done.blessed) == (version, version, True)
+        assert aliases()["champion"] == version
+        tags = store.client.get_model_version(name, str(version)).tags
+        assert tags.items() >= TAGS.items()
+        assert tags["berth.published"] == "yes"
+        assert tags["berth.serving_folder"] == str(tmp_path / "serving" / name)
+    assert aliases() == {"champion": 2, "previous": 1}
+    assert store.client.get_model_version(name, "2").current_stage == "None"
+    folder = tmp_path / "serving" / name
+    assert served(folder) == ["1", "2"]
     for path in model.rglob("*"):
         if path.is_file():
             assert (folder / "2" / path.relative_to(model)).read_bytes() == path.read_bytes()
 
 
-def test_the_registered_model_answers_with_mlflow_alone(store, push, tmp_path):
-    push()
-    code = (
-        "import json, mlflow, pandas as pd\n"
-        f"model = mlflow.pyfunc.load_model('models:/{push.name}@champion')\n"
-        "answers = [model.predict(['hello', 'win 100']), model.predict(pd.DataFrame({'text': ['hello', 'win 100']}))]\n"
-        "print(json.dumps([answer.to_dict('list') for answer in answers]))\n"
-        "print(model.metadata.signature.inputs.to_json(), model.input_example is not None)\n"
-    )
-    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "MLFLOW_RUN_ID")}
-    done = subprocess.run(
-        [str(TRAIN_PYTHON), "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    answers, signature = done.stdout.splitlines()[-2:]
-    from_list, from_frame = json.loads(answers)
-    assert from_list == from_frame
-    assert from_list["label"] == ["ham", "spam"]
-    assert from_list["probability"] == pytest.approx([0.8, 0.9])
-    assert from_list["p(spam)"] == pytest.approx([0.2, 0.9])
-    assert '"type": "string"' in signature
-    assert signature.endswith("True")
+def test_what_is_not_blessed_is_the_challenger_and_users_notice_nothing(push, refuse, aliases, name, tmp_path):
+    assert str(refuse()) == f"{name} version 1 is challenger; there is no champion"
+    push(tmp_path)
+    assert str(refuse(tmp_path)) == f"{name} version 3 is challenger; version 2 stays champion"
+    assert aliases() == {"champion": 2, "challenger": 3}
+    assert served(tmp_path / name) == ["2"]
+    push(tmp_path)
+    assert aliases() == {"champion": 4, "previous": 2, "challenger": 3}
 
 
-@pytest.mark.parametrize("push_to", ["/proc/berth", "s3://bucket/models"])
-def test_a_folder_that_cannot_take_it_leaves_no_version(store, push, push_to):
-    with pytest.raises(BerthError, match="push_to: "):
+@pytest.mark.parametrize(
+    "push_to", ["/proc/berth", "s3://bucket/models", "ftp://host/models", "s3://", "s3:///models", "http://host/"]
+)
+def test_a_folder_that_cannot_take_it_leaves_no_version(store, push, name, push_to, monkeypatch):
+    for key, value in (("AWS_ACCESS_KEY_ID", "k"), ("AWS_SECRET_ACCESS_KEY", "very-secret")):
+        monkeypatch.setenv(key, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    with pytest.raises(BerthError, match="push_to: ") as caught:
         push(push_to)
-    assert not store.client.search_model_versions(f"name = '{push.name}'")
+    assert "secret" not in str(caught.value)
+    assert not store.client.search_model_versions(f"name = '{name}'")
 
 
 def test_a_file_in_the_way_is_said(push, tmp_path):
@@ -105,53 +61,118 @@ def test_a_file_in_the_way_is_said(push, tmp_path):
         push(tmp_path / "file")
 
 
-def test_a_folder_of_another_registry_is_not_overwritten_and_the_version_is_withdrawn(store, push, tmp_path):
-    taken = tmp_path / "serving" / push.name / "1"
+@pytest.mark.parametrize("theirs", ["1", "7"])
+def test_a_folder_of_another_registry_is_not_overwritten_and_the_version_is_withdrawn(
+    store, push, name, tmp_path, theirs
+):
+    taken = tmp_path / "serving" / name / theirs
     taken.mkdir(parents=True)
     (taken / "saved_model.pb").write_text("theirs")
-    with pytest.raises(BerthError, match="is there already, from another model registry"):
+    with pytest.raises(BerthError, match=f"/{theirs} is there already, from another model registry"):
         push(tmp_path / "serving")
     assert (taken / "saved_model.pb").read_text() == "theirs"
-    assert not store.client.search_model_versions(f"name = '{push.name}'")
-    assert [path.name for path in taken.parent.iterdir()] == ["1"]
+    assert not store.client.search_model_versions(f"name = '{name}'")
+    assert served(taken.parent) == [theirs]
 
 
-def test_a_failed_push_leaves_the_champion_in_place(store, push, tmp_path):
+def test_a_failed_push_leaves_the_champion_in_place(push, aliases, name, tmp_path):
     push(tmp_path / "serving")
-    (tmp_path / "serving" / push.name / "2").mkdir()
+    (tmp_path / "serving" / name / "2").mkdir()
     with pytest.raises(BerthError):
         push(tmp_path / "serving")
-    assert champion(store, push.name) == "1"
+    assert aliases() == {"champion": 1}
 
 
-def test_what_a_killed_push_left_is_cleared_and_what_a_running_one_writes_is_not(tmp_path):
-    folder = serving.prepare(str(tmp_path), "m")
-    dead = subprocess.Popen(["true"])
-    dead.wait()
-    for pid in (dead.pid, 1):
-        (folder / f".incoming-{pid}").mkdir()
-    serving.prepare(str(tmp_path), "m")
-    assert [path.name for path in folder.iterdir()] == [".incoming-1"]
+def test_a_model_that_was_tampered_with_is_neither_pushed_nor_registered(store, push, refuse, name, model, tmp_path):
+    spoiled = Path(shutil.copytree(model, tmp_path / "spoiled"))
+    (spoiled / "assets/labels.txt").write_text("spam\nham\n")
+    with pytest.raises(BerthError, match=r"labels\.txt is not as it was exported"):
+        push(tmp_path / "serving", of=spoiled)
+    assert not store.client.search_model_versions(f"name = '{name}'")
+    assert not (tmp_path / "serving").exists()
 
 
-def test_the_step_says_which_version_users_now_get(store, artifact, model, tmp_path):
-    inputs = {
-        "model": artifact("model", model, labels=["ham", "spam"], requirements=["tensorflow", "mlflow"]),
-        "dataset": artifact("dataset", fingerprint="f" * 64),
-        "report": artifact("report", verdict="BLESSED"),
+def test_the_newest_versions_stay_in_the_folder_and_all_in_the_registry(store, push, name, tmp_path):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "notes.txt").write_text("of somebody else")
+    for _ in range(4):
+        push(tmp_path, keep=2)
+    assert sorted(path.name for path in (tmp_path / name).glob("[!.]*")) == ["3", "4", "notes.txt"]
+    assert len(store.client.search_model_versions(f"name = '{name}'")) == 4
+    push(tmp_path, keep=1)
+    assert sorted(path.name for path in (tmp_path / name).glob("[!.]*")) == ["5", "notes.txt"]
+
+
+def test_hidden_leftovers_are_cleared_but_not_while_another_push_is_at_work(tmp_path):
+    folder = serving.serving_folder(str(tmp_path), "m")
+    folder.prepare()
+    for left in (".incoming-3", ".outgoing-1"):
+        (tmp_path / "m" / left).mkdir()
+    with folder.locked():
+        folder.sweep()
+    assert [path.name for path in (tmp_path / "m").iterdir()] == [".lock"]
+
+
+def test_a_push_that_never_ends_is_said_after_a_bounded_wait(tmp_path, monkeypatch):
+    from components.push import local_folder
+
+    monkeypatch.setattr(local_folder, "_PATIENCE", 0.3)
+    folder = serving.serving_folder(str(tmp_path), "m")
+    folder.prepare()
+    other = serving.serving_folder(str(tmp_path), "m")
+    with folder.locked(), pytest.raises(BerthError, match=r"another push to .*/m has not ended"), other.locked():
+        pass
+
+
+GATES = [
+    {"name": "min_accuracy", "value": 0.5, "bound": 0.9, "outcome": "fail", "words": "0.5000 < 0.9"},
+    {"name": "max_ece", "value": 0.1, "bound": 0.2, "outcome": "pass", "words": "0.1000 <= 0.2"},
+]
+
+
+@pytest.fixture
+def inputs(store, artifact, model):
+    """What the components of push are called with, as Kubeflow gives it: numbers are floats."""
+    store.client.log_param(store.parent, "encoder", "minilm")
+    rows = {"rows_train": 4457.0, "rows_validation": 557.0, "rows_test": 558.0}
+    report = {"gates": GATES, "scores": {"accuracy": 0.5, "macro_f1": 0.25}}
+    return {
+        "model": artifact("model", model, labels=["ham", "spam"], requirements=REQUIREMENTS),
+        "dataset": artifact("dataset", fingerprint="f" * 64, labels=["ham", "<b>spam</b> | x"], **rows),
+        "report": artifact("report", verdict="NOT BLESSED: min_accuracy 0.5000 < 0.9", **report),
+        "model_name": "",
+        "settings_digest": "s",
     }
+
+
+def test_the_step_says_which_version_users_now_get(store, artifact, inputs, tmp_path):
+    inputs["report"] = artifact("report", verdict="BLESSED")
     pushed = artifact("pushed")
-    component_body("push", "push")(
-        **inputs,
-        name="by-step",
-        model_name="",
-        push_to=str(tmp_path / "serving"),
-        settings_digest="s",
-        pushed=pushed,
-    )
+    component_body("push", "push")(**inputs, name="by-step", push_to=str(tmp_path / "serving"), keep=5, pushed=pushed)
     assert pushed.metadata["summary"] == "by-step version 1 is champion"
     assert pushed.metadata["folder"] == str(tmp_path / "serving/by-step/1")
     assert json.loads(Path(pushed.path).read_text())["version"] == "1"
     version = store.client.get_model_version("by-step", "1")
     assert version.tags["berth.run_id"] == store.parent
+    assert version.tags["berth.settings_digest"] == "s"
     assert store.client.get_run(store.parent).data.tags["berth.model_version"] == "by-step/1"
+
+
+def test_a_refused_model_carries_the_gates_that_failed_and_a_description_that_runs_nothing(store, artifact, inputs):
+    refused = artifact("refused")
+    component_body("push", "refuse")(**inputs, name="by-refusal", refused=refused)
+    assert refused.metadata["summary"] == "by-refusal version 1 is challenger; there is no champion"
+    assert store.client.get_run(store.parent).data.tags["berth.model_version"] == "by-refusal/1"
+    version = store.client.get_model_version("by-refusal", "1")
+    assert version.tags["berth.gate.min_accuracy"] == "0.5000 < 0.9"
+    assert "berth.gate.max_ece" not in version.tags
+    assert version.tags["berth.verdict"].startswith("NOT BLESSED")
+    for words in (
+        f"Trained on the dataset `{'f' * 16}` (4,457 train, 557 validation, 558 test texts)",
+        r"2 labels: ham, &lt;b&gt;spam&lt;/b&gt; \| x; encoder minilm.",
+        f"By the MLflow run parent (`{store.parent}`).",
+        "| accuracy | 0.5000 |",
+        r"| min\_accuracy | fail | 0.5000 &lt; 0.9 |",
+    ):
+        assert words in version.description
+    assert "<" not in version.description
