@@ -27,6 +27,8 @@ STEP = "berth.step"
 REUSED_FROM = "berth.reused_from"
 VERDICT = "berth.verdict"
 ERROR = "berth.error"
+DESCRIPTION = "mlflow.note.content"
+"""Markdown that MLflow shows on a run's page."""
 
 CHAMPION = "champion"
 """The registry's alias that users follow."""

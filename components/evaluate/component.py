@@ -29,6 +29,7 @@ def evaluate(
     from components.common import tracking
     from components.common.dataset import Manifest
     from components.common.settings import Evaluation
+    from components.evaluate.description import describe
     from components.evaluate.gates import parse
     from components.evaluate.mistakes import write_csv
     from components.evaluate.plots import confusion_figure, roc_figure
@@ -65,6 +66,7 @@ def evaluate(
         Path(report.path).write_text(html, encoding="utf-8")
         write_csv([*judgement.mistakes, *judgement.suspects], mistakes.path)
         mlflow.log_metrics({tracking.metric_name(key): value for key, value in numbers.items()})
+        mlflow.set_tag(tracking.DESCRIPTION, describe(judgement, bounds.confidence))
         mlflow.log_text(html, "report.html")
         mlflow.log_text(Path(mistakes.path).read_text(encoding="utf-8"), "mistakes.csv")
         if scored.confusion:

@@ -33,7 +33,8 @@ def judge(model, dataset, predictions, bounds, name="digits", settings=SETTINGS)
 
 def crown(store, model: Path, name: str) -> str:
     """Register the SavedModel `model` as the champion of `name`, as push does."""
-    with mlflow.start_run(run_id=store.client.create_run("0").info.run_id):
+    experiment = store.client.get_run(store.parent).info.experiment_id
+    with mlflow.start_run(run_id=store.client.create_run(experiment).info.run_id):
         logged = mlflow.pyfunc.log_model(
             name="model", loader_module="components.common.saved_model", data_path=str(model), pip_requirements=[]
         )

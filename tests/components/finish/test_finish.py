@@ -30,17 +30,19 @@ def test_the_step_s_own_error_wins_over_the_backend_s(store):
     assert store.client.get_run(store.parent).data.tags[tracking.ERROR] == "ingest: no column 'x'."
 
 
-def test_a_blessed_run_is_described_by_verdict_scores_data_and_model(store):
+def test_a_blessed_run_is_described_by_verdict_gates_data_and_links(store):
     with tracking.step_run("ingest"):
         mlflow.log_metrics({"rows_train": 4105, "rows_validation": 553, "rows_test": 502, "rejected": 1})
-    tags = {tracking.VERDICT: "BLESSED", "berth.model_version": "sms-spam/3"}
-    tracking.log_to_parent(tags, {"accuracy": 0.99, "macro_f1": 0.98})
+    with tracking.step_run("evaluate") as evaluated:
+        mlflow.set_tag(tracking.DESCRIPTION, "| accuracy | 0.9900 |\n")
+    tracking.log_to_parent({tracking.VERDICT: "BLESSED", tracking.MODEL_VERSION: "sms-spam/3"})
     close_run(store.parent, "SUCCEEDED", "")
-    note = store.client.get_run(store.parent).data.tags["mlflow.note.content"]
-    assert note.startswith("**BLESSED**\n")
-    assert "| 0.9900 | 0.9800 |" in note
+    note = store.client.get_run(store.parent).data.tags[tracking.DESCRIPTION]
+    assert note.startswith("**BLESSED**\n\n| accuracy | 0.9900 |\n")
     assert "Data: 4,105 train, 553 validation, 502 test; 1 rejected." in note
-    assert "sms-spam/3" in note
+    assert "[sms-spam, version 3](#/models/sms-spam/versions/3)" in note
+    link = f"#/experiments/{evaluated.info.experiment_id}/runs/{evaluated.info.run_id}/artifacts/report.html"
+    assert f"[the report of evaluate]({link})" in note
 
 
 def test_what_an_error_quotes_from_data_is_shown_and_not_run(store):
