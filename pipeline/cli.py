@@ -1,9 +1,13 @@
-"""The command line, `berth`. Exit codes: 0 done, 1 the run or its input failed, 2 bad usage, 130 interrupted."""
+"""The command line, `berth`.
+
+Exit codes: 0 done, 1 the run or its input failed, 2 bad usage, 3 `berth run --fail-if-not-blessed` ended without a
+blessed model (a run that found nothing new is no refusal: 0), 130 interrupted.
+"""
 
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -40,6 +44,9 @@ def main() -> None:
 def run(
     config: Annotated[Path, typer.Argument(help="The run configuration, a YAML file.")],
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Stream the steps' logs.")] = False,
+    fail_if_not_blessed: Annotated[
+        bool, typer.Option("--fail-if-not-blessed", help="Exit with 3 if the model does not hold its gates.")
+    ] = False,
 ) -> None:
     """Run the whole pipeline on this machine."""
     from rich.console import Console
@@ -60,6 +67,11 @@ def run(
         console.print("\nTry next:", highlight=False)
         for command in (f'predict {model} "some text"', "ui", "runs"):
             console.print(f"  {_program()} {command}", highlight=False, markup=False, soft_wrap=True)
+    elif fail_if_not_blessed:
+        from pipeline import runs
+
+        if not runs.verdict(result.run_id).startswith("UNCHANGED"):
+            raise typer.Exit(3)
 
 
 @app.command(name="compile")
@@ -88,7 +100,8 @@ def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="The port on 127
 def predict(
     model: Annotated[str, typer.Argument(help="NAME (its champion), NAME@ALIAS, NAME/VERSION, or a model's folder.")],
     texts: Annotated[
-        list[str] | None, typer.Argument(metavar="TEXT...", help="Without any: stdin, one a line.")
+        list[str] | None,
+        typer.Argument(metavar="TEXT...", help="Without any: stdin, one a line. Pairs: a tab between."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object a line, with every probability.")] = False,
 ) -> None:
@@ -100,8 +113,7 @@ def predict(
         if as_json:
             typer.echo(json.dumps(prediction, ensure_ascii=False))
         else:
-            probability = prediction["probabilities"][prediction["label"]]
-            typer.echo(f"{printable(prediction['label'])}\t{probability:.4f}\t{printable(prediction['text'])}")
+            typer.echo(_line(prediction))
 
 
 @app.command()
@@ -112,9 +124,61 @@ def runs(
     """List the pipeline runs."""
     from rich.console import Console
 
-    from pipeline import registry
+    from pipeline.runs import runs_table
 
-    Console().print(registry.runs_table(experiment, limit))
+    Console().print(runs_table(experiment, limit))
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(metavar="RUN", help="The name or id of a run.")],
+    second: Annotated[str, typer.Argument(metavar="RUN", help="The run to hold against it.")],
+) -> None:
+    """Show two runs side by side: their metrics, and the parameters that differ."""
+    from rich.console import Console
+
+    from pipeline.runs import comparison
+
+    Console().print(comparison(first, second))
+
+
+@app.command()
+def models(
+    model: Annotated[str | None, typer.Argument(help="The name of a registered model; without it: all.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many versions, newest first.")] = 20,
+) -> None:
+    """List the registered models, or the versions of one."""
+    from rich.console import Console
+
+    from pipeline.models import models_table, versions_table
+
+    Console().print(models_table() if model is None else versions_table(model, limit))
+
+
+@app.command()
+def rollback(
+    model: Annotated[str, typer.Argument(help="The name of a registered model.")],
+    to: Annotated[int | None, typer.Option(min=1, metavar="VERSION", help="Without it: the previous champion.")] = None,
+    reason: Annotated[str, typer.Option(help="Why; it is kept with the versions.")] = "",
+) -> None:
+    """Make an earlier champion the champion again: alias and serving folder move together, nothing is destroyed."""
+    from pipeline.models import rollback as roll_back
+
+    for line in roll_back(model, to, reason):
+        typer.echo(printable(line))
+
+
+@app.command()
+def promote(
+    model: Annotated[str, typer.Argument(help="The name of a registered model.")],
+    version: Annotated[int, typer.Argument(min=1, help="The version to promote, blessed or not.")],
+    reason: Annotated[str, typer.Option(help="Why; it is kept with the versions.")],
+) -> None:
+    """Make a version the champion by hand: alias and serving folder move together."""
+    from pipeline.models import promote as make_champion
+
+    for line in make_champion(model, version, reason):
+        typer.echo(printable(line))
 
 
 @schema_app.command(name="infer")
@@ -150,6 +214,15 @@ def docs() -> None:
     from pipeline.config import reference
 
     typer.echo(reference(), nl=False)
+
+
+def _line(prediction: dict[str, Any]) -> str:
+    """Return label, probability and text with tabs between; of several labels, with commas; of none, dashes."""
+    label, probabilities = prediction["label"], prediction["probabilities"]
+    labels = label if isinstance(label, list) else [label]
+    shown = ", ".join(labels) or "-"
+    values = ", ".join(f"{probabilities[own]:.4f}" for own in labels) or "-"
+    return f"{printable(shown)}\t{values}\t{printable(prediction['text'])}"
 
 
 def _program() -> str:

@@ -1,7 +1,6 @@
-"""What `berth predict`, `berth runs` and `berth ui` look at: MLflow's runs and its model registry."""
+"""What `berth predict` and `berth ui` need: a model out of MLflow's registry or a folder, and MLflow itself."""
 
 import contextlib
-import datetime
 import json
 import os
 import re
@@ -13,12 +12,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
-from rich.table import Table
-
-from components.common import images, tracking
-from components.common.errors import BerthError, nearest
-from pipeline import home
+from components.common import images
+from components.common.errors import BerthError
+from pipeline import home, models
 
 _CHUNK = 1024
 """Texts that are sent to the model at a time, so that a long stdin is not held in memory."""
@@ -75,57 +71,15 @@ def saved_model_dir(model: str) -> Path:
     try:
         folder = Path(mlflow.artifacts.download_artifacts(uri))
     except MlflowException as error:
-        names = sorted(registered.name for registered in mlflow.MlflowClient().search_registered_models())
+        names = models.names()
         name = re.split(r"[@/]", uri.removeprefix("models:/"))[0]
         if name in names:
-            raise BerthError(f"{model}: {error.message}") from None
-        known = f"Registered: {', '.join(names)}." if names else "None is: run 'berth run CONFIG' first."
-        raise BerthError(f"no model {name!r} is registered.{nearest(name, names)} {known}") from None
+            raise BerthError(f"{model}: {error.message} 'berth models {name}' lists its versions.") from None
+        raise models.unknown(name, names) from None
     found = next(folder.rglob("saved_model.pb"), None)
     if found is None:
         raise BerthError(f"{model}: the registered model holds no SavedModel; it is not one of Berth's.")
     return found.parent
-
-
-def runs_table(experiment: str | None, limit: int) -> Table:
-    """Return the newest pipeline runs as a table: when, how they ended, and what their models scored."""
-    home.use_tracking_uri()
-    import mlflow
-
-    client = mlflow.MlflowClient()
-    experiments = {found.experiment_id: found.name for found in client.search_experiments()}
-    if experiment is not None:
-        chosen = {key: name for key, name in experiments.items() if name == experiment}
-        if not chosen:
-            raise BerthError(f"no run of the name {experiment!r}.{nearest(experiment, list(experiments.values()))}")
-        experiments = chosen
-    found = client.search_runs(
-        list(experiments),
-        f"tags.`{tracking.KFP_RUN_ID}` != ''",
-        max_results=limit,
-        order_by=["attributes.start_time DESC"],
-    )
-    table = Table(box=None, padding=(0, 1), header_style="dim")
-    for column in ("run", "started", "took", "result"):
-        table.add_column(column)
-    for column in ("accuracy", "macro F1"):
-        table.add_column(column, justify="right")
-    for run in found:
-        started = datetime.datetime.fromtimestamp(run.info.start_time / 1000)
-        took = f"{(run.info.end_time - run.info.start_time) / 1000:.0f} s" if run.info.end_time else ""
-        scores = (
-            f"{run.data.metrics[name]:.4f}" if name in run.data.metrics else "" for name in ("accuracy", "macro_f1")
-        )
-        table.add_row(escape(run.info.run_name), f"{started:%Y-%m-%d %H:%M}", took, escape(_outcome(run)), *scores)
-    return table
-
-
-def _outcome(run: Any) -> str:
-    """Return the verdict of a run that finished, the step that failed, or what the run's status is."""
-    if run.info.status == "FINISHED":
-        return str(run.data.tags.get(tracking.VERDICT, run.info.status)).split(":")[0]
-    failed = run.data.tags.get(tracking.ERROR, "").partition(":")[0]
-    return f"{run.info.status}: {failed}" if failed else str(run.info.status)
 
 
 def serve_ui(port: int) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from components.common import integrity
+
 ROOT = Path(__file__).parents[2]
 BERTH = Path(sys.executable).with_name("berth")
 
@@ -21,7 +23,7 @@ def berth(*arguments: str, cwd: Path, **environment: str) -> subprocess.Complete
 def test_help_names_the_commands_and_loads_nothing_heavy(tmp_path):
     done = berth("--help", cwd=tmp_path)
     assert done.returncode == 0
-    for command in ("run", "compile", "ui", "predict", "runs", "config"):
+    for command in ("run", "compile", "ui", "predict", "runs", "compare", "models", "rollback", "promote", "config"):
         assert f" {command} " in done.stdout
     code = "import sys, pipeline.cli; print([m for m in ('kfp', 'mlflow', 'pandas', 'tensorflow') if m in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True, cwd=ROOT).strip() == "[]"
@@ -99,6 +101,9 @@ def test_a_damaged_model_is_one_line(tmp_path):
     (tmp_path / "m/assets").mkdir(parents=True)
     (tmp_path / "m/saved_model.pb").write_bytes(b"\xff")
     (tmp_path / "m/assets/labels.txt").write_text("a\nb\n")
+    done = berth("predict", "m", "hello", cwd=tmp_path)
+    assert done.stderr == "error: m: has no SHA256SUMS, so nothing vouches for its files. Export the model anew.\n"
+    integrity.seal(tmp_path / "m")
     done = berth("predict", "m", "hello", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith("error: m: the model is damaged and cannot be loaded (")
