@@ -77,9 +77,13 @@ class _explained:
         if isinstance(error, FileNotFoundError):
             import aiohttp
 
-            # fsspec takes a web server that does not answer for a file that is not there.
-            dead = isinstance(error.__cause__ or error.__context__, aiohttp.ClientConnectionError)
+            # fsspec takes a web server that does not answer, or is not trusted, for a file that is not there.
+            cause = error.__cause__ or error.__context__
+            dead = isinstance(cause, aiohttp.ClientConnectionError)
             reason = "no answer" if dead else "not there"
+            if isinstance(cause, aiohttp.ClientConnectorCertificateError):
+                why = getattr(cause.certificate_error, "verify_message", "not valid")
+                reason = f"its certificate: {why}; SSL_CERT_FILE names other authorities"
         elif isinstance(error, TimeoutError):
             reason = "no answer"
         else:

@@ -1,5 +1,6 @@
 """What may be wrong with a source: each ends in one line that says what to change, and nothing half-written."""
 
+import csv
 import gzip
 import json
 import os
@@ -16,7 +17,7 @@ from components.ingest import step
 from components.ingest.settings import Settings
 from components.ingest.source import fingerprint
 from components.ingest.step import ingest_source
-from tests.components.ingest.conftest import ROWS, write
+from tests.components.ingest.conftest import MESSAGES, ROWS, write
 
 CSV = "text,label\n" + "".join(f"{text},{label}\n" for text, label in ROWS)
 
@@ -286,6 +287,17 @@ def test_rows_that_stray_quotes_swallow_are_counted(here):
         content = ",".join(columns) + "\n" + "".join(",".join(row[::order]) + "\n" for row in rows)
         Path("a.csv").write_text(content)
         fails(r"a\.csv: (9|10) rows are swallowed by stray double quotes, the first in row 11\. Double the quotes")
+
+
+def test_the_real_messages_as_a_careless_csv_are_refused_where_a_quote_swallows_rows(here):
+    """Some of the messages begin with a double quote: the csv module makes 5,156 rows of the 5,574."""
+    rows = [line.split("\t", 1) for line in MESSAGES.read_text(encoding="utf-8").splitlines()]
+    assert len(list(csv.reader(MESSAGES.read_text(encoding="utf-8").splitlines(), delimiter="\t"))) == 5156
+    bare = "".join(f"{label},{text.replace(',', ';')}\n" for label, text in rows)
+    wrapped = "".join(f'{label},"{text}"\n' for label, text in rows)
+    for content in (bare, wrapped):
+        Path("a.csv").write_text(content, encoding="utf-8")
+        fails(r"a\.csv: line \d+: a double quote that is never closed, or text after", columns=["label", "text"])
 
 
 def test_a_source_that_vanishes_or_changes_while_it_is_read(here, monkeypatch):

@@ -1,13 +1,17 @@
 """Tasks, label maps, samples, and the ways to split."""
 
 import json
+import os
+import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.common.dataset import SPLITS, read_split, split_dir
+from components.common.dataset import SPLITS, Manifest, read_split, split_dir
 from components.common.errors import BerthError
 from tests.components.ingest.conftest import MESSAGES, ROWS, everything, write
 
@@ -150,6 +154,30 @@ def test_little_memory_is_enough_for_many_rows(ingest, tmp_path):
     manifest, _, _ = ingest(write(tmp_path / "a.csv", rows), memory_limit="150MB", cleaning={})
     assert manifest.rows_read == 200_000
     assert manifest.near_duplicates > 30_000
+
+
+def test_memory_stays_near_the_limit_when_the_input_is_larger(tmp_path):
+    """In a process of its own, whose peak the kernel keeps; 160 MB of CSV of rows that are not alike."""
+    with (tmp_path / "a.csv").open("w") as stream:
+        stream.write("text,label\n")
+        stream.writelines(
+            f"{number:x} {hash(str(number)):x} {'lorem ipsum ' * 24},{'ab'[number % 2]}\n" for number in range(500_000)
+        )
+    settings = {
+        "source": {"files": str(tmp_path / "a.csv")},
+        "memory_limit": "200MB",
+        "cleaning": {"near_duplicates": 0},
+    }
+    command = [sys.executable, "-m", "components.ingest", str(tmp_path / "dataset")]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, text=True, env=environment) as process:
+        process.stdin.write(json.dumps(settings))
+        process.stdin.close()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    assert Manifest.read(tmp_path / "dataset").rows_read == 500_000
+    assert usage.ru_maxrss < (200 + 350) << 10, f"{usage.ru_maxrss} KiB"
 
 
 def test_the_manifest_says_where_the_rows_came_from_and_what_was_done(ingest):
