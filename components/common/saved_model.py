@@ -48,13 +48,24 @@ class Classifier:
 
         `pairs` are the second texts, where the model takes pairs. Batches are made of texts of similar length and the
         order is restored, so that padding stays small.
+
+        Raises:
+            BerthError: the model takes pairs and got none, or the other way round, or not one for each text.
         """
         import numpy as np
         import tensorflow as tf
 
+        if pairs is not None and not self.pairs:
+            raise BerthError("the model takes single texts, and was given pairs. Give it the texts alone.")
+        second = pairs or ()
+        if self.pairs and len(second) != len(texts):
+            raise BerthError(
+                f"the model takes pairs, and was given {len(texts):,} texts with {len(second):,} second texts. "
+                "Give each text its text_pair."
+            )
         inputs = {"text": [_encoded(text) for text in texts]}
         if self.pairs:
-            inputs["text_pair"] = [_encoded(text) for text in pairs or [""] * len(texts)]
+            inputs["text_pair"] = [_encoded(text) for text in second]
         probabilities = np.zeros((len(texts), len(self.labels)), np.float32)
         lengths = [sum(map(len, row)) for row in zip(*inputs.values(), strict=True)]
         order = sorted(range(len(lengths)), key=lengths.__getitem__)
@@ -130,17 +141,16 @@ class PyFunc:
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> "pd.DataFrame":
         """Return `label`, `probability` (of that label) and `p(<label>)` of every label, a row a text.
 
-        `model_input` is a list of strings, a NumPy array or Series of them, or a DataFrame whose first column holds
-        the texts (of a model of pairs, the second column the second texts).
+        Of a model of several labels, `label` is those it chose, joined by ", ", and there is no `probability`.
+
+        `model_input` is a list, an array or a Series of texts (of a model of pairs, a list or an array of
+        [text, second text]), or a DataFrame or a dict of columns: `text`, and `text_pair` of pairs, or under other
+        names the first column and the second.
         """
         import numpy as np
         import pandas as pd
 
-        frame = (
-            model_input if isinstance(model_input, pd.DataFrame) else pd.DataFrame(np.asarray(model_input).reshape(-1))
-        )
-        texts, *pairs = ([str(text) for text in frame.iloc[:, place]] for place in range(min(2, frame.shape[1])))
-        labels, probabilities = self._classifier.predict(texts, pairs[0] if pairs else None)
+        labels, probabilities = self._classifier.predict(*_columns(model_input))
         names = self._classifier.labels
         columns = {f"p({label})": probabilities[:, index] for index, label in enumerate(names)}
         if self._classifier.task == "multi_label":
@@ -148,6 +158,42 @@ class PyFunc:
         chosen = [names.index(label) for label in labels]
         own = probabilities[np.arange(len(chosen)), np.array(chosen, int)]
         return pd.DataFrame({"label": labels, "probability": own} | columns)
+
+
+def _columns(model_input: Any) -> tuple[list[str], list[str] | None]:
+    """Return the texts, and the second texts where there are any, of what MLflow hands to PyFunc.predict."""
+    import numpy as np
+    import pandas as pd
+
+    if isinstance(model_input, pd.DataFrame):
+        frame = model_input
+    elif isinstance(model_input, Mapping):
+        frame = pd.DataFrame({name: [own] if isinstance(own, str) else own for name, own in model_input.items()})
+    else:
+        # As objects: NumPy's own texts lose a NUL at their end.
+        values = np.asarray(model_input, dtype=object)
+        frame = pd.DataFrame(values if values.ndim == 2 else values.reshape(-1, 1))
+    if "text" in frame.columns:
+        frame = frame[[name for name in ("text", "text_pair") if name in frame.columns]]
+    if frame.shape[1] not in (1, 2):
+        raise BerthError(f"an input has {frame.shape[1]} columns. Give a text, or a text and its second one.")
+    first, *second = (
+        [_text(row, value) for row, value in enumerate(frame.iloc[:, place])] for place in range(frame.shape[1])
+    )
+    return first, second[0] if second else None
+
+
+def _text(row: int, value: Any) -> str:
+    """Return a number as text; raise BerthError for what is neither text nor number."""
+    import numpy as np
+
+    is_number = isinstance(value, int | float | np.number) and not np.isnan(value)
+    if not isinstance(value, str) and not is_number:
+        raise BerthError(
+            f"row {row} of the input holds {'nothing' if value is None else type(value).__name__} where a text is due. "
+            "Give a text, or [text, text_pair] of a model of pairs."
+        )
+    return str(value)
 
 
 def _load_pyfunc(data_path: str) -> PyFunc:

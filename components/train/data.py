@@ -14,13 +14,28 @@ tells the class (spam is long) its batches hold one class each, and training suf
 
 @dataclass(frozen=True)
 class Split:
-    """A tokenised split: the token ids of each text without special tokens, and its class index, int32 [texts]."""
+    """A tokenised split: the token ids of each text, without special tokens, and its targets."""
 
     tokens: "list[np.ndarray]"
     targets: "np.ndarray"
+    """The class indices, int32 [texts]; of a multi-label task multi-hot, int32 [texts, labels]."""
+    pair_tokens: "list[np.ndarray] | None" = None
+    """The token ids of each second text, where texts come in pairs."""
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    def lengths(self) -> "np.ndarray":
+        """Return how many tokens each row has, int64 [texts]; of a pair, both together."""
+        import numpy as np
+
+        lengths = np.array([len(row) for row in self.tokens])
+        return lengths if self.pair_tokens is None else lengths + [len(row) for row in self.pair_tokens]
+
+    def subset(self, rows: "np.ndarray") -> "Split":
+        """Return the split of `rows` alone."""
+        pairs = None if self.pair_tokens is None else [self.pair_tokens[row] for row in rows]
+        return Split([self.tokens[row] for row in rows], self.targets[rows], pairs)
 
 
 def batches(split: Split, batch_size: int, rng: "np.random.Generator | None" = None) -> "Iterator[np.ndarray]":
@@ -31,7 +46,7 @@ def batches(split: Split, batch_size: int, rng: "np.random.Generator | None" = N
     """
     import numpy as np
 
-    lengths = np.array([len(row) for row in split.tokens])
+    lengths = split.lengths()
     if rng is None:
         order = np.argsort(lengths, kind="stable")
         yield from np.split(order, range(batch_size, len(order), batch_size))
@@ -45,11 +60,15 @@ def batches(split: Split, batch_size: int, rng: "np.random.Generator | None" = N
     yield from (made[index] for index in rng.permutation(len(made)))
 
 
-def ragged(split: Split, rows: "Sequence[int] | np.ndarray") -> Any:
-    """Return the token ids of `rows` as a ragged int32 tensor [rows, (tokens)]."""
+def segments(split: Split, rows: "Sequence[int] | np.ndarray") -> list[Any]:
+    """Return the token ids of `rows`, and those of their second texts, as ragged int32 tensors [rows, (tokens)]."""
+    tokens = [split.tokens] if split.pair_tokens is None else [split.tokens, split.pair_tokens]
+    return [_ragged([own[row] for row in rows]) for own in tokens]
+
+
+def _ragged(chosen: "list[np.ndarray]") -> Any:
     import numpy as np
     import tensorflow as tf
 
-    chosen = [split.tokens[row] for row in rows]
     values = np.concatenate(chosen).astype(np.int32)
     return tf.RaggedTensor.from_row_lengths(values, [len(row) for row in chosen], validate=False)

@@ -7,13 +7,13 @@ from typing import Any
 
 from components.common import progress
 from components.common.errors import BerthError
-from components.train.data import Split, batches, ragged
+from components.train.data import Split, batches, segments
+from components.train.evaluation import batch_signature, evaluate
 from components.train.model import Classifier
 from components.train.optimizer import AdamW, warmup_then_linear_decay
 from components.train.text import Preprocessor
 
 _PROGRESS_SECONDS = 1.0
-_EVALUATION_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Outcome:
 def fit(
     classifier: Classifier,
     preprocessor: Preprocessor,
+    evaluation: Any,
     train: Split,
     validation: Split,
     recipe: Recipe,
@@ -49,7 +50,8 @@ def fit(
 ) -> Outcome:
     """Fine-tune `classifier` in place and leave it at its best epoch by validation loss.
 
-    `log_metrics` gets train_loss, val_loss, val_accuracy, learning_rate and examples_per_second of each 1-based epoch.
+    `evaluation` is the classifier's evaluation function. `log_metrics` gets train_loss, val_loss, val_accuracy,
+    learning_rate and examples_per_second of each 1-based epoch.
 
     Raises:
         BerthError: the loss is no longer a finite number.
@@ -60,7 +62,6 @@ def fit(
     steps_per_epoch = -(-len(train) // recipe.batch_size)
     steps = steps_per_epoch * recipe.epochs
     step_function = _step_function(classifier, preprocessor, recipe, steps)
-    evaluate = _evaluation_function(classifier, preprocessor)
 
     best: tuple[float, int, list[np.ndarray]] | None = None
     best_accuracy, training_seconds, step, said = 0.0, 0.0, 0, 0.0
@@ -68,7 +69,7 @@ def fit(
         losses, seen, start = 0.0, 0, time.perf_counter()
         rate = 0.0
         for rows in batches(train, recipe.batch_size, rng):
-            loss, rate = step_function(ragged(train, rows), train.targets[rows])
+            loss, rate = step_function(segments(train, rows), train.targets[rows])
             loss, rate, step = float(loss), float(rate), step + 1
             if not np.isfinite(loss):
                 raise BerthError(
@@ -85,7 +86,7 @@ def fit(
                 )
         seconds = time.perf_counter() - start
         training_seconds += seconds
-        val_loss, val_accuracy = _evaluate(evaluate, validation)
+        val_loss, val_accuracy = evaluate(evaluation, validation)
         metrics = {
             "train_loss": losses / seen,
             "val_loss": val_loss,
@@ -103,7 +104,7 @@ def fit(
 
 
 def _step_function(classifier: Classifier, preprocessor: Preprocessor, recipe: Recipe, steps: int) -> Any:
-    """Return the compiled training step: (ragged tokens, targets) -> (mean loss, learning rate)."""
+    """Return the compiled training step: (segments, targets) -> (mean loss, learning rate)."""
     import tensorflow as tf
     import tf_keras
 
@@ -113,9 +114,9 @@ def _step_function(classifier: Classifier, preprocessor: Preprocessor, recipe: R
         adam = tf_keras.optimizers.Adam(recipe.learning_rate)
         adam.build(classifier.variables)
 
-    @tf.function(input_signature=_batch_signature())
-    def step(tokens: Any, targets: Any) -> Any:
-        inputs = preprocessor.pack(tokens)
+    @tf.function(input_signature=batch_signature(classifier, preprocessor))
+    def step(segments: Any, targets: Any) -> Any:
+        inputs = preprocessor.pack(segments)
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(classifier.loss(classifier.logits(inputs, training=True), targets))
         gradients = tape.gradient(loss, classifier.variables)
@@ -127,32 +128,3 @@ def _step_function(classifier: Classifier, preprocessor: Preprocessor, recipe: R
         return loss, rate
 
     return step
-
-
-def _evaluation_function(classifier: Classifier, preprocessor: Preprocessor) -> Any:
-    """Return a compiled function: (ragged tokens, targets) -> (summed loss, number right)."""
-    import tensorflow as tf
-
-    @tf.function(input_signature=_batch_signature())
-    def evaluate(tokens: Any, targets: Any) -> Any:
-        logits = classifier.logits(preprocessor.pack(tokens), training=False)
-        predicted = tf.argmax(classifier.probabilities(logits), -1, tf.int32)
-        right = tf.reduce_sum(tf.cast(predicted == targets, tf.int32))
-        return tf.reduce_sum(classifier.loss(logits, targets)), right
-
-    return evaluate
-
-
-def _batch_signature() -> list[Any]:
-    import tensorflow as tf
-
-    return [tf.RaggedTensorSpec([None, None], tf.int32, row_splits_dtype=tf.int64), tf.TensorSpec([None], tf.int32)]
-
-
-def _evaluate(evaluate: Any, split: Split) -> tuple[float, float]:
-    """Return the mean loss and the accuracy on `split`."""
-    loss, right = 0.0, 0
-    for rows in batches(split, _EVALUATION_BATCH):
-        batch_loss, batch_right = evaluate(ragged(split, rows), split.targets[rows])
-        loss, right = loss + float(batch_loss), right + int(batch_right)
-    return loss / len(split), right / len(split)

@@ -14,19 +14,23 @@ DROPOUT = 0.1
 class Classifier:
     """An encoder with a classification head: one sigmoid logit for two classes, softmax logits beyond.
 
+    Of a multi-label task it is a sigmoid logit a label.
+
     Args:
         encoder: Folder of the TF-Hub text encoder.
         handle: What the user calls that encoder.
         labels: The label vocabulary; of two classes the second is the positive one.
         seed: Seeds the head's initial weights.
+        task: `single_label` or `multi_label`.
     """
 
-    def __init__(self, encoder: str, handle: str, labels: Sequence[str], seed: int) -> None:
+    def __init__(self, encoder: str, handle: str, labels: Sequence[str], seed: int, task: str = "single_label") -> None:
         import tensorflow_hub as hub
         import tf_keras
 
         self.labels = list(labels)
-        self.binary = len(self.labels) == 2
+        self.task = task
+        self.binary = task == "single_label" and len(self.labels) == 2
         self.encoder = hub.KerasLayer(encoder, trainable=True, name="encoder")
         self.dropout = tf_keras.layers.Dropout(DROPOUT, seed=seed)
         self.head = tf_keras.layers.Dense(
@@ -49,21 +53,37 @@ class Classifier:
         return tf.cast(self.head(self.dropout(pooled, training=training)), tf.float32)
 
     def loss(self, logits: Any, targets: Any) -> Any:
-        """Return the cross-entropy of each row, [batch]; `targets` are class indices, int32 [batch]."""
+        """Return the cross-entropy of each row, [batch]; `targets` are class indices, int32 [batch].
+
+        Of a multi-label task it is the mean over the labels, and `targets` are multi-hot, int32 [batch, labels].
+        """
         import tensorflow as tf
 
+        if self.task == "multi_label":
+            each = tf.nn.sigmoid_cross_entropy_with_logits(tf.cast(targets, tf.float32), logits)
+            return tf.reduce_mean(each, -1)
         if self.binary:
             return tf.nn.sigmoid_cross_entropy_with_logits(tf.cast(targets, tf.float32), logits[:, 0])
         return tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
 
     def probabilities(self, logits: Any) -> Any:
-        """Return the probability of every class, float32 [batch, classes]."""
+        """Return the probability of every class, float32 [batch, classes]; of a multi-label task each by itself."""
         import tensorflow as tf
 
+        if self.task == "multi_label":
+            return tf.sigmoid(logits)
         if self.binary:
             positive = tf.sigmoid(logits)
             return tf.concat([1.0 - positive, positive], -1)
         return tf.nn.softmax(logits)
+
+    def right(self, probabilities: Any, targets: Any) -> Any:
+        """Return whether the most probable class is the target, bool [batch]; of several labels: all, at 0.5."""
+        import tensorflow as tf
+
+        if self.task == "multi_label":
+            return tf.reduce_all((probabilities >= 0.5) == tf.cast(targets, tf.bool), -1)
+        return tf.argmax(probabilities, -1, tf.int32) == targets
 
     def weights(self) -> "list[np.ndarray]":
         """Return a copy of the trainable variables' values."""

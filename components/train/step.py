@@ -1,13 +1,23 @@
-"""The train step: a dataset in, one SavedModel out."""
+"""The train step: a dataset in; one SavedModel, and what the model says of its own data, out."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from components.common.dataset import Manifest, read_split
+from components.common.dataset import LABEL, PAIR, TEXT, Manifest, read_columns
+from components.common.edge_cases import EDGE_CASES
 from components.common.errors import BerthError
 from components.train.loop import Outcome, Recipe
+from components.train.threshold import Threshold
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from components.train.data import Split
+    from components.train.predictions import Predictions
+    from components.train.text import Preprocessor
 
 
 @dataclass(frozen=True)
@@ -15,7 +25,10 @@ class Training:
     """What came of a training run."""
 
     outcome: Outcome
+    task: str
+    pairs: bool
     labels: list[str]
+    threshold: Threshold
     truncated: int
     """Texts of the train split that are longer than sequence_length."""
     seconds: float
@@ -24,56 +37,110 @@ class Training:
 def train_model(
     dataset: str | Path,
     model: str | Path,
+    predictions: str | Path,
     *,
     encoder: str,
     preprocessor: str,
     sequence_length: int,
     recipe: Recipe,
+    threshold_metric: str,
     log_metrics: Callable[[dict[str, float], int], object],
 ) -> Training:
     """Fine-tune `encoder` on the dataset's train split and export the best epoch to the folder `model`.
 
+    What that epoch says of the validation and the train split, and of EDGE_CASES, goes to the file `predictions`.
+
     Raises:
         BerthError: the data, the encoder or the recipe do not allow it; nothing is exported then.
     """
-    import numpy as np
     import tensorflow as tf
 
     from components.train import encoder as encoders
-    from components.train.data import Split
+    from components.train.evaluation import evaluation_function
     from components.train.export import export
     from components.train.loop import fit
     from components.train.model import Classifier
-    from components.train.text import SPECIAL_TOKENS, Preprocessor, tokenize_all
+    from components.train.predictions import write
+    from components.train.text import Preprocessor
+    from components.train.threshold import choose, refuse_undefined
 
     start = time.perf_counter()
     manifest = Manifest.read(dataset)
-    if manifest.task == "multi_label" or manifest.pairs:
-        what = "several labels" if manifest.task == "multi_label" else "pairs of texts"
-        raise BerthError(f"the dataset has {what}, which cannot be trained on yet. Use single labels and texts.")
-    labels = manifest.labels
-    index = {label: number for number, label in enumerate(labels)}
+    refuse_undefined(threshold_metric, manifest.task)
     encoder_folder, preprocessor_folder = encoders.resolve(encoder, preprocessor)
     loaded = encoders.load("preprocessor", preprocessor_folder, preprocessor)
     tf.random.set_seed(recipe.seed)  # after the built-in encoder was converted: its own seeds are not this run's
-    prepare = Preprocessor(loaded, sequence_length, preprocessor)
-
-    splits: dict[str, Split] = {}
-    for name in ("train", "validation"):
-        texts, classes = read_split(dataset, name)
-        if missing := set(labels) - set(classes) if name == "train" else set():
-            raise BerthError(
-                f"the train split has no text of the class {sorted(missing)[0]!r}. Add some, or another seed."
-            )
-        if not texts:
-            raise BerthError(f"the {name} split is empty. Give more data, or a larger split.{name}.")
-        targets = np.array([index[label] for label in classes], np.int32)
-        splits[name] = Split(tokenize_all(prepare, texts), targets)
-    longest = sequence_length - SPECIAL_TOKENS
-    truncated = sum(len(tokens) >= longest for tokens in splits["train"].tokens)
+    prepare = Preprocessor(loaded, sequence_length, preprocessor, manifest.pairs)
+    splits = {name: _read(dataset, name, manifest, prepare) for name in ("train", "validation")}
+    truncated = int((splits["train"].lengths() >= prepare.room).sum())
     print(f"{len(splits['train']):,} texts to train on, {len(splits['validation']):,} to validate on", flush=True)
 
-    classifier = Classifier(encoder_folder, encoder, labels, recipe.seed)
-    outcome = fit(classifier, prepare, splits["train"], splits["validation"], recipe, log_metrics)
-    export(classifier, prepare, model)
-    return Training(outcome, labels, truncated, time.perf_counter() - start)
+    classifier = Classifier(encoder_folder, encoder, manifest.labels, recipe.seed, manifest.task)
+    evaluation = evaluation_function(classifier, prepare)
+    outcome = fit(classifier, prepare, evaluation, splits["train"], splits["validation"], recipe, log_metrics)
+    said = _predict_all(evaluation, prepare, splits, recipe.seed)
+    threshold = choose(said["validation"].probabilities, splits["validation"].targets, manifest.task, threshold_metric)
+    print(_in_words(threshold, threshold_metric, manifest), flush=True)
+    export(classifier, prepare, threshold.value, model)
+    write(said, predictions)
+    seconds = time.perf_counter() - start
+    return Training(outcome, manifest.task, manifest.pairs, manifest.labels, threshold, truncated, seconds)
+
+
+def _read(dataset: str | Path, name: str, manifest: Manifest, prepare: "Preprocessor") -> "Split":
+    """Return the split `name`, tokenised; train has to have every label."""
+    from components.train.data import Split
+    from components.train.text import tokenize_all
+
+    rows = read_columns(dataset, name)
+    targets, present = _targets(rows[LABEL], manifest)
+    if missing := set(manifest.labels) - present if name == "train" else set():
+        raise BerthError(f"the train split has no text of the class {sorted(missing)[0]!r}. Add some, or another seed.")
+    if not rows[TEXT]:
+        raise BerthError(f"the {name} split is empty. Give more data, or a larger split.{name}.")
+    pairs = tokenize_all(prepare, rows[PAIR]) if manifest.pairs else None
+    return Split(tokenize_all(prepare, rows[TEXT]), targets, pairs)
+
+
+def _targets(labels: list[Any], manifest: Manifest) -> "tuple[np.ndarray, set[str]]":
+    """Return the targets of rows of `labels`, as Split has them, and which labels there are."""
+    import numpy as np
+
+    index = {label: number for number, label in enumerate(manifest.labels)}
+    if manifest.task == "single_label":
+        return np.array([index[label] for label in labels], np.int32), set(labels)
+    targets = np.zeros((len(labels), len(index)), np.int32)
+    for row, own in zip(targets, labels, strict=True):
+        row[[index[label] for label in own]] = 1
+    return targets, {label for own in labels for label in own}
+
+
+def _predict_all(
+    evaluation: Any, prepare: "Preprocessor", splits: "dict[str, Split]", seed: int
+) -> "dict[str, Predictions]":
+    """Return what the model says of the validation split, of (a sample of) the train split, and of EDGE_CASES."""
+    import numpy as np
+
+    from components.train.data import Split
+    from components.train.evaluation import predict
+    from components.train.predictions import Predictions, sample_rows
+    from components.train.text import tokenize_all
+
+    validation = splits["validation"]
+    said = {"validation": Predictions(np.arange(len(validation)), *predict(evaluation, validation, "validation"))}
+    rows = sample_rows(len(splits["train"]), seed)
+    said["train"] = Predictions(rows, *predict(evaluation, splits["train"].subset(rows), "train"))
+    tokens = tokenize_all(prepare, list(EDGE_CASES.values()))
+    no_targets = np.zeros((len(tokens), *validation.targets.shape[1:]), np.int32)
+    edge = Split(tokens, no_targets, tokens if prepare.pairs else None)
+    said["edge"] = Predictions(np.arange(len(edge)), predict(evaluation, edge, "edge cases")[0], None)
+    return said
+
+
+def _in_words(threshold: Threshold, metric: str, manifest: Manifest) -> str:
+    if manifest.task == "single_label" and len(manifest.labels) > 2:
+        return f"no threshold: of {len(manifest.labels)} classes the most probable is taken"
+    if threshold.score is None:
+        return f"threshold {threshold.value:.2f}"
+    name = {"macro_f1": "macro F1", "mcc": "MCC"}.get(metric, metric)
+    return f"threshold {threshold.value:.2f} ({name} {threshold.score:.2f} on validation)"

@@ -1,15 +1,18 @@
 """The train step on the tiny BERT: the recipe, the batches, the export, and what cannot be trained."""
 
+import re
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from components.common import tracking
-from components.common.dataset import SPLITS, Manifest
+from components.common.dataset import SPLITS, read_predictions
+from components.common.edge_cases import EDGE_CASES
 from components.common.errors import BerthError
 from components.common.saved_model import load
 from components.train import encoder as encoders
-from components.train.data import Split, batches, ragged
+from components.train.data import Split, batches, segments
 from components.train.loop import Recipe
 from components.train.model import Classifier
 from components.train.step import train_model
@@ -36,9 +39,11 @@ def train(tmp_path, tiny):
         training = train_model(
             dataset,
             tmp_path / name,
+            tmp_path / f"{name}.parquet",
             encoder=changes.pop("encoder", tiny.encoder),
             preprocessor=changes.pop("preprocessor", tiny.preprocessor),
             sequence_length=changes.pop("sequence_length", LENGTH),
+            threshold_metric=changes.pop("threshold_metric", "macro_f1"),
             recipe=recipe(**changes),
             log_metrics=lambda values, epoch: logged.__setitem__(epoch, values),
         )
@@ -92,7 +97,7 @@ def test_the_baseline_recipe_is_plain_adam_at_a_constant_rate(train, dataset):
 
 
 def test_the_export_maps_strings_to_label_and_probabilities(train, dataset, tmp_path):
-    train(dataset)
+    train(dataset, threshold_metric="none")
     assert (tmp_path / "model/assets/labels.txt").read_text() == "ham\nspam\n"
     serve = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
     answer = serve(text=tf.constant(HARD_TEXTS))
@@ -170,29 +175,36 @@ def test_every_text_comes_once_an_epoch(size):
 
 def test_batches_hold_their_rows_tokens():
     split = Split([np.array([5, 6], np.int32), np.array([], np.int32), np.array([7], np.int32)], np.zeros(3, np.int32))
-    assert ragged(split, [2, 1, 0]).to_list() == [[7], [], [5, 6]]
+    assert [own.to_list() for own in segments(split, [2, 1, 0])] == [[[7], [], [5, 6]]]
+    pairs = Split(split.tokens, split.targets, split.tokens[::-1])
+    assert [own.to_list() for own in segments(pairs, [2, 1])] == [[[7], []], [[5, 6], []]]
+    assert pairs.lengths().tolist() == [3, 0, 3]
 
 
 def test_the_step_says_what_came_out_and_logs_each_epoch(store, artifact, dataset, tiny, tmp_path, capsys):
-    model, metrics = artifact("model"), artifact("metrics")
+    model, metrics, predictions = artifact("model"), artifact("metrics"), artifact("predictions")
     inputs = {"dataset": artifact("dataset", dataset)}
     settings = {"encoder": tiny.encoder, "preprocessor": tiny.preprocessor, "sequence_length": LENGTH, **vars(recipe())}
-    component_body("train", "train")(**inputs, **settings, model=model, metrics=metrics)
+    outputs = {"model": model, "metrics": metrics, "predictions": predictions}
+    component_body("train", "train")(**inputs, **settings, threshold_metric="mcc", **outputs)
     (step,) = tracking.children(store.client, store.parent)
     assert len(store.client.get_metric_history(step.info.run_id, "val_loss")) == 2
     assert step.data.params["learning_rate"] == "0.001"
     assert model.metadata["labels"] == ["ham", "spam"]
     assert model.metadata["summary"].startswith(f"epoch {int(metrics.logged['best_epoch'])} of 2, validation loss ")
-    assert any(line.startswith("tensorflow==") for line in model.metadata["requirements"])
+    packages = [line.split("==")[0] for line in model.metadata["requirements"]]
+    assert packages == ["tensorflow", "tensorflow-text", "mlflow", "numpy", "pandas"]
+    assert (model.metadata["task"], model.metadata["pairs"]) == ("single_label", False)
+    threshold = load(tmp_path / "outputs/model").threshold
+    assert model.metadata["threshold"] == metrics.logged["threshold"] == step.data.metrics["threshold"] == threshold
+    assert step.data.params["threshold_metric"] == "mcc"
+    assert step.data.metrics["train_seconds"] > 0
+    assert {name: len(own.row) for name, own in read_predictions(predictions.path).items()} == {
+        "edge": len(EDGE_CASES),
+        "validation": 40,
+        "train": 320,
+    }
     assert (tmp_path / "outputs/metrics").is_file()
-    assert "progress 1/40 epoch 1/2 " in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("change", "words"), [({"task": "multi_label"}, "several labels"), ({"pairs": True}, "pairs of texts")]
-)
-def test_tasks_that_cannot_be_trained_on_yet_are_said(train, dataset, tmp_path, change, words):
-    Manifest.read(dataset).model_copy(update=change).write(dataset)
-    with pytest.raises(BerthError, match=f"the dataset has {words}, which cannot be trained on yet"):
-        train(dataset)
-    assert not (tmp_path / "model").exists()
+    out = capsys.readouterr().out
+    assert "progress 1/40 epoch 1/2 " in out
+    assert re.search(rf"^threshold {threshold:.2f} \(MCC -?\d\.\d\d on validation\)$", out, re.MULTILINE)

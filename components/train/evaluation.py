@@ -1,0 +1,68 @@
+"""What the model in training makes of a split, dropout off: after each epoch, and of the epoch that is kept."""
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from components.common import progress
+from components.train.data import Split, batches, segments
+from components.train.model import Classifier
+from components.train.text import Preprocessor
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_BATCH = 64
+_PROGRESS_SECONDS = 1.0
+
+
+def evaluation_function(classifier: Classifier, preprocessor: Preprocessor) -> Any:
+    """Return a compiled function: (segments, targets) -> (summed loss, number right, probabilities, loss of each)."""
+    import tensorflow as tf
+
+    @tf.function(input_signature=batch_signature(classifier, preprocessor))
+    def evaluation(segments: Any, targets: Any) -> Any:
+        logits = classifier.logits(preprocessor.pack(segments), training=False)
+        probabilities, losses = classifier.probabilities(logits), classifier.loss(logits, targets)
+        right = tf.reduce_sum(tf.cast(classifier.right(probabilities, targets), tf.int32))
+        return tf.reduce_sum(losses), right, probabilities, losses
+
+    return evaluation
+
+
+def batch_signature(classifier: Classifier, preprocessor: Preprocessor) -> list[Any]:
+    """Return the signature of a function of a batch: its segments, one or a pair, and its targets."""
+    import tensorflow as tf
+
+    segment = tf.RaggedTensorSpec([None, None], tf.int32, row_splits_dtype=tf.int64)
+    targets = [None, len(classifier.labels)] if classifier.task == "multi_label" else [None]
+    return [[segment] * (2 if preprocessor.pairs else 1), tf.TensorSpec(targets, tf.int32)]
+
+
+def evaluate(evaluation: Any, split: Split) -> tuple[float, float]:
+    """Return the mean loss and the accuracy on `split`."""
+    loss, right = 0.0, 0
+    for rows in batches(split, _BATCH):
+        batch_loss, batch_right, _, _ = evaluation(segments(split, rows), split.targets[rows])
+        loss, right = loss + float(batch_loss), right + int(batch_right)
+    return loss / len(split), right / len(split)
+
+
+def predict(evaluation: Any, split: Split, name: str) -> "tuple[np.ndarray, np.ndarray]":
+    """Return the probabilities, float32 [texts, classes], and the losses, float32 [texts], in the order of `split`."""
+    import numpy as np
+
+    probabilities: list[np.ndarray] = []
+    losses: list[np.ndarray] = []
+    order: list[np.ndarray] = []
+    done, said = 0, time.perf_counter()
+    for rows in batches(split, _BATCH):
+        _, _, batch_probabilities, batch_losses = evaluation(segments(split, rows), split.targets[rows])
+        order.append(rows)
+        probabilities.append(batch_probabilities.numpy())
+        losses.append(batch_losses.numpy())
+        done += len(rows)
+        if time.perf_counter() - said > _PROGRESS_SECONDS:
+            said = time.perf_counter()
+            progress.report(done, len(split), f"predicting {name}")
+    back = np.argsort(np.concatenate(order))
+    return np.concatenate(probabilities)[back], np.concatenate(losses)[back]
