@@ -35,9 +35,10 @@ class LocalFolder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        if not self._folder.is_dir():
+        if not self._folder.parent.is_dir():
             raise BerthError(f"serving folder {self._folder}: not on this machine. Run this where it is, or mount it.")
         with self._explained("Name a folder that can."):
+            self._folder.mkdir(exist_ok=True)
             descriptor = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             self._wait_for(descriptor)

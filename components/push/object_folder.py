@@ -85,7 +85,7 @@ class ObjectFolder:
         try:
             with self._explained():
                 for name in sorted(files, key=lambda name: (name == _LAST, name)):
-                    self._store.put_file(str(files[name]), f"{self._root}/{version}/{name}")
+                    self._put(files[name], f"{version}/{name}")
         except BaseException:
             with contextlib.suppress(BerthError):
                 self.remove(version)
@@ -95,6 +95,9 @@ class ObjectFolder:
     def remove(self, version: int) -> None:
         with self._explained():
             self._delete(version)
+
+    def _put(self, path: Path, key: str) -> None:
+        self._store.put_file(str(path), f"{self._root}/{key}")
 
     def _delete(self, version: int) -> None:
         keys = sorted(self._objects().get(version, {}), key=lambda key: (key != _LAST, key))

@@ -13,8 +13,8 @@ import pytest
 from components.common import integrity, tracking
 from components.common.errors import BerthError
 from components.push import registry
+from pipeline import cli, runs
 from pipeline import models as commands
-from pipeline import runs
 from tests.components.push.conftest import served
 
 BERTH = Path(sys.executable).with_name("berth")
@@ -154,7 +154,6 @@ def test_a_challenger_can_be_promoted_and_the_output_says_that_it_was_not_blesse
 
 def test_a_first_model_that_was_not_blessed_can_be_promoted(refuse, aliases, name, tmp_path):
     refuse(tmp_path)
-    (tmp_path / name).mkdir()
     assert promote(name, 1)[1] == f"{name} version 1 is champion (there was none)."
     assert aliases() == {"champion": 1}
     assert served(tmp_path / name) == ["1"]
@@ -172,7 +171,7 @@ def test_what_cannot_be_rolled_back_is_one_clear_line(push, refuse, name, tmp_pa
     refuse()
     with pytest.raises(BerthError, match="no version is champion"):
         rollback(name)
-    push(tmp_path)
+    push(tmp_path / "serving")
     with pytest.raises(BerthError, match=r"there is no previous version to roll back to\. Name one with --to"):
         rollback(name)
     with pytest.raises(BerthError, match="version 2 is champion already"):
@@ -183,7 +182,7 @@ def test_what_cannot_be_rolled_back_is_one_clear_line(push, refuse, name, tmp_pa
         promote(name, 1, "  ")
     with pytest.raises(BerthError, match=f"no model 'x{name}' is registered. Did you mean '{name}'"):
         rollback(f"x{name}")
-    shutil.rmtree(tmp_path / name)
+    shutil.rmtree(tmp_path / "serving")
     with pytest.raises(BerthError, match=r"serving folder .* not on this machine"):
         promote(name, 1)
 
@@ -291,10 +290,11 @@ def test_compare_says_which_run_there_is_not_and_suggests(two_runs, tmp_path):
 
 
 def test_predict_answers_for_several_labels_and_pairs_and_refuses_a_changed_model(models, tmp_path):
-    done = berth("predict", str(models / "multi"), "hello", "win 100", cwd=tmp_path)
-    assert done.stdout.splitlines() == ["ham\t0.7000\thello", "ham, spam\t0.7000, 0.9000\twin 100"], done.stderr
-    done = berth("predict", str(models / "multi"), "--json", "win 100", cwd=tmp_path)
-    assert json.loads(done.stdout)["label"] == ["ham", "spam"]
+    done = berth("predict", str(models / "multi"), "--json", "hello", "win 100", cwd=tmp_path)
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [answer["label"] for answer in answers] == [["ham"], ["ham", "spam"]], done.stderr
+    assert [cli._line(answer) for answer in answers] == ["ham\t0.7000\thello", "ham, spam\t0.7000, 0.9000\twin 100"]
+    assert cli._line({"label": [], "probabilities": {"ham": 0.1}, "text": "?"}) == "-\t-\t?"
     done = berth("predict", str(models / "pairs"), cwd=tmp_path, stdin="hello\tyou\nhello\t2\n")
     assert [line.split("\t")[0] for line in done.stdout.splitlines()] == ["ham", "spam"]
     done = berth("predict", str(models / "pairs"), "alone", cwd=tmp_path)

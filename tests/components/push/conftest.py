@@ -1,5 +1,7 @@
 """What the tests of push share: real SavedModels, pushes under a step's run, an S3 server."""
 
+import hashlib
+import re
 from pathlib import Path
 
 import pytest
@@ -28,7 +30,8 @@ def model(models) -> Path:
 @pytest.fixture
 def name(request) -> str:
     """A model name of the test's own: the store is everybody's."""
-    return request.node.name.replace("_", "-").replace("[", "-").rstrip("]")[:60].rstrip("-")
+    words = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_"))
+    return f"{words[:36].rstrip('-')}-{hashlib.sha256(request.node.name.encode()).hexdigest()[:6]}"
 
 
 @pytest.fixture

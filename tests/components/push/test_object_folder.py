@@ -1,0 +1,189 @@
+"""A serving folder in object stores: a real S3 server, and what a push takes of Google Cloud Storage's JSON API."""
+
+import datetime
+import http.server
+import json
+import re
+import threading
+import urllib.parse
+from pathlib import Path
+
+import pytest
+
+from components.common import integrity
+from components.common.errors import BerthError
+from components.push import object_folder, serving
+
+
+def keys(bucket, prefix: str) -> list[str]:
+    """Return the keys below `prefix` in the order in which they were written."""
+    found = bucket.list_objects_v2(Bucket="models", Prefix=prefix).get("Contents", [])
+    return [item["Key"] for item in sorted(found, key=lambda item: item["LastModified"])]
+
+
+def test_a_push_uploads_every_file_and_saved_model_pb_last(push, name, model, bucket, monkeypatch):
+    uploaded = []
+    put = object_folder.ObjectFolder._put
+    monkeypatch.setattr(
+        object_folder.ObjectFolder, "_put", lambda self, path, key: (uploaded.append(key), put(self, path, key))
+    )
+    done = push("s3://models/serving/")
+    assert done.folder == f"s3://models/serving/{name}/1"
+    expected = {path.relative_to(model).as_posix() for path in model.rglob("*") if path.is_file()}
+    assert {key.removeprefix("1/") for key in uploaded} == expected
+    assert uploaded[-1] == "1/saved_model.pb"
+    assert {key.removeprefix(f"serving/{name}/1/") for key in keys(bucket, f"serving/{name}/")} == expected
+    for key in expected:
+        body = bucket.get_object(Bucket="models", Key=f"serving/{name}/1/{key}")["Body"].read()
+        assert body == (model / key).read_bytes()
+
+
+def test_the_newest_versions_stay(push, aliases, name, bucket):
+    for _ in range(3):
+        push("s3://models/kept", keep=2)
+    assert {key.split("/")[2] for key in keys(bucket, f"kept/{name}/")} == {"2", "3"}
+    assert aliases() == {"champion": 3, "previous": 2}
+
+
+def test_a_version_of_another_registry_is_not_overwritten(store, push, name, bucket):
+    bucket.put_object(Bucket="models", Key=f"taken/{name}/1/saved_model.pb", Body=b"theirs")
+    with pytest.raises(BerthError, match=f"push_to: s3://models/taken/{name}/1 is there already, from another"):
+        push("s3://models/taken")
+    assert keys(bucket, f"taken/{name}/") == [f"taken/{name}/1/saved_model.pb"]
+    assert not store.client.search_model_versions(f"name = '{name}'")
+
+
+def test_an_upload_that_fails_leaves_neither_files_nor_version(store, push, name, bucket, monkeypatch):
+    put = object_folder.ObjectFolder._put
+
+    def fail(self, path, key):
+        if key.endswith("saved_model.pb"):
+            raise OSError("the line is cut")
+        put(self, path, key)
+
+    monkeypatch.setattr(object_folder.ObjectFolder, "_put", fail)
+    with pytest.raises(BerthError, match=r"push_to: s3://models/.* cannot be written \(the line is cut\)"):
+        push("s3://models/cut")
+    assert keys(bucket, f"cut/{name}/") == []
+    assert not store.client.search_model_versions(f"name = '{name}'")
+
+
+def test_a_bucket_that_is_not_there_is_said_before_anything_is_registered_and_without_a_secret(
+    store, push, name, bucket
+):
+    with pytest.raises(BerthError, match=r"push_to: s3://gone/.* cannot be written .*AWS_ACCESS_KEY_ID") as caught:
+        push("s3://gone/models")
+    assert "very-secret" not in str(caught.value)
+    assert not store.client.search_model_versions(f"name = '{name}'")
+
+
+def test_incomplete_versions_are_cleared_only_when_they_are_old(bucket, monkeypatch):
+    folder = serving.serving_folder("s3://models/swept", "m")
+    for key in ("1/saved_model.pb", "1/variables/x", "2/variables/x", "notes.txt"):
+        bucket.put_object(Bucket="models", Key=f"swept/m/{key}", Body=b"x")
+    folder.sweep()
+    assert len(keys(bucket, "swept/m/")) == 4
+    monkeypatch.setattr(object_folder, "ABANDONED", 0)
+    folder.sweep()
+    assert sorted(keys(bucket, "swept/m/")) == [
+        f"swept/m/{key}" for key in ("1/saved_model.pb", "1/variables/x", "notes.txt")
+    ]
+
+
+class GoogleStorage(http.server.BaseHTTPRequestHandler):
+    """Objects of one bucket in memory: list, describe, read, upload and delete; no server of it comes as a package."""
+
+    objects: dict[str, bytes] = {}  # noqa: RUF012
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def _say(self, status: int, body: bytes = b"{}", **headers: str) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), "Content-Type": "application/json", **headers}.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _key(self) -> tuple[str, dict[str, list[str]]]:
+        url = urllib.parse.urlsplit(self.path)
+        key = urllib.parse.unquote(url.path.partition("/b/models/o")[2].lstrip("/"))
+        return key, urllib.parse.parse_qs(url.query)
+
+    def _described(self, key: str) -> dict[str, object]:
+        updated = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+        size = str(len(self.objects[key]))
+        return {"name": key, "bucket": "models", "size": size, "updated": updated, "generation": "1"}
+
+    def do_GET(self) -> None:
+        key, query = self._key()
+        if not key:
+            prefix = query.get("prefix", [""])[0]
+            items = [self._described(one) for one in sorted(self.objects) if one.startswith(prefix)]
+            self._say(200, json.dumps({"items": items}).encode())
+        elif key not in self.objects:
+            self._say(404)
+        elif "alt" in query or self.path.startswith("/download"):
+            self._say(200, self.objects[key])
+        else:
+            self._say(200, json.dumps(self._described(key)).encode())
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        _, query = self._key()
+        if query["uploadType"] == ["resumable"]:
+            name = json.loads(body)["name"]
+            host = self.headers["Host"]
+            self._say(200, Location=f"http://{host}/resumable/b/models/o?name={urllib.parse.quote(name, safe='')}")
+            return
+        boundary = re.search('boundary="?([^";]+)', self.headers["Content-Type"])[1].encode()
+        described, content = (part.partition(b"\n\n")[2] for part in body.split(b"--" + boundary)[1:3])
+        name = json.loads(described)["name"]
+        self.objects[name] = content.removesuffix(b"\n")
+        self._say(200, json.dumps(self._described(name)).encode())
+
+    def do_PUT(self) -> None:
+        name = self._key()[1]["name"][0]
+        self.objects[name] = self.rfile.read(int(self.headers["Content-Length"]))
+        self._say(200, json.dumps(self._described(name)).encode())
+
+    def do_DELETE(self) -> None:
+        key, _ = self._key()
+        self._say(204 if self.objects.pop(key, None) is not None else 404, b"")
+
+
+@pytest.fixture
+def google(monkeypatch):
+    """The objects of a bucket `models` in Google Cloud Storage."""
+    monkeypatch.setattr(GoogleStorage, "objects", {})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), GoogleStorage) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("NO_GCE_CHECK", "true")  # or Google's library looks for a machine of its own for seconds
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.server_port}")
+        yield GoogleStorage.objects
+        server.shutdown()
+
+
+def test_google_storage_takes_a_push_with_retention(push, aliases, name, model, google):
+    for _ in range(2):
+        push("gs://models/serving", keep=1)
+    expected = {path.relative_to(model).as_posix(): path.read_bytes() for path in model.rglob("*") if path.is_file()}
+    assert {key.removeprefix(f"serving/{name}/2/"): content for key, content in google.items()} == expected
+    assert list(google)[-1].endswith("/saved_model.pb"), "uploaded last"
+    assert aliases() == {"champion": 2, "previous": 1}
+
+
+def test_a_version_in_google_storage_is_told_from_a_damaged_one(model, google, tmp_path):
+    folder = serving.serving_folder("gs://models/x", "m")
+    folder.prepare()
+    assert google == {}
+    folder.publish(Path(model), 3)
+    digest = integrity.verify(model)
+    assert folder.versions() == {3}
+    assert folder.digest(3) == digest
+    assert folder.intact(3, digest)
+    google["x/m/3/assets/labels.txt"] = b"spam\nham\n"
+    assert not folder.intact(3, digest)
+    folder.remove(3)
+    assert google == {}
+    assert folder.digest(3) == ""
