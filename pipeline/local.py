@@ -75,9 +75,6 @@ def run(config: RunConfig, config_file: Path, reporter: Reporter) -> Result:
     """
     from pipeline import dag
 
-    if config.task == "multi_label" or config.text_pair_column:
-        what = "task: multi_label" if config.task == "multi_label" else "text_pair_column: pairs of texts"
-        raise BerthError(f"{what} can be ingested and validated, but not trained on yet. Use single labels and texts.")
     parameters = config.parameters()
     parameters["push_to"] = _serving_folder(config.push_to)
     arguments = {"git_commit": home.git_commit(), "config_file": str(config_file), **parameters}

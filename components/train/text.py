@@ -14,7 +14,7 @@ class Preprocessor:
     """A TF-Hub text preprocessor, cut to `sequence_length` tokens; its methods work inside graphs too.
 
     A batch is packed to its own longest text, not to `sequence_length`. With `pairs` a row is two texts, packed as two
-    segments; the longer one is cut first, token by token in turn, where both do not fit.
+    segments; where both do not fit, they get room in turn, a token at a time.
     """
 
     def __init__(self, loaded: Any, sequence_length: int, handle: str, pairs: bool = False) -> None:

@@ -1,5 +1,6 @@
 """The gate on data: a reviewed schema, drift against the champion, and a run that ends early with nothing new."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -125,9 +126,24 @@ def test_a_schema_is_inferred_written_and_compared_in_words(tmp_path):
     assert done.stderr.startswith("error: source: no file ")
 
 
-def test_tasks_that_cannot_be_trained_on_yet_are_said_before_anything_runs(workspace):
-    folder = workspace(task="multi_label")
+def test_pairs_with_several_labels_go_from_the_source_to_the_registry(workspace):
+    """Real messages in pairs; a pair's labels say which of the two has a digit, and may be none."""
+    texts = [line.split("\t", 1)[1].strip() for line in MESSAGES[:800]]
+    rows = [
+        {
+            "text": first,
+            "other": second,
+            "label": [name for name, own in (("first", first), ("second", second)) if any(map(str.isdigit, own))],
+        }
+        for first, second in zip(texts[::2], texts[1::2], strict=True)
+    ]
+    settings = {"columns": [], "text_pair_column": "other", "task": "multi_label", "schema": ""}
+    folder = workspace(source="pairs.jsonl", gates={"min_accuracy": 0.1}, **settings)
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     done = berth(folder, "run", "config.yaml")
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: task: multi_label can be ingested and validated, but not trained on yet")
-    assert not (folder / ".berth/logs").exists()
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = berth(folder, "predict", "sms-spam", "--json", "call me now\tok 12345")
+    assert done.returncode == 0, done.stderr
+    (answer,) = map(json.loads, done.stdout.splitlines())
+    assert set(answer["probabilities"]) == {"first", "second"}
+    assert isinstance(answer["label"], list)
