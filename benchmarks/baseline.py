@@ -4,7 +4,8 @@
 
 DATASET is the dataset that a run's ingest step wrote, MODEL a SavedModel that a run trained on it; both default to the
 newest under .berth/. The classical models, scikit-learn's defaults and common better settings (word pairs, weak
-regularisation, balanced classes), learn from train and validation, since they have no epoch to choose.
+regularisation, balanced classes: evaluate's own baseline), learn from train and validation, since they have no epoch to
+choose.
 """
 
 import sys
@@ -17,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 
 from components.common.dataset import Manifest, read_split
 from components.common.saved_model import load
+from components.evaluate import baseline
 
 
 def newest(pattern: str) -> Path:
@@ -33,10 +35,7 @@ def main(dataset: Path, model: Path) -> None:
 
     classical = {
         "TF-IDF + logistic regression, defaults": make_pipeline(TfidfVectorizer(), LogisticRegression()),
-        "TF-IDF + logistic regression, tuned": make_pipeline(
-            TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2),
-            LogisticRegression(C=100, class_weight="balanced", max_iter=1000),
-        ),
+        "TF-IDF + logistic regression, tuned": baseline.classifier(len(train[0]) + len(validation[0])),
     }
     predictions = {
         name: list(pipeline.fit(train[0] + validation[0], train[1] + validation[1]).predict(test[0]))

@@ -92,16 +92,25 @@ def closing_table(result: Result) -> Table:
     table = Table(show_header=False, box=None, padding=(0, 1))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
-    verdict = run.data.tags.get(tracking.VERDICT, "NOT BLESSED")
-    color = "green" if result.blessed else "cyan" if verdict.startswith("UNCHANGED") else "yellow"
+    outputs = {name: artifact for step in result.steps for name, artifact in step.outputs.items()}
+    verdict, _, why = run.data.tags.get(tracking.VERDICT, "NOT BLESSED").partition(": ")
+    color = "green" if result.blessed else "cyan" if verdict == "UNCHANGED" else "yellow"
     table.add_row("verdict", f"[bold {color}]{escape(printable(verdict))}[/]")
+    gates = outputs["report"].metadata.get("gates", []) if "report" in outputs and verdict != "UNCHANGED" else []
+    failed = [f"{gate['name']} {gate['words']}" for gate in gates if gate["outcome"] == "fail"]
+    for words in failed or [why] * bool(why):
+        table.add_row("failed" if failed else "why", escape(printable(words)))
     for name in ("accuracy", "macro_f1", "roc_auc", "log_loss"):
         if name in run.data.metrics:
             table.add_row(name.replace("_", " "), f"{run.data.metrics[name]:.4f}")
-    for step in result.steps:
-        if step.name == "push":
-            table.add_row("model", escape(step.summary))
-            table.add_row("serving", escape(home.relative(Path(step.outputs["pushed"].metadata["folder"]))))
+    if made := outputs.get("pushed") or outputs.get("refused"):
+        table.add_row("model", escape(made.metadata["summary"]))
+        if result.blessed:
+            table.add_row("serving", escape(_shown(made.metadata["folder"])))
     table.add_row("run", escape(run.info.run_name or result.run_id))
     table.add_row("logs", escape(home.relative(result.log_dir)))
     return table
+
+
+def _shown(folder: str) -> str:
+    return folder if "://" in folder else home.relative(Path(folder))

@@ -21,7 +21,8 @@ def export(folder: Path, labels: list[str], probabilities: Callable, **settings:
     (folder.parent / LABELS_ASSET).write_text("".join(f"{label}\n" for label in labels))
     (folder.parent / SETTINGS_ASSET).write_text(json.dumps(settings))
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+    # Without AutoGraph, which cannot convert a function that is made inside a test.
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")], autograph=False)
     def serve(text):
         found = probabilities(text)
         return {"label": tf.gather(tf.constant(labels), tf.argmax(found, -1)), "probabilities": found}

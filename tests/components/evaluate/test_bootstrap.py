@@ -77,10 +77,10 @@ def test_the_95_percent_interval_holds_the_truth_93_to_97_percent_of_the_time():
     rng = np.random.default_rng(7)
     # Balanced classes and symmetric mistakes: accuracy and macro F1 have the same expectation.
     truths = {"accuracy": 0.9, "macro_f1": 0.9, "accuracy change": 0.04, "macro_f1 change": 0.04}
-    held, rounds = dict.fromkeys(truths, 0), 800
+    held, rounds = dict.fromkeys(truths, 0), 1000
     for number in range(rounds):
-        truth, models = draw_pair(rng, 400)
-        drawn = bootstrap.resample(truth, models, single=True, resamples=400, seed=number).scores
+        truth, models = draw_pair(rng, 500)
+        drawn = bootstrap.resample(truth, models, single=True, resamples=1000, seed=number).scores
         for name in ("accuracy", "macro_f1"):
             first, second = drawn["first"][name], drawn["second"][name]
             for key, values in ((name, first), (f"{name} change", first - second)):
