@@ -108,9 +108,9 @@ class RunConfig(Section):
     )
     seed: int = Field(0, ge=0, description="Seeds the head's weights, dropout and the order of batches.")
     threshold_metric: Literal["none", "accuracy", "macro_f1", "mcc"] = Field(
-        "macro_f1",
-        description="What the model's threshold is best at on the validation split, of two classes or several labels; "
-        "`none`: 0.5.",
+        "none",
+        description="Choose the threshold, of two classes or of several labels, that is best at this on the validation "
+        "split, and store it in the model; `none`: 0.5. Worth it with many validation texts, or few of one class.",
     )
     evaluation: Evaluation = Field(Evaluation.model_validate({}), description="How evaluate looks at the model.")
     gates: Gates = Field(
@@ -144,6 +144,8 @@ class RunConfig(Section):
             for field in ("text_column", "text_pair_column", "label_column"):
                 if (column := getattr(self, field)) and column not in self.columns:
                     raise ValueError(f"{field}: {column!r} is not in columns: {', '.join(self.columns)}")
+        if self.task == "multi_label" and self.threshold_metric == "mcc":
+            raise ValueError("threshold_metric: mcc is of one label a text; choose macro_f1 or accuracy")
         for field in ("label_column", "text_pair_column"):
             if self.text_column == getattr(self, field):
                 raise ValueError(f"{field}: {self.text_column!r} is the text column too")
