@@ -89,7 +89,7 @@ def versions_table(name: str, limit: int) -> RenderableType:
     if audits:
         parts.append(Text("\nBy hand, newest first:", style="dim"))
         newest = sorted(audits.items(), reverse=True)[:_SHOWN_AUDITS]
-        parts += [Text(f"  {moment[:8]} {moment[9:13]} UTC  {printable(words)}") for moment, words in newest]
+        parts += [Text(f"  {_moment(key)} UTC  {printable(words)}") for key, words in newest]
     return Group(*parts)
 
 
@@ -156,6 +156,14 @@ def _scores(tags: Mapping[str, str]) -> list[str]:
 
 def _when(seconds: float) -> str:
     return f"{datetime.datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M}"
+
+
+def _moment(key: str) -> str:
+    """Return the time in the key of an audit tag, 20261125T004500.123Z, as other times are shown."""
+    try:
+        return f"{datetime.datetime.strptime(key, '%Y%m%dT%H%M%S.%fZ'):%Y-%m-%d %H:%M}"
+    except ValueError:  # a tag that somebody set by hand
+        return printable(key)
 
 
 def _table(*columns: str) -> Table:

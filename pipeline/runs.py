@@ -41,9 +41,11 @@ def runs_table(experiment: str | None, limit: int) -> Table:
         max_results=limit,
         order_by=["attributes.start_time DESC"],
     )
-    table = Table(box=None, padding=(0, 1), header_style="dim")
-    for column in ("run", "started", "took", "result"):
-        table.add_column(column)
+    table = Table(box=None, padding=(0, 1), collapse_padding=True, pad_edge=False, header_style="dim")
+    table.add_column("run", no_wrap=True, overflow="fold")  # whole: it is what `berth compare` is given
+    table.add_column("started", no_wrap=True)
+    table.add_column("took", no_wrap=True)
+    table.add_column("result", overflow="fold")
     for column in ("accuracy", "macro F1"):
         table.add_column(column, justify="right")
     for run in found:

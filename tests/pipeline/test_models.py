@@ -229,7 +229,7 @@ def test_the_commands_print_tables_of_80_columns(store, push, refuse, name, tmp_
     words = " ".join(done.stdout.split())
     assert "0.9877" in words
     assert "[bold]\\x1b[31mmin_accuracy" in words.replace(" ", "")
-    assert re.search(r"UTC rollback from 2 to 1 by \S+: too\\x1b\[31m strict", words)
+    assert re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC rollback from 2 to 1 by \S+: too\\x1b\[31m strict", words)
     assert name[:20] in all_models
 
 
@@ -252,7 +252,7 @@ def test_an_unknown_model_is_one_line_and_suggests(push, name, tmp_path):
 
 @pytest.fixture
 def two_runs(store) -> list[str]:
-    for number, name in enumerate(("cmp-20260101-000000", "cmp-20260102-000000")):
+    for number, name in enumerate(("sms-spam-20260101-000000", "sms-spam-20260102-000000")):
         run_id = tracking.create_parent("compared", name, {tracking.KFP_RUN_ID: str(number)})
         store.client.log_metric(run_id, "accuracy", 0.9 + number / 100)
         store.client.log_metric(run_id, f"only_{number}", 1)
@@ -261,7 +261,7 @@ def two_runs(store) -> list[str]:
         store.client.log_param(run_id, "encoder", "[red]a/very/long/name/" * 6 if number else "minilm")
         store.client.set_tag(run_id, tracking.VERDICT, "BLESSED" if number else "NOT BLESSED: x")
         store.client.set_terminated(run_id)
-    return ["cmp-20260101-000000", run_id]
+    return ["sms-spam-20260101-000000", run_id]
 
 
 def test_compare_shows_metrics_side_by_side_and_only_parameters_that_differ(two_runs, tmp_path):
@@ -269,7 +269,7 @@ def test_compare_shows_metrics_side_by_side_and_only_parameters_that_differ(two_
     assert done.returncode == 0, done.stderr
     assert all(len(line) <= 80 for line in done.stdout.splitlines())
     rows = [line.split() for line in done.stdout.splitlines()]
-    assert ["metric", "cmp-20260101-000000", "cmp-20260102-000000", "difference"] in rows
+    assert ["metric", "sms-spam-20260101-000000", "sms-spam-20260102-000000", "difference"] in rows
     assert ["accuracy", "0.9000", "0.9100", "+0.0100"] in rows
     assert ["only_0", "1.0000"] in rows
     assert ["epochs", "1", "2"] in rows
@@ -278,11 +278,22 @@ def test_compare_shows_metrics_side_by_side_and_only_parameters_that_differ(two_
     assert ["NOT", "BLESSED", "BLESSED"] in rows
 
 
+def test_runs_names_every_run_whole_in_80_columns(two_runs):
+    from rich.console import Console
+
+    console = Console(width=80, record=True)
+    console.print(runs.runs_table("compared", 2))
+    lines = console.export_text().splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert [line.split()[0] for line in lines[1:]] == ["sms-spam-20260102-000000", "sms-spam-20260101-000000"]
+    assert "NOT BLESSED" in lines[2]
+
+
 def test_compare_says_which_run_there_is_not_and_suggests(two_runs, tmp_path):
-    done = berth("compare", "cmp-20260101-000001", two_runs[1], cwd=tmp_path)
+    done = berth("compare", "sms-spam-20260101-000001", two_runs[1], cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith(
-        "error: no run has the name or id 'cmp-20260101-000001'. Did you mean 'cmp-20260101-000000'?"
+        "error: no run has the name or id 'sms-spam-20260101-000001'. Did you mean 'sms-spam-20260101-000000'?"
     )
     for odd in ("it's", "a\"b'c", "0" * 32):
         with pytest.raises(BerthError, match="no run has the name or id"):
@@ -306,3 +317,27 @@ def test_predict_answers_for_several_labels_and_pairs_and_refuses_a_changed_mode
     assert done.stderr == (
         "error: changed: assets/labels.txt is not as it was exported (SHA-256). Fetch or push the model anew.\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("verdict", "blessed", "asked", "code"),
+    [
+        ("NOT BLESSED: min_accuracy 0.5000 < 0.9", False, True, 3),
+        ("NOT BLESSED: min_accuracy 0.5000 < 0.9", False, False, 0),
+        ("UNCHANGED: data, settings and code are those of m version 1", False, True, 0),
+        ("BLESSED", True, True, 0),
+    ],
+)
+def test_a_run_exits_with_3_when_it_is_asked_to_and_not_blessed(
+    store, tmp_path, monkeypatch, verdict, blessed, asked, code
+):
+    from typer.testing import CliRunner
+
+    from pipeline import local
+
+    store.client.set_tag(store.parent, tracking.VERDICT, verdict)
+    monkeypatch.setattr(local, "run", lambda *_: local.Result(store.parent, [], blessed, tmp_path))
+    (tmp_path / "c.yaml").write_text("name: m\nsource: s.csv\n")
+    done = CliRunner().invoke(cli.app, ["run", str(tmp_path / "c.yaml"), *["--fail-if-not-blessed"] * asked])
+    assert done.exit_code == code, done.output
+    assert verdict.split(":")[0] in done.output
