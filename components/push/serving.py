@@ -49,6 +49,8 @@ def serving_folder(push_to: str, model_name: str) -> ServingFolder:
     Raises:
         BerthError: push_to is an address that Berth cannot push to.
     """
+    if push_to.endswith("://"):
+        raise _no_place(push_to)
     return at(f"{push_to.rstrip('/')}/{model_name}")
 
 
@@ -60,9 +62,7 @@ def at(address: str) -> ServingFolder:
 
         return LocalFolder(Path(address))
     if scheme not in OBJECT_STORES or not rest.strip("/") or rest.startswith("/"):
-        raise BerthError(
-            f"push_to: {address} is no place to push to. Name a folder, s3://BUCKET/... or gs://BUCKET/..."
-        )
+        raise _no_place(address)
     from components.push.object_folder import ObjectFolder
 
     return ObjectFolder(address)
@@ -76,3 +76,7 @@ def refuse_foreign(folder: ServingFolder, known: Collection[int], version: int) 
             f"push_to: {folder.address}/{highest} is there already, from another model registry. "
             "Name another push_to, or move it away."
         )
+
+
+def _no_place(address: str) -> BerthError:
+    return BerthError(f"push_to: {address} is no place to push to. Name a folder, s3://BUCKET/... or gs://BUCKET/...")
