@@ -27,7 +27,8 @@ def test_a_run_with_nothing_new_says_so_and_ends_before_training(workspace):
     (folder / "messages.tsv").write_text("".join(reversed(MESSAGES[:400])), encoding="utf-8")  # the same rows
     again = berth(folder, "run", "config.yaml")
     assert again.returncode == 0, again.stdout + again.stderr
-    assert "UNCHANGED: data, settings and code are those of sms-spam version 1" in " ".join(again.stdout.split())
+    said = " ".join(again.stdout.split())
+    assert "verdict UNCHANGED why data, settings and code are those of sms-spam version 1 " in said
     assert not any(line.startswith(("✓ train", "= train", "✓ validate")) for line in again.stdout.splitlines())
     run = newest_run(folder, "sms-spam")
     assert run.info.status == "FINISHED"
