@@ -144,6 +144,8 @@ class RunConfig(Section):
             for field in ("text_column", "text_pair_column", "label_column"):
                 if (column := getattr(self, field)) and column not in self.columns:
                     raise ValueError(f"{field}: {column!r} is not in columns: {', '.join(self.columns)}")
+            if missing := [column for column in self.slice_columns if column not in self.columns]:
+                raise ValueError(f"slice_columns: {missing[0]!r} is not in columns: {', '.join(self.columns)}")
         if self.task == "multi_label" and self.threshold_metric == "mcc":
             raise ValueError("threshold_metric: mcc is of one label a text; choose macro_f1 or accuracy")
         for field in ("label_column", "text_pair_column"):

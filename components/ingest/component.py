@@ -14,10 +14,10 @@ def locate(
     text_pair_column: str,
     label_column: str,
     split: dict,
+    slice_columns: list,
     pipeline_run_id: str,
     git_commit: str,
     config_file: str,
-    slice_columns: list = [],  # noqa: B006
 ) -> str:
     """Find the source and return its fingerprint, which ingest takes: so the cache never serves a changed source."""
     from components.common import tracking
@@ -54,6 +54,7 @@ def ingest(
     task: str,
     label_separator: str,
     label_map: dict,
+    slice_columns: list,
     max_rows: int,
     stratified: bool,
     split: dict,
@@ -62,7 +63,6 @@ def ingest(
     rows_per_shard: int,
     dataset: Output[Dataset],
     rejected: Output[Dataset],
-    slice_columns: list = [],  # noqa: B006
 ) -> None:
     """Read, clean and split the source."""
     import mlflow

@@ -98,7 +98,9 @@ def test_a_model_below_its_gates_is_not_pushed_and_says_so(workspace):
     done = berth(folder, "run", "config.yaml")
     assert done.returncode == 0, done.stderr
     assert "NOT BLESSED" in done.stdout
-    assert pushed(folder) == []
+    assert pushed(folder) == ["sms-spam/1"], "registered, and not served"
+    client = mlflow.MlflowClient(f"sqlite:///{folder / '.berth/mlflow.db'}")
+    assert set(client.get_registered_model("sms-spam").aliases) == {"challenger"}
     run = newest_run(folder)
     assert run.info.status == "FINISHED"
     assert run.data.tags[tracking.VERDICT].startswith("NOT BLESSED")

@@ -1,0 +1,91 @@
+"""Only better models reach users: a worse one is refused, a good one rolled back, by the commands that people use."""
+
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from components.common import tracking
+from tests.e2e.calling import MESSAGES, Done, berth, write_config
+
+GATES = {"min_accuracy": 0.9, "max_drop": 0.05}
+GOOD = {"epochs": 12, "batch_size": 16, "learning_rate": 2e-3, "sequence_length": 32, "gates": GATES}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, tiny_bert) -> Path:
+    folder = tmp_path_factory.mktemp("promotion")
+    (folder / "messages.tsv").write_text("".join(MESSAGES[:2000]), encoding="utf-8")
+    write_config(folder, **GOOD, **tiny_bert)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def first(folder) -> Done:
+    return berth(folder, "run", "config.yaml")
+
+
+@pytest.fixture(scope="module")
+def worse(folder, first, tiny_bert) -> Done:
+    """One training step: all 1,600 texts are one batch."""
+    write_config(folder, **GOOD | {"epochs": 1, "batch_size": 2000}, **tiny_bert)
+    return berth(folder, "run", "config.yaml", "--fail-if-not-blessed")
+
+
+@pytest.fixture(scope="module")
+def client(folder, first) -> mlflow.MlflowClient:
+    return mlflow.MlflowClient(f"sqlite:///{folder / '.berth/mlflow.db'}")
+
+
+def aliases(client: mlflow.MlflowClient) -> dict[str, str]:
+    return {alias: str(version) for alias, version in client.get_registered_model("sms-spam").aliases.items()}
+
+
+def served(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / ".berth/serving/sms-spam").iterdir() if path.name.isdigit())
+
+
+def test_the_first_model_has_no_champion_to_hold_against_and_is_pushed(first, client):
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert aliases(client) == {"champion": "1"}
+
+
+def test_a_model_of_one_training_step_is_refused_and_the_champion_stays(worse, client, folder):
+    assert worse.returncode == 3, worse.stdout + worse.stderr
+    shown = " ".join(worse.stdout.split())
+    assert "NOT BLESSED" in shown
+    assert "max_drop macro_f1 -0." in shown
+    assert "sms-spam version 2 is challenger; version 1 stays champion" in shown
+    assert aliases(client) == {"champion": "1", "challenger": "2"}
+    assert served(folder) == ["1"]
+    refused = client.get_model_version("sms-spam", "2")
+    assert refused.tags["berth.gate.max_drop"].startswith("macro_f1 -0.")
+    run = client.get_run(refused.tags[tracking.PIPELINE_RUN])
+    assert run.info.status == "FINISHED"
+    assert run.data.tags[tracking.VERDICT].startswith("NOT BLESSED: ")
+    assert run.data.tags[tracking.DESCRIPTION].startswith("**NOT BLESSED: ")
+
+
+def test_a_refusal_is_no_failure_unless_asked_for(worse, folder, client):
+    again = berth(folder, "run", "config.yaml")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert aliases(client) == {"champion": "1", "challenger": "3"}
+
+
+def test_a_rollback_brings_the_first_back_in_mlflow_and_in_serving(worse, folder, client, tiny_bert):
+    write_config(folder, **GOOD | {"seed": 1, "gates": {"min_accuracy": 0.9}}, **tiny_bert)
+    second = berth(folder, "run", "config.yaml")
+    assert second.returncode == 0, second.stdout + second.stderr
+    good = aliases(client)["champion"]
+    assert int(good) >= 3
+    assert aliases(client)["previous"] == "1"
+    assert served(folder) == ["1", good]
+    done = berth(folder, "rollback", "sms-spam", "--reason", "a check")
+    assert done.returncode == 0, done.stderr
+    assert aliases(client)["champion"] == "1"
+    assert served(folder) == ["1"]
+    assert client.get_model_version("sms-spam", good).version, "what was rolled back from stays in the registry"
+    listed = berth(folder, "models", "sms-spam")
+    assert listed.returncode == 0
+    assert max(map(len, listed.stdout.splitlines())) <= 80
+    assert berth(folder, "predict", "sms-spam", "hello").returncode == 0
