@@ -17,7 +17,7 @@ from components.common.saved_model import Classifier, load
 _WARM_UP = 10
 _REQUESTS = 100
 _BATCHES = (1, 256)
-_VALIDATION = 2_000
+_VALIDATION = 256
 """Most validation texts that are compared with what the model said of them in training."""
 
 
