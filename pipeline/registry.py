@@ -94,10 +94,10 @@ def serve_ui(port: int) -> None:
         except OSError:
             raise BerthError(f"port {port} on 127.0.0.1 is taken. Choose another with --port.") from None
     print(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
-    os.environ.setdefault(
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false"
-    )  # workers for features that Berth has no use for
-    arguments = ["-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1", "--port", str(port)]
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # workers for what Berth has no use for
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # else it asks a server on the internet what to report
+    one_person = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]  # each worker imports MLflow for itself
+    arguments = ["-m", "mlflow", "ui", "--backend-store-uri", uri, *one_person]
     os.execv(sys.executable, [sys.executable, *arguments])
 
 

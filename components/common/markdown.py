@@ -11,6 +11,6 @@ def escaped(text: str) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return the lines of a table; its cells are escaped."""
-    lines = ["| " + " | ".join(escaped(cell) for cell in row) + " |" for row in [header, *rows]]
+    """Return the lines of a table; its cells are escaped, and padded, for MLflow's columns touch each other."""
+    lines = ["| " + " | ".join(f"{escaped(cell)} &nbsp;" for cell in row) + " |" for row in [header, *rows]]
     return [lines[0], "| --- " * len(header) + "|", *lines[1:]]

@@ -6,6 +6,7 @@ local backend, or KFP's MLflow plugin); elsewhere the parent is found by its tag
 """
 
 import contextlib
+import getpass
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.data.dataset import Dataset
     from mlflow.entities import Run
 
 KFP_RUN_ID = "kfp.run_id"
@@ -57,6 +59,8 @@ RUN_ID = "mlflow_run_id"
 
 _SOURCE = {"mlflow.source.name": "berth", "mlflow.source.type": "PROJECT"}
 _TAG_LIMIT = 4000
+_METRICS_LIMIT = 1000
+"""MLflow's own, of metrics in one request."""
 
 
 def create_parent(experiment: str, run_name: str | None, tags: Mapping[str, str]) -> str:
@@ -70,7 +74,7 @@ def create_parent(experiment: str, run_name: str | None, tags: Mapping[str, str]
         if found
         else client.create_experiment(experiment, artifact_location=_artifact_location(mlflow.get_tracking_uri()))
     )
-    return client.create_run(experiment_id, run_name=run_name, tags={**_SOURCE, **tags}).info.run_id
+    return client.create_run(experiment_id, run_name=run_name, tags={**_user(), **_SOURCE, **tags}).info.run_id
 
 
 def parent_run() -> "Run":
@@ -97,34 +101,55 @@ def step_run(
 ) -> Iterator["Run"]:
     """Open the nested run of `step`; an exception ends it as FAILED, with the error as a tag there and on the parent.
 
-    `params` are logged on the step's run and on the parent, where runs are compared: no two steps have one of a name.
-    `upstream` is the metadata of the step's input artifacts. An input that came out of the cache was made under
-    another pipeline run; a nested run of this one then says which, with that run's parameters and metrics.
+    `params` are logged as `log_params` does. `upstream` is the metadata of the step's input artifacts. An input that
+    came out of the cache was made under another pipeline run; a nested run of this one then says which, with what
+    that run logged.
     """
     import mlflow
-    from mlflow.entities import Param
 
     client = mlflow.MlflowClient()
     parent = parent_run()
     for metadata in upstream:
         if RUN_ID in metadata:
             _show_reused(client, parent, metadata[RUN_ID])
-    parameters = [Param(key, str(value)) for key, value in (params or {}).items()]
-    client.log_batch(parent.info.run_id, params=parameters)
     with mlflow.start_run(
         run_name=step,
         experiment_id=parent.info.experiment_id,
         parent_run_id=parent.info.run_id,
         tags={**_SOURCE, STEP: step},
     ) as run:
-        client.log_batch(run.info.run_id, params=parameters)
         try:
+            log_params(params or {})
             yield run
         except BaseException as error:
             message = (str(error) or type(error).__name__)[:_TAG_LIMIT]
             client.set_tag(run.info.run_id, ERROR, message)
             client.set_tag(parent.info.run_id, ERROR, f"{step}: {message}"[:_TAG_LIMIT])
             raise
+
+
+def log_params(params: Mapping[str, Any]) -> None:
+    """Log `params` on the step's run and on the parent, where runs are compared: no two steps have one of a name."""
+    import mlflow
+    from mlflow.entities import Param
+
+    logged = [Param(key, str(value)) for key, value in params.items()]
+    for run_id in _step_and_parent():
+        mlflow.MlflowClient().log_batch(run_id, params=logged)
+
+
+def log_datasets(datasets: "Mapping[str, Dataset]") -> None:
+    """Log `datasets`, by what each is for, on the step's run and on the parent, where runs are listed and compared."""
+    import mlflow
+    from mlflow.entities import DatasetInput, InputTag
+    from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
+
+    inputs = [
+        DatasetInput(dataset._to_mlflow_entity(), tags=[InputTag(MLFLOW_DATASET_CONTEXT, context)])
+        for context, dataset in datasets.items()
+    ]
+    for run_id in _step_and_parent():
+        mlflow.MlflowClient().log_inputs(run_id, datasets=inputs)
 
 
 def log_to_parent(tags: Mapping[str, str] | None = None, metrics: Mapping[str, float] | None = None) -> None:
@@ -198,7 +223,7 @@ def step_artifacts(run_id: str, step: str, folder: str, target: str | Path) -> P
 
 
 def _show_reused(client: "MlflowClient", parent: "Run", run_id: str) -> None:
-    from mlflow.entities import Metric, Param
+    from mlflow.entities import Param
     from mlflow.exceptions import MlflowException
 
     try:
@@ -208,16 +233,38 @@ def _show_reused(client: "MlflowClient", parent: "Run", run_id: str) -> None:
     step = source.data.tags.get(STEP, source.info.run_name)
     if any(child.data.tags.get(STEP) == step for child in children(client, parent.info.run_id)):
         return
-    tags = {**_SOURCE, STEP: step, REUSED_FROM: run_id, "mlflow.parentRunId": parent.info.run_id}
-    run = client.create_run(parent.info.experiment_id, run_name=f"{step} (cached)", tags=tags)
+    made = f"[the run that made it](#/experiments/{source.info.experiment_id}/runs/{run_id})"
+    tags = {
+        STEP: step,
+        REUSED_FROM: run_id,
+        DESCRIPTION: f"Out of the cache; files and logs are with {made}.",
+        "mlflow.parentRunId": parent.info.run_id,
+    }
+    run = client.create_run(parent.info.experiment_id, run_name=f"{step} (cached)", tags={**_user(), **_SOURCE, **tags})
     params = [Param(key, value) for key, value in source.data.params.items()]
-    client.log_batch(parent.info.run_id, params=params)
-    client.log_batch(
-        run.info.run_id,
-        params=params,
-        metrics=[Metric(key, value, run.info.start_time, 0) for key, value in source.data.metrics.items()],
-    )
+    history = [metric for key in source.data.metrics for metric in client.get_metric_history(run_id, key)]
+    for target in (run.info.run_id, parent.info.run_id):
+        client.log_batch(target, params=params)
+        client.log_inputs(target, datasets=source.inputs.dataset_inputs if source.inputs else [])
+    for start in range(0, len(history), _METRICS_LIMIT):
+        client.log_batch(run.info.run_id, metrics=history[start : start + _METRICS_LIMIT])
     client.set_terminated(run.info.run_id, "FINISHED")
+
+
+def _step_and_parent() -> tuple[str, str]:
+    import mlflow
+
+    run = mlflow.active_run()
+    assert run is not None, "within step_run only"
+    return run.info.run_id, parent_run().info.run_id
+
+
+def _user() -> dict[str, str]:
+    """Return the tag by which MLflow says who made a run; a container's user may have no name."""
+    try:
+        return {"mlflow.user": getpass.getuser()}
+    except (KeyError, OSError):
+        return {}
 
 
 def _artifact_location(tracking_uri: str) -> str | None:

@@ -8,11 +8,11 @@ from components.common import tracking
 from components.common.markdown import escaped
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run
+    from mlflow.entities import LoggedModelOutput, Run
 
 STATUSES = {"SUCCEEDED": "FINISHED", "FAILED": "FAILED", "CANCELLED": "KILLED", "CANCELED": "KILLED"}
 _REPORTS = {"evaluate": "report.html", "validate": "validation_report.html"}
-"""What there is to read of a step."""
+"""What there is to read of a step that came far enough to log metrics."""
 
 
 def close_run(run_id: str, state: str, error: str) -> None:
@@ -22,12 +22,19 @@ def close_run(run_id: str, state: str, error: str) -> None:
     status = STATUSES.get(state, "FAILED")
     tracking.close(run_id, status, error if status != "FINISHED" else "")
     client = mlflow.MlflowClient()
-    description = describe(client.get_run(run_id), tracking.children(client, run_id))
-    client.set_tag(run_id, tracking.DESCRIPTION, description)
+    steps = tracking.children(client, run_id)
+    run = client.get_run(run_id)
+    client.set_tag(run_id, tracking.DESCRIPTION, describe(run, steps))
+    shown = set(_models(run))
+    if models := [model for step in steps for name, model in _models(step).items() if name not in shown]:
+        client.log_outputs(run_id, models)  # so that the list of runs shows the model and its version
 
 
 def describe(run: "Run", steps: "Sequence[Run]") -> str:
-    """Return the run in Markdown: its verdict or error, gates and scores, data, links; data is escaped."""
+    """Return the run in Markdown: verdict or error, links, data, gates and scores; data is escaped.
+
+    MLflow folds a description after about four lines: what a reader must not miss is in those.
+    """
     tags = run.data.tags
     by_step = {step.data.tags.get(tracking.STEP): step for step in steps}
     lines = []
@@ -35,8 +42,13 @@ def describe(run: "Run", steps: "Sequence[Run]") -> str:
         lines += [f"**{run.info.status}**: {escaped(error)}", ""]
     elif verdict := tags.get(tracking.VERDICT):
         lines += [f"**{escaped(verdict)}**", ""]
-    if evaluated := by_step.get("evaluate"):
-        lines += [evaluated.data.tags.get(tracking.DESCRIPTION, "")]
+    reported = [step for step in _REPORTS if step in by_step and by_step[step].data.metrics]
+    links = [_link(by_step[step], step, _REPORTS[step]) for step in reported]
+    if model := tags.get(tracking.MODEL_VERSION):
+        name, _, version = model.rpartition("/")
+        links.insert(0, f"[{escaped(name)}, version {version}](#/models/{quote(name)}/versions/{version})")
+    if links:
+        lines += [f"Open: {', '.join(links)}", ""]
     if ingested := by_step.get("ingest"):
         rows = ingested.data.metrics
         parts = [
@@ -45,12 +57,13 @@ def describe(run: "Run", steps: "Sequence[Run]") -> str:
             if f"rows_{split}" in rows
         ]
         lines += [f"Data: {', '.join(parts)}; {rows.get('rejected', 0):,.0f} rejected.", ""]
-    if model := tags.get(tracking.MODEL_VERSION):
-        name, _, version = model.rpartition("/")
-        lines += [f"Model: [{escaped(name)}, version {version}](#/models/{quote(name)}/versions/{version})", ""]
-    if links := [_link(by_step[step], step, file) for step, file in _REPORTS.items() if step in by_step]:
-        lines += [f"To read: {', '.join(links)}", ""]
+    if evaluated := by_step.get("evaluate"):
+        lines += [evaluated.data.tags.get(tracking.DESCRIPTION, "")]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _models(run: "Run") -> "dict[str, LoggedModelOutput]":
+    return {model.model_id: model for model in run.outputs.model_outputs} if run.outputs else {}
 
 
 def _link(run: "Run", step: str, file: str) -> str:

@@ -95,6 +95,7 @@ def ingest(
     with tracking.step_run("ingest", settings.parameters()) as run:
         manifest = ingest_source(settings, dataset.path, rejected.path)
         files = settings.source.split_files()
+        datasets = {}
         for name in SPLITS:
             origin = (
                 CodeDatasetSource({"sql": settings.source.sql, "connection": settings.source.connection})
@@ -102,8 +103,8 @@ def ingest(
                 else resolve_dataset_source(files.get(name) or files.get("") or files["train"])
             )
             digest = f"{manifest.fingerprint[:16]}-{manifest.rows[name]}"
-            split_dataset = MetaDataset(origin, name=f"{name} split", digest=digest)  # type: ignore[abstract]
-            mlflow.log_input(split_dataset, context=name)
+            datasets[name] = MetaDataset(origin, name=f"{name} split", digest=digest)  # type: ignore[abstract]
+        tracking.log_datasets(datasets)
         counts = {f"rows_{name}": manifest.rows[name] for name in SPLITS}
         touched = {f"rejected/{reason}": number for reason, number in manifest.rejected.items()}
         touched |= {f"changed/{rule}": number for rule, number in manifest.changed.items()}

@@ -56,7 +56,7 @@ def validate(
             baseline=baseline,
             beam_args=beam_args,
         )
-        mlflow.log_param("schema", validation.schema_source)
+        tracking.log_params({"schema": validation.schema_source})
         mlflow.log_artifacts(statistics.path, "statistics")
         mlflow.log_artifacts(anomalies.path, "anomalies")
         mlflow.log_text(Path(used_schema.path).read_text(encoding="utf-8"), "schema.pbtxt")

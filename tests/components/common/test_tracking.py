@@ -8,11 +8,17 @@ from pathlib import Path
 
 import mlflow
 import pytest
+from mlflow.data.dataset_source_registry import resolve_dataset_source
+from mlflow.data.meta_dataset import MetaDataset
 
 from components.common import tracking
 from components.common.errors import BerthError
 
 ROOT = Path(__file__).parents[3]
+
+
+def meta_dataset(name: str) -> MetaDataset:
+    return MetaDataset(resolve_dataset_source(str(ROOT / "README.md")), name=name, digest="0")
 
 
 def test_a_step_is_nested_in_the_run_that_the_backend_made_and_its_parameters_are_on_both(store):
@@ -64,7 +70,9 @@ def test_a_step_killed_with_sigkill_is_closed_with_the_pipeline_run(store):
 
 def test_a_step_out_of_the_cache_is_shown_once_with_what_it_logged_under_its_own_run(store):
     with tracking.step_run("train", {"epochs": 3}) as original:
-        mlflow.log_metric("val_loss", 0.5)
+        for epoch, loss in enumerate((0.5, 0.25), start=1):
+            mlflow.log_metric("val_loss", loss, step=epoch)
+        tracking.log_datasets({"train": meta_dataset("train split")})
     later = tracking.create_parent("tests", "later", {})
     os.environ["BERTH_PARENT_RUN_ID"] = later
     for step in ("evaluate", "push"):
@@ -73,8 +81,33 @@ def test_a_step_out_of_the_cache_is_shown_once_with_what_it_logged_under_its_own
     children = tracking.children(store.client, later)
     assert [child.info.run_name for child in children] == ["train (cached)", "evaluate", "push"]
     assert children[0].data.tags[tracking.REUSED_FROM] == original.info.run_id
-    assert children[0].data.metrics == {"val_loss": 0.5}
-    assert store.client.get_run(later).data.params == {"epochs": "3"}
+    made = f"#/experiments/{original.info.experiment_id}/runs/{original.info.run_id}"
+    assert f"[the run that made it]({made})" in children[0].data.tags[tracking.DESCRIPTION]
+    history = store.client.get_metric_history(children[0].info.run_id, "val_loss")
+    assert [(metric.step, metric.value) for metric in history] == [(1, 0.5), (2, 0.25)]
+    parent = store.client.get_run(later)
+    assert parent.data.params == {"epochs": "3"}
+    assert [logged.dataset.name for logged in parent.inputs.dataset_inputs] == ["train split"]
+
+
+def test_what_a_step_finds_out_and_reads_is_on_its_run_and_on_the_pipeline_run(store):
+    with tracking.step_run("validate") as run:
+        tracking.log_params({"schema": "inferred"})
+        tracking.log_datasets({"test": meta_dataset("test split")})
+    for run_id in (run.info.run_id, store.parent):
+        found = store.client.get_run(run_id)
+        assert found.data.params == {"schema": "inferred"}
+        (logged,) = found.inputs.dataset_inputs
+        assert (logged.dataset.name, [tag.value for tag in logged.tags]) == ("test split", ["test"])
+
+
+def test_a_run_says_who_made_it_where_the_user_has_a_name(store, monkeypatch):
+    monkeypatch.setenv("LOGNAME", "ada")
+    made = tracking.create_parent("tests", None, {})
+    assert store.client.get_run(made).data.tags["mlflow.user"] == "ada"
+    monkeypatch.setattr(tracking.getpass, "getuser", lambda: {}["no such uid"])
+    made = tracking.create_parent("tests", None, {})
+    assert "mlflow.user" not in store.client.get_run(made).data.tags
 
 
 def test_a_cached_step_whose_store_is_gone_is_no_error(store):

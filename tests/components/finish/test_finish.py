@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import mlflow
 import pytest
+from mlflow.entities import LoggedModelOutput
 
 from components.common import tracking
 from components.common.errors import BerthError
@@ -35,14 +36,34 @@ def test_a_blessed_run_is_described_by_verdict_gates_data_and_links(store):
         mlflow.log_metrics({"rows_train": 4105, "rows_validation": 553, "rows_test": 502, "rejected": 1})
     with tracking.step_run("evaluate") as evaluated:
         mlflow.set_tag(tracking.DESCRIPTION, "| accuracy | 0.9900 |\n")
+        mlflow.log_metric("accuracy", 0.99)
     tracking.log_to_parent({tracking.VERDICT: "BLESSED", tracking.MODEL_VERSION: "sms-spam/3"})
     close_run(store.parent, "SUCCEEDED", "")
     note = store.client.get_run(store.parent).data.tags[tracking.DESCRIPTION]
-    assert note.startswith("**BLESSED**\n\n| accuracy | 0.9900 |\n")
-    assert "Data: 4,105 train, 553 validation, 502 test; 1 rejected." in note
-    assert "[sms-spam, version 3](#/models/sms-spam/versions/3)" in note
     link = f"#/experiments/{evaluated.info.experiment_id}/runs/{evaluated.info.run_id}/artifacts/report.html"
-    assert f"[the report of evaluate]({link})" in note
+    assert note.split("\n\n") == [
+        "**BLESSED**",
+        f"Open: [sms-spam, version 3](#/models/sms-spam/versions/3), [the report of evaluate]({link})",
+        "Data: 4,105 train, 553 validation, 502 test; 1 rejected.",
+        "| accuracy | 0.9900 |\n",
+    ]
+
+
+def test_a_step_that_died_before_its_report_is_not_linked_to(store):
+    with pytest.raises(BerthError), tracking.step_run("evaluate"):
+        raise BerthError("no test split.")
+    close_run(store.parent, "FAILED", "")
+    assert "](" not in store.client.get_run(store.parent).data.tags[tracking.DESCRIPTION]
+
+
+def test_the_model_of_a_step_is_the_pipeline_run_s_too(store):
+    with tracking.step_run("push"):
+        model = mlflow.create_external_model("model")
+        mlflow.log_outputs(models=[LoggedModelOutput(model.model_id, step=0)])
+    for _ in range(2):  # a cluster tries again
+        close_run(store.parent, "SUCCEEDED", "")
+    outputs = store.client.get_run(store.parent).outputs
+    assert [logged.model_id for logged in outputs.model_outputs] == [model.model_id]
 
 
 def test_what_an_error_quotes_from_data_is_shown_and_not_run(store):
