@@ -46,7 +46,7 @@ def describe(run: "Run", steps: "Sequence[Run]") -> str:
     links = [_link(by_step[step], step, _REPORTS[step]) for step in reported]
     if model := tags.get(tracking.MODEL_VERSION):
         name, _, version = model.rpartition("/")
-        links.insert(0, f"[{escaped(name)}, version {version}](#/models/{quote(name)}/versions/{version})")
+        links.insert(0, f"[{escaped(name)} version {version}](#/models/{quote(name)}/versions/{version})")
     if links:
         lines += [f"Open: {', '.join(links)}", ""]
     if ingested := by_step.get("ingest"):

@@ -10,6 +10,16 @@ import pytest
 from tests.e2e.calling import MESSAGES, ROOT, write_config
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--screenshots", type=Path, help="Where the pages of MLflow are saved as PNG: docs/images.")
+
+
+@pytest.fixture
+def screenshots(request, tmp_path) -> Path:
+    """The folder for screenshots: where --screenshots says, else one that is thrown away."""
+    return request.config.getoption("--screenshots") or tmp_path
+
+
 @pytest.fixture(scope="session")
 def tiny_bert(tmp_path_factory) -> dict[str, str]:
     """A tiny random BERT in TF-Hub's format: enough to run every step in seconds."""

@@ -1,7 +1,9 @@
 """The demo's own configuration on a real subset: BERT learns to tell spam, and everything that a person uses works."""
 
 import json
+import math
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import mlflow
 import pytest
 
 from components.common import tracking
+from tests.e2e.browser import berth_ui, browser, chromium
 from tests.e2e.calling import MESSAGES, ROOT, Done, berth, write_config
 
 SPAM = "Congratulations! You have won a prize, call 09061701461 now"
@@ -131,6 +134,95 @@ def test_a_second_run_reuses_ingest_validate_and_train_and_pushes_anew(second, c
 def test_runs_lists_both(folder, second):
     done = berth(folder, "runs")
     assert done.stdout.count("BLESSED") == 2
+
+
+def test_mlflow_reads_well_in_a_browser(second, client, folder, screenshots):
+    """Open what a person opens, click what a person clicks; `--screenshots docs/images` keeps what they see."""
+    chromium()
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=30_000)
+    run = parents(client)[1]
+    said: list[str] = []
+    asked: list[str] = []
+    with berth_ui(folder) as address, browser() as context:
+        context.on("console", lambda message: said.append(f"{message.type}: {message.text} {message.location['url']}"))
+        context.on("weberror", lambda error: said.append(f"error: {error.error}"))
+        context.on("request", lambda request: asked.append(request.url))
+        page = context.new_page()
+        page.goto(address)
+        page.get_by_role("button", name="Close", exact=True).click()  # MLflow's assistant, which opens in a new browser
+        page.get_by_text("Model training", exact=True).first.click()
+
+        page.get_by_role("link", name="sms-spam").click()
+        expect(page.get_by_role("link", name=run.info.run_name)).to_be_visible()
+        page.get_by_role("button", name="Columns", exact=True).click()
+        for column in ("Source", "Models", "accuracy", "macro_f1"):  # the first two away, the others in
+            page.get_by_role("dialog").get_by_text(column, exact=True).click()
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("columnheader", name="macro_f1").first).to_be_visible()
+        name = page.get_by_role("gridcell").filter(has=page.get_by_role("link", name=run.info.run_name))
+        name.get_by_role("button").click()  # the plus before the name
+        expect(page.get_by_role("link", name="train (cached)")).to_be_visible()
+        page.screenshot(path=screenshots / "mlflow-runs.png")
+
+        page.get_by_role("link", name=run.info.run_name).click()
+        for child in tracking.children(client, run.info.run_id):
+            expect(page.get_by_role("link", name=child.info.run_name, exact=True)).to_be_visible()
+        page.get_by_text("Show more", exact=True).click()
+        expect(page.get_by_role("strong").filter(has_text="BLESSED")).to_be_visible()
+        expect(page.get_by_text(re.compile(r"^Data: [\d,]+ train, "))).to_be_visible()
+        expect(page.get_by_role("cell", name="min_macro_f1").first).to_be_visible()
+        expect(page.get_by_text("train split")).to_be_visible()
+        page.screenshot(path=screenshots / "mlflow-run.png")
+
+        with context.expect_page() as opened:
+            page.get_by_role("link", name="the report of evaluate").click()
+        report = opened.value
+        expect(report.frame_locator("iframe").get_by_role("heading", name="Blessed")).to_be_visible()
+        report.screenshot(path=screenshots / "mlflow-report.png")
+        report.close()
+
+        with context.expect_page() as opened:
+            page.get_by_role("link", name="sms-spam version 2").click()
+        version = opened.value
+        expect(version.get_by_role("heading", name="Version 2")).to_be_visible()
+        version.get_by_role("link", name="sms-spam", exact=True).first.click()
+        expect(version.get_by_role("row").filter(has_text="Version 2").get_by_text("champion")).to_be_visible()
+        version.screenshot(path=screenshots / "mlflow-model.png")
+        version.close()
+
+        page.get_by_role("link", name="train (cached)").click()
+        expect(page.get_by_role("link", name="the run that made it")).to_be_visible()
+        page.get_by_role("tab", name="Model metrics").click()
+        page.get_by_placeholder("Search metric charts").fill("loss")
+        expect(page.locator(".js-plotly-plot .point")).to_have_count(2 * 4)  # train_loss and val_loss, four epochs
+        page.screenshot(path=screenshots / "mlflow-metrics.png")
+    mlflow_s = ("/mlflow/users/current", "ResizeObserver loop")  # it asks for users that it has not; its charts resize
+    assert [line for line in said if line.startswith("error") and not any(known in line for known in mlflow_s)] == []
+    assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
+
+
+def test_runs_in_mlflow_hold_nothing_that_says_nothing(second, client):
+    run = parents(client)[1]
+    for one in (run, *tracking.children(client, run.info.run_id)):
+        assert all(map(math.isfinite, one.data.metrics.values())), one.info.run_name
+        assert not {"", "None", "nan", "{}", "[]"} & set(one.data.params.values()), one.info.run_name
+    shown = {tag for tag in run.data.tags if not tag.startswith("mlflow.")}
+    assert shown == {
+        tracking.KFP_RUN_ID,
+        tracking.CONFIG_FILE,
+        tracking.FINGERPRINT,
+        tracking.VERDICT,
+        tracking.MODEL_VERSION,
+    }
+    assert {split.dataset.name for split in run.inputs.dataset_inputs} == {
+        "train split",
+        "validation split",
+        "test split",
+    }
+    assert len(run.outputs.model_outputs) == 1
+    assert run.data.params == parents(client)[0].data.params
 
 
 def test_changed_data_is_read_again_and_held_against_the_champions(folder, second, client):

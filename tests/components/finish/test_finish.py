@@ -43,7 +43,7 @@ def test_a_blessed_run_is_described_by_verdict_gates_data_and_links(store):
     link = f"#/experiments/{evaluated.info.experiment_id}/runs/{evaluated.info.run_id}/artifacts/report.html"
     assert note.split("\n\n") == [
         "**BLESSED**",
-        f"Open: [sms-spam, version 3](#/models/sms-spam/versions/3), [the report of evaluate]({link})",
+        f"Open: [sms-spam version 3](#/models/sms-spam/versions/3), [the report of evaluate]({link})",
         "Data: 4,105 train, 553 validation, 502 test; 1 rejected.",
         "| accuracy | 0.9900 |\n",
     ]
