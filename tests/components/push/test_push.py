@@ -171,8 +171,8 @@ def test_a_refused_model_carries_the_gates_that_failed_and_a_description_that_ru
         f"Trained on the dataset `{'f' * 16}` (4,457 train, 557 validation, 558 test texts)",
         r"2 labels: ham, &lt;b&gt;spam&lt;/b&gt; \| x; encoder minilm.",
         f"By the MLflow run parent (`{store.parent}`).",
-        "| accuracy | 0.5000 |",
-        r"| min\_accuracy | fail | 0.5000 &lt; 0.9 |",
+        "| accuracy &nbsp; | 0.5000 &nbsp; |",
+        r"| min\_accuracy &nbsp; | fail &nbsp; | 0.5000 &lt; 0.9 &nbsp; |",
     ):
         assert words in version.description
     assert "<" not in version.description
