@@ -146,8 +146,15 @@ class RunConfig(Section):
                     raise ValueError(f"{field}: {column!r} is not in columns: {', '.join(self.columns)}")
             if missing := [column for column in self.slice_columns if column not in self.columns]:
                 raise ValueError(f"slice_columns: {missing[0]!r} is not in columns: {', '.join(self.columns)}")
-        if self.task == "multi_label" and self.threshold_metric == "mcc":
-            raise ValueError("threshold_metric: mcc is of one label a text; choose macro_f1 or accuracy")
+        gates = {"gates.metric": self.gates.metric, "threshold_metric": self.threshold_metric}
+        gates |= {"gates.min_mcc": "mcc"} if self.gates.min_mcc is not None else {}
+        for field, metric in gates.items():
+            if self.task == "multi_label" and metric == "mcc":
+                raise ValueError(f"{field}: mcc is of one label a text; choose macro_f1 or accuracy")
+        if self.gates.must_beat_baseline and not self.evaluation.baseline_rows:
+            raise ValueError("gates.must_beat_baseline: there is no baseline with evaluation.baseline_rows: 0")
+        if re.match(r"\w+://[^/]*@", self.push_to):
+            raise ValueError("push_to: an address with a user or password in it; put credentials into the environment")
         for field in ("label_column", "text_pair_column"):
             if self.text_column == getattr(self, field):
                 raise ValueError(f"{field}: {self.text_column!r} is the text column too")

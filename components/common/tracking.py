@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.data.dataset import Dataset
     from mlflow.entities import Run
+    from mlflow.entities.model_registry import ModelVersion
 
 KFP_RUN_ID = "kfp.run_id"
 GIT_COMMIT = "mlflow.source.git.commit"
@@ -59,6 +60,7 @@ RUN_ID = "mlflow_run_id"
 
 _SOURCE = {"mlflow.source.name": "berth", "mlflow.source.type": "PROJECT"}
 _TAG_LIMIT = 4000
+_NAME_LIMIT = 250
 _METRICS_LIMIT = 1000
 """MLflow's own, of metrics in one request."""
 
@@ -165,8 +167,26 @@ def log_to_parent(tags: Mapping[str, str] | None = None, metrics: Mapping[str, f
 
 
 def metric_name(name: str) -> str:
-    """Return `name` with the characters that MLflow refuses in a metric's name replaced by underscores."""
-    return re.sub(r"[^\w\-. /:]", "_", name)
+    """Return `name` with what MLflow refuses in a metric's name replaced by underscores; a slash makes groups."""
+    name = re.sub(r"[^\w\-. /:]", "_", name)[:_NAME_LIMIT]
+    return "/".join(part if part.strip(". ") else "_" for part in name.split("/"))
+
+
+def champion(model_name: str) -> "ModelVersion | None":
+    """Return the version that users follow; None: nobody has pushed one.
+
+    Any other trouble with the registry is raised: a champion that cannot be seen is not none.
+    """
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return mlflow.MlflowClient().get_model_version_by_alias(model_name, CHAMPION)
+    except MlflowException as error:
+        # Without the model, and without the alias.
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
 
 
 def close(run_id: str, status: str, error: str = "") -> None:

@@ -21,13 +21,9 @@ class Comparison:
 
 def compare_with_champion(model_name: str, fingerprint: str, settings: str) -> Comparison:
     """Hold the data's `fingerprint`, the `settings` and this code against the champion of `model_name`."""
-    import mlflow
-    from mlflow.exceptions import MlflowException
-
     digest = hashlib.sha256(canonical(settings).encode()).hexdigest()[:16]
-    try:
-        champion = mlflow.MlflowClient().get_model_version_by_alias(model_name, tracking.CHAMPION)
-    except MlflowException:
+    champion = tracking.champion(model_name)
+    if champion is None:
         return Comparison("", digest, False, "")
     mine = {tracking.FINGERPRINT: fingerprint, tracking.SETTINGS: digest, tracking.CODE: code_version()}
     unchanged = all(champion.tags.get(tag) == value for tag, value in mine.items())

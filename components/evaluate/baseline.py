@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 NAME = "TF-IDF + logistic regression"
+_FEATURES = 200_000
 
 
 def classifier(rows: int) -> "Pipeline":
@@ -21,7 +22,9 @@ def classifier(rows: int) -> "Pipeline":
     from sklearn.pipeline import make_pipeline
 
     return make_pipeline(
-        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2 if rows >= 1_000 else 1),
+        TfidfVectorizer(
+            ngram_range=(1, 2), sublinear_tf=True, min_df=2 if rows >= 1_000 else 1, max_features=_FEATURES
+        ),
         LogisticRegression(C=100, class_weight="balanced", max_iter=1_000),
     )
 
@@ -36,9 +39,9 @@ def answers(dataset: str | Path, labels: Sequence[str], task: str, most_rows: in
 
     learnt = [read_columns(dataset, split) for split in ("train", "validation")]
     texts = [text for rows in learnt for text in _whole(rows)]
-    truth = np.concatenate([indicator(labels, rows[LABEL]) for rows in learnt])
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(texts))[:most_rows])
-    texts, truth = [texts[row] for row in chosen], truth[chosen]
+    own = [label for rows in learnt for label in rows[LABEL]]
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(texts))[:most_rows]).tolist()
+    texts, truth = [texts[row] for row in chosen], indicator(labels, [own[row] for row in chosen])
     try:
         fitted = _fit(texts, truth, task)
     except ValueError:  # an empty vocabulary, or one class alone

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from components.common import integrity
+from components.common import integrity, tracking
 from components.common.errors import BerthError
 from components.common.saved_model import decisions
-from components.common.tracking import CHAMPION
 from components.evaluate.metrics import Answers
 from components.evaluate.serving import Served, answers
 
@@ -32,10 +31,10 @@ def ask(model_name: str, dataset: str | Path, challenger: str | Path, served: Se
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    try:
-        version = str(mlflow.MlflowClient().get_model_version_by_alias(model_name, CHAMPION).version)
-    except MlflowException:
+    crowned = tracking.champion(model_name)
+    if crowned is None:
         return None
+    version = str(crowned.version)
     with tempfile.TemporaryDirectory(prefix="berth-champion-") as scratch:
         try:
             uri = f"models:/{model_name}/{version}"
@@ -43,11 +42,15 @@ def ask(model_name: str, dataset: str | Path, challenger: str | Path, served: Se
             folder = next(files, None)
             if folder is None:
                 raise BerthError("its files hold no SavedModel")
-            if integrity.verify(folder.parent) == integrity.verify(challenger):
+            digest = integrity.verify(folder.parent)
+            if crowned.tags.get(tracking.DIGEST, digest) != digest:
+                raise BerthError("its files are not those that were pushed (SHA-256)")
+            if digest == integrity.verify(challenger):
                 return replace(_of(version, served, served), remarks=["The champion is this very model, file by file."])
             return _of(version, answers(folder.parent, dataset), served)
-        except (BerthError, MlflowException, OSError) as error:
-            return Champion(version, None, f"the champion, version {version}, cannot be asked: {error}")
+        except (BerthError, MlflowException, OSError, RuntimeError) as error:
+            why = str(error).strip().splitlines()[-1].replace(f"{scratch}/", "").rstrip(".")
+            return Champion(version, None, f"the champion, version {version}, cannot be asked: {why}")
 
 
 def _of(version: str, own: Served, challenger: Served) -> Champion:
@@ -56,6 +59,8 @@ def _of(version: str, own: Served, challenger: Served) -> Champion:
 
     if (own.task, own.pairs) != (challenger.task, challenger.pairs):
         return Champion(version, None, f"the champion, version {version}, was made for another task")
+    if not np.isfinite(own.probabilities).all():
+        return Champion(version, None, f"the champion, version {version}, gives probabilities that are no numbers")
     labels = challenger.labels
     chosen = decisions(own.probabilities, own.task, own.threshold)
     probabilities = np.zeros((len(chosen), len(labels)), np.float32)

@@ -28,12 +28,13 @@ def evaluate(
 
     from components.common import tracking
     from components.common.dataset import Manifest
+    from components.common.errors import printable
     from components.common.settings import Evaluation
     from components.evaluate.description import describe
     from components.evaluate.gates import parse
     from components.evaluate.mistakes import write_csv
     from components.evaluate.plots import confusion_figure, roc_figure
-    from components.evaluate.report import render
+    from components.evaluate.report import MOST_LABELS, render
     from components.evaluate.step import evaluate_model
 
     bounds = parse(gates)
@@ -50,9 +51,9 @@ def evaluate(
         )
         verdict, scored = judgement.verdict, judgement.challenger.evaluation
         for gate in verdict.gates:
-            print(f"{gate.outcome:<7} {gate}", flush=True)
+            print(printable(f"{gate.outcome:<7} {gate}"), flush=True)
         for finding in judgement.findings:
-            print(finding, flush=True)
+            print(printable(finding), flush=True)
         numbers = judgement.numbers()
         for key, value in numbers.items():
             metrics.log_metric(key, value)
@@ -69,7 +70,7 @@ def evaluate(
         mlflow.set_tag(tracking.DESCRIPTION, describe(judgement, bounds.confidence))
         mlflow.log_text(html, "report.html")
         mlflow.log_text(Path(mistakes.path).read_text(encoding="utf-8"), "mistakes.csv")
-        if scored.confusion:
+        if scored.confusion and len(scored.labels) <= MOST_LABELS:
             mlflow.log_figure(confusion_figure(scored), "confusion_matrix.png")
         if scored.roc:
             mlflow.log_figure(roc_figure(scored), "roc_curve.png")

@@ -161,7 +161,8 @@ def _max_drop(bound: float, gates: Gates, findings: Findings) -> Gate:
         return _without_champion("max_drop", bound, findings)
     change = findings.change.get(gates.metric)
     if change is None:
-        return _not_judged("max_drop", bound, f"{gates.metric} is not defined here")
+        why = "has no interval for so many labels" if gates.metric in findings.scores else "is not defined here"
+        return _not_judged("max_drop", bound, f"{gates.metric} {why}")
     holds = change.low >= -bound
     words = (
         f"{gates.metric} {_between(change, gates)}, {'so no' if holds else 'so perhaps a'} drop of more than {bound:g}"
@@ -171,7 +172,7 @@ def _max_drop(bound: float, gates: Gates, findings: Findings) -> Gate:
 
 def _min_slice_accuracy(bound: float, findings: Findings) -> Gate:
     if not findings.slices:
-        return _skipped("min_slice_accuracy", bound, "no slice has enough texts")
+        return _not_judged("min_slice_accuracy", bound, "no slice has enough texts")
     worst = min(findings.slices, key=lambda one: one.accuracy)
     holds = worst.accuracy >= bound
     words = f"{worst.accuracy:.4f} {'>=' if holds else '<'} {bound:g} in the worst slice, {worst.name}"
@@ -183,7 +184,7 @@ def _max_slice_drop(bound: float, gates: Gates, findings: Findings) -> Gate:
         return _without_champion("max_slice_drop", bound, findings)
     changes = [(one.change, one.name) for one in findings.slices if one.change]
     if not changes:
-        return _skipped("max_slice_drop", bound, "no slice has enough texts")
+        return _not_judged("max_slice_drop", bound, "no slice has enough texts")
     worst, name = min(changes, key=lambda pair: (pair[0].high, pair[0].value))
     holds = worst.high >= -bound
     words = f"accuracy {_between(worst, gates)} in {name}, {'no certain' if holds else 'a certain'} drop of more than "
@@ -193,7 +194,7 @@ def _max_slice_drop(bound: float, gates: Gates, findings: Findings) -> Gate:
 def _must_beat_baseline(gates: Gates, findings: Findings) -> Gate:
     name = "must_beat_baseline"
     if not findings.baseline:
-        return _not_judged(name, 0.0, "there is no baseline (evaluation.baseline_rows is 0)")
+        return _not_judged(name, 0.0, "there is no baseline")
     if gates.metric not in findings.baseline or gates.metric not in findings.scores:
         return _not_judged(name, 0.0, f"{gates.metric} is not defined here")
     value, bound = findings.scores[gates.metric], findings.baseline[gates.metric]

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 from components.evaluate.metrics import Evaluation
 
+_MOST_CURVES = 10
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -22,12 +24,13 @@ def confusion_figure(evaluation: Evaluation) -> "Figure":
 
 
 def roc_figure(evaluation: Evaluation) -> "Figure":
-    """Return the ROC curves."""
+    """Return the ROC curves, of the first ten labels."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5, 4), layout="constrained")
     axes = figure.subplots()
-    for curve, name in zip(evaluation.roc, _plain([curve.label for curve in evaluation.roc]), strict=True):
+    curves = evaluation.roc[:_MOST_CURVES]
+    for curve, name in zip(curves, _plain([curve.label for curve in curves]), strict=True):
         axes.plot(curve.x, curve.y, label=name)
     axes.plot([0, 1], [0, 1], linestyle="--", color="grey", linewidth=1)
     axes.set(xlabel="false positive rate", ylabel="true positive rate")

@@ -13,7 +13,7 @@ _TEMPLATE = "report.html.j2"
 _SIDE = 240
 """Side of a plot, in SVG units."""
 _MOST_LINES = 8
-_MOST_LABELS = 30
+MOST_LABELS = 30
 """Beyond so many a confusion matrix is no longer read."""
 _ROWS = 20
 _SLICES = 40
@@ -45,7 +45,7 @@ def render(judgement: Judgement, manifest: Manifest, confidence: float) -> str:
         scores=[name for name in SCORES if name in evaluation.scores],
         splits=SPLITS,
         shades=[[cell / max(1, sum(row)) for cell in row] for row in evaluation.confusion],
-        confusion=len(evaluation.labels) <= _MOST_LABELS and evaluation.confusion,
+        confusion=len(evaluation.labels) <= MOST_LABELS and evaluation.confusion,
         confusions=mistakes.confusions(judgement.mistakes)[:_ROWS],
         roc=_lines(judgement, names, lambda one: one.roc),
         pr=_lines(judgement, names, lambda one: one.pr),

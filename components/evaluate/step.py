@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 CHALLENGER, CHAMPION, BASELINE = "challenger", "champion", "baseline"
+_MOST_DRAWS, _FEWEST_RESAMPLES = 1_000_000_000, 1_000
+"""Beyond 100,000 test texts there are fewer resamples, to stay within minutes."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Judgement:
     champion: Champion | None
     slices: list[SliceResult]
     served: Served
+    resamples: int
     mistakes: list[Mistake]
     suspects: list[Mistake]
 
@@ -59,7 +62,8 @@ class Judgement:
             found[f"{score}/low"], found[f"{score}/high"] = own.intervals[score].low, own.intervals[score].high
         for scores in own.evaluation.classes:
             if scores.support:
-                found |= {f"{name}_{scores.label}": getattr(scores, name) for name in ("precision", "recall", "f1")}
+                label = scores.label.replace("/", "_")  # in a metric's name a slash makes a group
+                found |= {f"{name}_{label}": getattr(scores, name) for name in ("precision", "recall", "f1")}
         for name, scored in self.models.items():
             if name != CHALLENGER:
                 found |= {f"{name}/{score}": value for score, value in scored.evaluation.scores.items()}
@@ -115,13 +119,14 @@ def evaluate_model(
     if learnt:
         answers[BASELINE] = learnt
 
+    resamples = min(settings.resamples, max(_FEWEST_RESAMPLES, _MOST_DRAWS // len(truth)))
     parts = slices.slices(rows, truth, served.labels, manifest.slice_columns, settings.min_slice_size)
     resampled = bootstrap.resample(
         truth,
         answers,
         single=single,
         slices=_stacked(list(parts.values()), len(truth)),
-        resamples=settings.resamples,
+        resamples=resamples,
         seed=settings.seed,
     )
     evaluations = {name: metrics.evaluate(served.labels, truth, own, served.task) for name, own in answers.items()}
@@ -136,6 +141,7 @@ def evaluate_model(
         crowned,
         sliced,
         served,
+        resamples,
         mistakes.test_mistakes(rows, served.labels, truth, answers[CHALLENGER].decided, served.probabilities, losses),
         mistakes.suspects(
             dataset, served.labels, noted, saved_model.decisions(noted.probabilities, served.task, served.threshold)

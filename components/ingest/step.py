@@ -231,10 +231,12 @@ def _check(name: str, label_column: str, manifest: Manifest) -> None:
         raise BerthError(
             f"{name}: none of its {manifest.rows_read:,} rows is usable: {reasons}. Check text_column and label_column."
         )
-    if len(labels) == 1 and manifest.task == "single_label":
+    if len(labels) == 1:
         raise BerthError(
             f"{name}: the column {label_column!r} holds one class only, {labels[0]!r}. A classifier needs two or more."
         )
+    if broken := [label for label in labels if label.splitlines() != [label]]:
+        raise BerthError(f"{name}: the class {broken[0]!r} has a line break in it. Rename it with label_map.")
     for split in SPLITS:
         if not manifest.rows[split]:
             total = sum(manifest.rows.values())

@@ -10,6 +10,8 @@ import mlflow
 import pytest
 from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 
 from components.common import tracking
 from components.common.errors import BerthError
@@ -116,8 +118,23 @@ def test_a_cached_step_whose_store_is_gone_is_no_error(store):
     assert [child.info.run_name for child in tracking.children(store.client, store.parent)] == ["evaluate"]
 
 
-@pytest.mark.parametrize(("label", "name"), [("spam", "f1_spam"), ("späm & <b>", "f1_späm _ _b_"), ("a,b", "f1_a_b")])
+@pytest.mark.parametrize(
+    ("label", "name"), [("spam", "f1_spam"), ("späm & <b>", "f1_späm _ _b_"), ("a,b", "f1_a_b"), ("a//..", "f1_a/_/_")]
+)
 def test_any_label_makes_a_metric_name_that_mlflow_takes(store, label, name):
     assert tracking.metric_name(f"f1_{label}") == name
     with tracking.step_run("evaluate"):
         mlflow.log_metric(name, 1.0)
+
+
+def test_no_champion_is_one_thing_and_a_registry_in_trouble_another(store, monkeypatch):
+    assert tracking.champion("never-registered") is None
+    store.client.create_registered_model("without-alias")
+    assert tracking.champion("without-alias") is None
+
+    def busy(*_: object) -> None:
+        raise MlflowException("database is locked", TEMPORARILY_UNAVAILABLE)
+
+    monkeypatch.setattr(mlflow.MlflowClient, "get_model_version_by_alias", busy)
+    with pytest.raises(MlflowException, match="database is locked"):
+        tracking.champion("without-alias")

@@ -143,6 +143,15 @@ def test_a_champion_that_cannot_be_asked_fails_relative_gates_and_nothing_else(s
     assert "cannot be asked" in str(judgement.verdict)
 
 
+def test_a_champion_whose_probabilities_are_no_numbers_is_not_blamed_on_the_challenger(
+    store, model, dataset, noted, tmp_path
+):
+    crown(store, export(tmp_path / "nan/model", ["ham", "spam"], of_digits(float("nan"), float("nan"))), "nan")
+    judgement = judge(model, dataset, noted, {"min_accuracy": 0.1}, "nan")
+    assert judgement.verdict.blessed
+    assert any("gives probabilities that are no numbers" in finding for finding in judgement.findings)
+
+
 def test_an_export_that_answers_unlike_the_training_is_not_blessed(store, model, dataset, tmp_path):
     noted = note(model, dataset, tmp_path / "shifted.parquet", shift=0.001)
     verdict = judge(model, dataset, noted, {"min_accuracy": 0.1}).verdict

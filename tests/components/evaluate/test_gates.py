@@ -94,10 +94,10 @@ def test_relative_gates_are_skipped_without_a_champion_and_fail_beside_one_that_
     assert verdict.blessed is not broken
 
 
-def test_slice_gates_are_skipped_where_no_slice_has_enough_texts():
+def test_slice_gates_fail_where_no_slice_has_enough_texts_to_judge():
     findings = Findings(SCORES, change={"macro_f1": LOSS})
     verdict = judge(parse({"min_slice_accuracy": 0.9, "max_slice_drop": 0.1}), findings)
-    assert [gate.outcome for gate in verdict.gates] == ["skipped", "skipped", "pass"]
+    assert [gate.outcome for gate in verdict.gates] == ["fail", "fail", "pass"]
 
 
 def test_a_gate_that_there_is_not_and_a_bound_that_cannot_be_are_refused():

@@ -213,6 +213,18 @@ CASES = {
         r"a\.csv: line 3: a row of more than 16 MB",
     ),
     # Nothing to learn from.
+    "one label of several": (
+        text("a.csv", CSV.replace("spam", "ham")),
+        "a.csv",
+        {"task": "multi_label"},
+        "holds one class only, 'ham'",
+    ),
+    "a class of two lines": (
+        text("a.csv", CSV.replace("spam", '"sp\nam"')),
+        "a.csv",
+        {},
+        r"the class 'sp\\nam' has a line break in it. Rename it with label_map.",
+    ),
     "one class only": (text("a.csv", CSV.replace("spam", "ham")), "a.csv", {}, "holds one class only, 'ham'"),
     "too few texts": (
         text("a.csv", "text,label\na,ham\nb,spam\n"),
