@@ -17,8 +17,10 @@ _FILES = ("saved_model.pb", "keras_metadata.pb", "fingerprint.pb")
 _FOLDERS = ("variables", "assets")
 _SUFFIXES = (".pkl", ".pickle", ".joblib", ".dill", ".py", ".pyc", ".so")
 _PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-_CALLS = {"GLOBAL", "STACK_GLOBAL", "INST", "OBJ", "REDUCE"}
-"""What a pickle of the older, printable protocols needs to run anything."""
+_CALLS = {"GLOBAL", "STACK_GLOBAL", "INST"}
+"""What a pickle needs to name anything that it could run: all else works on what these have put on its stack."""
+_TEXTS = ("assets/labels.txt", "assets/classifier.json")
+"""Berth's own assets, only ever read as text: labels such as "No." are a pickle of the printable protocols as well."""
 _OPS = ("PyFunc", "PyFuncStateless", "EagerPyFunc", "ReadFile", "WriteFile")
 """What a graph must not do where it is served: run Python, or reach the disk."""
 _LAMBDA = re.compile(rb'"class_name"\s*:\s*"Lambda"')
@@ -69,7 +71,7 @@ def refuse_code(folder: str | Path) -> None:
             raise BerthError(f"{folder}: {name} is no part of a SavedModel. Remove it, or export the model anew.")
         # A shard of variables is never unpickled, and its first numbers may look like anything.
         is_shard = name.parts[0] == "variables" and name.name.startswith("variables.data-")
-        if path.suffix.lower() in _SUFFIXES or (not is_shard and _is_pickle(path)):
+        if path.suffix.lower() in _SUFFIXES or (not is_shard and _is_pickle(path, name.as_posix() in _TEXTS)):
             raise BerthError(f"{folder}: {name} is code or pickled objects, which a model must not bring.")
     for path in folder.glob("*.pb"):
         graph = path.read_bytes()
@@ -80,16 +82,23 @@ def refuse_code(folder: str | Path) -> None:
             )
 
 
-def _is_pickle(path: Path) -> bool:
-    """Return whether `path` is pickled objects: by its first bytes, or by opcodes that call something and then end."""
+def _is_pickle(path: Path, is_text: bool) -> bool:
+    """Return whether `path` is pickled objects: by its first bytes, or by opcodes that name something and then end.
+
+    Opcodes are not looked for in a file that `is_text`.
+    """
     calls = False
     with path.open("rb") as stream:
         if stream.read(2) in _PICKLES:
             return True
+        if is_text:
+            return False
         stream.seek(0)
         try:
-            for opcode, _, _ in pickletools.genops(stream):
-                calls = calls or opcode.name in _CALLS
+            for opcode, argument, _ in pickletools.genops(stream):
+                # In a list of words "c" and "i" are opcodes, but of a module without a name, which cannot be imported.
+                nameless = isinstance(argument, str) and argument.startswith(" ")
+                calls = calls or (opcode.name in _CALLS and not nameless)
         except Exception:  # what pickletools raises on bytes that are no pickle is anything
             return False
     return calls

@@ -126,3 +126,23 @@ def test_weights_and_texts_that_look_like_a_pickle_pass(model):
     (model / "assets/vocab.txt").write_text("N.\nI1\n.\n[PAD]\nham\n")
     integrity.seal(model)
     integrity.verify(model)
+
+
+@pytest.mark.parametrize("labels", [["No.", "Yes."], ["cat", "dog", "e.coli"], ["R.E.M.", "other"], ["c", ".", "No."]])
+def test_labels_that_read_as_pickle_opcodes_are_labels(model, labels):
+    (model / "assets/labels.txt").write_text("".join(f"{label}\n" for label in labels))
+    integrity.seal(model)
+    integrity.verify(model)
+
+
+@pytest.mark.parametrize("words", [["c", ".", "No."], ["No.", "c"], ["R.E.M.", "o", "i"], ["(i", "..", "."]])
+def test_a_vocabulary_of_words_that_are_pickle_opcodes_passes(model, words):
+    (model / "assets/vocab.txt").write_text("".join(f"{word}\n" for word in words))
+    integrity.seal(model)
+    integrity.verify(model)
+
+
+@pytest.mark.parametrize("name", ["labels.txt", "classifier.json"])
+def test_a_binary_pickle_is_refused_in_berths_own_assets_too(model, name):
+    (model / "assets" / name).write_bytes(pickle.dumps(Call()))
+    refused(resealed_by_an_attacker(model), f"assets/{name}", "pickled")
