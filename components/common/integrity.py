@@ -21,7 +21,16 @@ _CALLS = {"GLOBAL", "STACK_GLOBAL", "INST"}
 """What a pickle needs to name anything that it could run: all else works on what these have put on its stack."""
 _TEXTS = ("assets/labels.txt", "assets/classifier.json")
 """Berth's own assets, only ever read as text: labels such as "No." are a pickle of the printable protocols as well."""
-_OPS = ("PyFunc", "PyFuncStateless", "EagerPyFunc", "ReadFile", "WriteFile")
+_OPS = (
+    *("PyFunc", "PyFuncStateless", "EagerPyFunc", "ReadFile", "WriteFile", "MatchingFiles", "PrintV2"),
+    *("TextLineDataset", "TFRecordDataset", "TFRecordDatasetV2", "FixedLengthRecordDataset"),
+    *("FixedLengthRecordDatasetV2", "MatchingFilesDataset", "ExperimentalMatchingFilesDataset", "CSVDataset"),
+    *("CSVDatasetV2", "ExperimentalCSVDataset", "SqlDataset", "ExperimentalSqlDataset", "LMDBDataset"),
+    *("ExperimentalLMDBDataset", "LoadDataset", "SaveDataset", "SaveDatasetV2", "DatasetToTFRecord"),
+    *("SnapshotDataset", "SnapshotDatasetV2", "CacheDataset", "CacheDatasetV2", "WholeFileReader"),
+    *("WholeFileReaderV2", "TextLineReader", "TextLineReaderV2", "TFRecordReader", "TFRecordReaderV2"),
+    *("FixedLengthRecordReader", "FixedLengthRecordReaderV2", "CreateSummaryFileWriter"),
+)
 """What a graph must not do where it is served: run Python, or reach the disk."""
 _LAMBDA = re.compile(rb'"class_name"\s*:\s*"Lambda"')
 

@@ -110,6 +110,35 @@ def test_a_graph_that_calls_python_is_refused_at_export_and_after(models, tmp_pa
     refused(resealed_by_an_attacker(model), "EagerPyFunc")
 
 
+_REACHING_THE_DISK = """
+import sys
+import tensorflow as tf
+
+class Prints(tf.Module):
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+    def serve(self, text):
+        tf.print(text, output_stream="file:///tmp/berth-never-written")
+        return text
+
+class Reads(tf.Module):
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+    def serve(self, text):
+        return tf.data.TextLineDataset("/etc/hostname").reduce(text, lambda _, line: line)
+
+for module in (Prints(), Reads()):
+    tf.saved_model.save(module, f"{sys.argv[1]}/{type(module).__name__}", signatures=module.serve)
+"""
+
+
+def test_a_graph_that_writes_or_reads_files_where_it_is_served_is_refused(tmp_path):
+    subprocess.run(
+        [str(digits_model.TRAIN_PYTHON), "-c", _REACHING_THE_DISK, str(tmp_path)], check=True, capture_output=True
+    )
+    for folder, op in (("Prints", "PrintV2"), ("Reads", "TextLineDataset")):
+        with pytest.raises(BerthError, match=f"the graph holds a {op}, which a model must not bring"):
+            integrity.seal(tmp_path / folder)
+
+
 @pytest.mark.parametrize("target", ["/etc/hostname", "/etc", "/nowhere"])
 def test_a_link_is_refused(model, target):
     (model / "assets/link").symlink_to(target)
