@@ -77,11 +77,19 @@ def register(model_uri: str, name: str, tags: Mapping[str, Any], description: st
     return int(registered.version)
 
 
-def withdraw(name: str, version: int) -> None:
-    """Delete a version that never became visible to users; the logged model stays with its run."""
-    import mlflow
+def withdraw(name: str, version: int, missing_ok: bool = False) -> None:
+    """Delete a version that never became visible to users; the logged model stays with its run.
 
-    mlflow.MlflowClient().delete_model_version(name, str(version))
+    `missing_ok`: another push may have deleted it a moment ago.
+    """
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        mlflow.MlflowClient().delete_model_version(name, str(version))
+    except MlflowException as error:
+        if not missing_ok or error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
 
 
 def versions(name: str) -> list[Version]:
@@ -163,7 +171,7 @@ def converge(name: str) -> int:
 
 
 def abandoned(name: str, address: str, older_than: float) -> list[Version]:
-    """Return the versions whose pushes to `address` were killed.
+    """Return the versions whose pushes to `address` (empty: to the registry alone) were killed.
 
     A push that may still be at work is spared: one that began within the last `older_than` seconds.
     """

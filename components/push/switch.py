@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from components.common.errors import BerthError, printable
-from components.common.tracking import AUDIT, CHAMPION, PREVIOUS, WITHDRAWN
+from components.common.tracking import AUDIT, CHAMPION, PREVIOUS, PUBLISHED, WITHDRAWN
 from components.push import package, registry, serving
 from components.push.registry import Version
 from components.push.step import clear, publish
@@ -86,8 +86,7 @@ def _held(name: str) -> Iterator[serving.ServingFolder | None]:
     address = next((version.serving_folder for version in known if version.serving_folder), "")
     folder = serving.at(address) if address else None
     with folder.locked() if folder else contextlib.nullcontext():
-        if folder:
-            clear(folder, name)
+        clear(folder, name)
         yield folder
 
 
@@ -132,7 +131,8 @@ def _put(folder: serving.ServingFolder, name: str, target: Version, stored: Path
 
     if folder.intact(target.number, integrity.verify(stored)):
         return
-    if target.published or target.blessed:  # else a version of this number is another registry's
+    # Else a version of this number is another registry's; of an older Berth's versions only the verdict is known.
+    if target.published or (target.blessed and PUBLISHED not in target.tags):
         folder.remove(target.number)
     publish(folder, name, target.number, stored)
 

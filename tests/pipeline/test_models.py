@@ -66,14 +66,47 @@ def test_a_rollback_moves_alias_and_folder_together_and_destroys_nothing(
     assert len(audits(store, name, 2)) == 2
 
 
-def test_a_version_that_was_rolled_back_from_is_never_made_champion_by_a_push(push, aliases, name, tmp_path):
+def test_a_version_that_was_rolled_back_from_is_never_made_champion_by_a_push(push, aliases, name, models, tmp_path):
     for _ in range(3):
         push(tmp_path)
     rollback(name, to=1)
     assert registry.converge(name) == 1
-    push(tmp_path)
+    push(tmp_path, of=models / "multi")
     assert aliases() == {"champion": 4, "previous": 1}
     assert served(tmp_path / name) == ["1", "4"]
+
+
+def test_files_that_were_rolled_back_from_are_the_challenger_when_they_are_pushed_again(
+    push, aliases, name, models, tmp_path
+):
+    push(tmp_path, of=models / "multi")
+    push(tmp_path)
+    rollback(name)
+    done = push(tmp_path)
+    assert str(done) == (
+        f"{name} version 3 is challenger: the same files were withdrawn as version 2 "
+        "('berth promote' takes them back); version 1 stays champion"
+    )
+    assert (done.champion, done.folder) == (1, "")
+    assert aliases() == {"champion": 1, "previous": 2, "challenger": 3}
+    assert served(tmp_path / name) == ["1"]
+    promote(name, 3)
+    assert aliases() == {"champion": 3, "previous": 1}
+    assert served(tmp_path / name) == ["1", "3"]
+    assert push(tmp_path).champion == 4, "they were taken back"
+
+
+def test_a_promotion_of_what_was_not_pushed_again_spares_the_files_of_another_registry(push, name, models, tmp_path):
+    push(tmp_path, of=models / "multi")
+    push(tmp_path)
+    rollback(name)
+    push(tmp_path)
+    theirs = tmp_path / name / "3/saved_model.pb"
+    theirs.parent.mkdir()
+    theirs.write_text("theirs")
+    with pytest.raises(BerthError, match="/3 is there already, from another model registry"):
+        promote(name, 3)
+    assert theirs.read_text() == "theirs"
 
 
 def test_a_version_that_retention_removed_is_published_again_from_the_registry(push, aliases, name, model, tmp_path):

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import uuid
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from components.push.step import push_model, refuse_model
 from tests import digits_model
 
 REQUIREMENTS = ["tensorflow", "tensorflow-text", "mlflow", "pandas"]
-TAGS = {"berth.run_id": "r", "berth.verdict": "BLESSED"}
+TAGS = {"berth.verdict": "BLESSED"}
 REFUSED = {"berth.run_id": "r", "berth.verdict": "NOT BLESSED: min_accuracy 0.5000 < 0.9"}
 
 
@@ -36,11 +37,12 @@ def name(request) -> str:
 
 @pytest.fixture
 def push(store, model, name):
-    """Return a function that pushes the model under a step's run."""
+    """Return a function that pushes the model under a step's run, of a pipeline run of its own unless one is named."""
 
-    def push(push_to: str | Path = "", keep: int = 5, of: Path = model):
+    def push(push_to: str | Path = "", keep: int = 5, of: Path = model, run_id: str = ""):
+        tags = {"berth.run_id": run_id or uuid.uuid4().hex, **TAGS}
         with tracking.step_run("push"):
-            return push_model(of, name, str(push_to), Interface(["ham", "spam"], REQUIREMENTS), TAGS, keep=keep)
+            return push_model(of, name, str(push_to), Interface(["ham", "spam"], REQUIREMENTS), tags, keep=keep)
 
     return push
 

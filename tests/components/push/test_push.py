@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from components.common.errors import BerthError
-from components.push import serving
+from components.push import registry, serving, step
 from tests.components.conftest import component_body
 from tests.components.push.conftest import REQUIREMENTS, TAGS, served
 
@@ -101,6 +101,42 @@ def test_the_newest_versions_stay_in_the_folder_and_all_in_the_registry(store, p
     assert len(store.client.search_model_versions(f"name = '{name}'")) == 4
     push(tmp_path, keep=1)
     assert sorted(path.name for path in (tmp_path / name).glob("[!.]*")) == ["5", "notes.txt"]
+
+
+def test_an_old_version_that_cannot_be_removed_is_a_warning_and_stops_no_later_push(
+    push, aliases, name, tmp_path, monkeypatch, capsys
+):
+    rmtree = shutil.rmtree
+
+    def fail(path, *arguments, **options):
+        if ".outgoing-" in str(path):
+            raise PermissionError(13, "Permission denied")
+        rmtree(path, *arguments, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", fail)
+    push(tmp_path, keep=1)
+    assert push(tmp_path, keep=1).champion == 2
+    assert "warning: an old version could not be removed: push_to: " in capsys.readouterr().err
+    assert push(tmp_path, keep=1).champion == 3
+    assert "warning: leftovers of an earlier push stay: push_to: " in capsys.readouterr().err
+    assert aliases() == {"champion": 3, "previous": 2}
+    assert served(tmp_path / name) == ["3"]
+
+
+@pytest.mark.parametrize(("owner", "after"), [(registry, "converge"), (step, "retain")])
+def test_a_push_that_failed_after_it_published_is_finished_by_its_retry(
+    store, push, aliases, name, tmp_path, monkeypatch, owner, after
+):
+    push(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, after, lambda *_: (_ for _ in ()).throw(ConnectionError("the registry is busy")))
+        with pytest.raises(ConnectionError):
+            push(tmp_path, run_id="retried")
+    done = push(tmp_path, run_id="retried")
+    assert (done.version, done.champion, done.folder) == (2, 2, str(tmp_path / name / "2"))
+    assert aliases() == {"champion": 2, "previous": 1}
+    assert served(tmp_path / name) == ["1", "2"]
+    assert push(tmp_path, run_id="another").version == 3
 
 
 def test_hidden_leftovers_are_cleared_but_not_while_another_push_is_at_work(tmp_path):
