@@ -7,6 +7,7 @@ import contextlib
 import datetime
 import hashlib
 import tempfile
+import uuid
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,7 @@ from components.common import integrity
 from components.common.errors import BerthError
 
 _LAST = "saved_model.pb"
-_PROBE = ".berth-probe"
+_PROBE = ".berth-probe-"
 _PATIENCE = 20
 """Seconds that a store may take to answer."""
 ABANDONED = 3600
@@ -38,9 +39,10 @@ class ObjectFolder:
         self._root = self.address.partition("://")[2]
 
     def prepare(self) -> None:
+        probe = f"{_PROBE}{uuid.uuid4().hex}"  # of its own: pushes are at work at once
         with self._explained():
-            self._store.pipe_file(f"{self._root}/{_PROBE}", b"berth")
-            self._store.rm_file(f"{self._root}/{_PROBE}")
+            self._store.pipe_file(f"{self._root}/{probe}", b"berth")
+            self._remove(probe)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -102,7 +104,11 @@ class ObjectFolder:
     def _delete(self, version: int) -> None:
         keys = sorted(self._objects().get(version, {}), key=lambda key: (key != _LAST, key))
         for key in keys:
-            self._store.rm_file(f"{self._root}/{version}/{key}")
+            self._remove(f"{version}/{key}")
+
+    def _remove(self, key: str) -> None:
+        with contextlib.suppress(FileNotFoundError):  # another push sweeps the same leftovers
+            self._store.rm_file(f"{self._root}/{key}")
 
     def _objects(self) -> dict[int, dict[str, datetime.datetime]]:
         """Return the name below its version, and the time of its last change, of every object, by version."""

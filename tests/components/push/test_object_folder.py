@@ -8,11 +8,13 @@ import threading
 import urllib.parse
 from pathlib import Path
 
+import mlflow
 import pytest
+from mlflow.exceptions import MlflowException
 
 from components.common import integrity
 from components.common.errors import BerthError
-from components.push import object_folder, serving
+from components.push import object_folder, registry, serving, switch
 
 
 def keys(bucket, prefix: str) -> list[str]:
@@ -171,6 +173,69 @@ def test_google_storage_takes_a_push_with_retention(push, aliases, name, model, 
     assert {key.removeprefix(f"serving/{name}/2/"): content for key, content in google.items()} == expected
     assert list(google)[-1].endswith("/saved_model.pb"), "uploaded last"
     assert aliases() == {"champion": 2, "previous": 1}
+
+
+def test_pushes_at_once_to_google_storage_do_not_trip_over_what_the_other_has_removed(model, google, monkeypatch):
+    folder, other = (serving.serving_folder("gs://models/x", "m") for _ in range(2))
+    names = []
+    pipe = folder._store.pipe_file
+
+    def pipe_and_let_the_other_in(path, content):
+        pipe(path, content)
+        names.extend(google)
+        other.prepare()
+        assert list(google) == [path.removeprefix("models/")]
+
+    monkeypatch.setattr(folder._store, "pipe_file", pipe_and_let_the_other_in)
+    folder.prepare()
+    assert len(names) == 1
+    assert google == {}
+
+    google["x/m/3/variables/x"] = b"left"
+    google["x/m/3/variables/y"] = b"left"
+    monkeypatch.setattr(object_folder, "ABANDONED", 0)
+    listed = folder._objects
+
+    def listed_before_the_other_sweeps():
+        found = listed()
+        google.clear()
+        return found
+
+    monkeypatch.setattr(folder, "_objects", listed_before_the_other_sweeps)
+    folder.sweep()
+    assert google == {}
+
+
+def test_a_killed_push_that_another_has_cleared_by_now_is_no_error(push, aliases, name, bucket, monkeypatch):
+    monkeypatch.setattr("components.push.step.ABANDONED", 0)
+    push("s3://models/both")
+    killed = _left_by_a_killed_push(name, "s3://models/both")
+    gone = registry.versions(name)[0]
+    registry.withdraw(name, killed)
+    monkeypatch.setattr(registry, "abandoned", lambda *_: [gone])
+    assert push("s3://models/both").champion == 3
+    with pytest.raises(MlflowException):
+        registry.withdraw(name, killed)
+
+
+@pytest.mark.parametrize("push_to", ["", "s3://models/pending"])
+def test_a_version_that_was_pending_for_an_hour_is_cleared_with_and_without_a_folder(
+    push, aliases, name, bucket, monkeypatch, push_to
+):
+    push(push_to)
+    _left_by_a_killed_push(name, "")
+    push(push_to)
+    assert [version.number for version in registry.versions(name)] == [3, 2, 1], "it may still be at work"
+    monkeypatch.setattr("components.push.step.ABANDONED", 0)
+    switch.rollback(name, 1, "")
+    assert [version.number for version in registry.versions(name)] == [3, 1]
+
+
+def _left_by_a_killed_push(name: str, address: str) -> int:
+    """Register what a push to `address` that was killed before it copied anything leaves, and return its version."""
+    client = mlflow.MlflowClient()
+    tags = {"berth.published": "pending", "berth.serving_folder": address}
+    return int(client.create_model_version(name, client.get_model_version(name, "1").source, tags=tags).version)
 
 
 def test_a_version_in_google_storage_is_told_from_a_damaged_one(model, google, tmp_path):
