@@ -1,14 +1,13 @@
 """The gate on data: a reviewed schema, drift against the champion, and a run that ends early with nothing new."""
 
 import json
-import os
-import shutil
 from pathlib import Path
 
 import mlflow
 import pytest
 
 from components.common import tracking
+from tests.e2e.browser import browser
 from tests.e2e.calling import DEMO, MESSAGES, berth, write_config
 
 
@@ -68,26 +67,13 @@ def test_drifted_data_stop_the_run_at_validate_with_the_reasons(drifted):
     assert said in log.read_text(encoding="utf-8")
 
 
-def _chromium() -> str:
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    if found is None:
-        if os.environ.get("CI"):
-            pytest.fail("Chromium is not installed: apt-get install chromium")
-        pytest.skip("needs Chromium: apt-get install chromium")
-    return found
-
-
-def test_the_report_opens_without_an_error_and_asks_for_nothing(drifted, tmp_path):
-    from playwright.sync_api import sync_playwright
-
+def test_the_report_opens_without_an_error_and_asks_for_nothing(drifted):
     folder, _ = drifted
     reports = sorted(folder.glob(".berth/artifacts/**/validation_report.html"))
     assert len(reports) == 2
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=_chromium(), args=flags)
+    with browser(1280, 720) as context:
         for report in reports:
-            page = browser.new_page()
+            page = context.new_page()
             said: list[str] = []
             asked: list[str] = []
             page.on("console", lambda message, said=said: said.append(message.text))
@@ -101,7 +87,6 @@ def test_the_report_opens_without_an_error_and_asks_for_nothing(drifted, tmp_pat
             wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
             assert not wide
             page.close()
-        browser.close()
 
 
 def test_a_schema_is_inferred_written_and_compared_in_words(tmp_path):
