@@ -26,7 +26,7 @@ app.add_typer(schema_app, name="schema")
 
 
 def main() -> None:
-    """Run the command line; a user's mistake ends in one line and exit code 1."""
+    """Run the command line; a user's mistake, or MLflow's refusal, ends in one line and exit code 1."""
     try:
         app()
     except BerthError as error:
@@ -37,6 +37,16 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()
+        sys.exit(1)
+    except Exception as error:
+        if "mlflow" not in sys.modules:
+            raise
+        from pipeline import registry
+
+        refusal = registry.refusal(error)
+        if refusal is None:
+            raise
+        print(f"error: {refusal}", file=sys.stderr)
         sys.exit(1)
 
 

@@ -1,6 +1,7 @@
 """What `berth predict` and `berth ui` need: a model out of MLflow's registry or a folder, and MLflow itself."""
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -12,10 +13,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from components.common import images
+from components.common import images, integrity, tracking
 from components.common.errors import BerthError
 from pipeline import home, models
 
+_REFUSALS = ("UNAUTHENTICATED", "PERMISSION_DENIED", "TEMPORARILY_UNAVAILABLE")
+_BROKEN = "INTERNAL_ERROR"
+_REFUSED = re.compile(r"failed with error code (401|403|5\d\d)\b|too many 5\d\d error responses")
+_FIRST = 300
+"""Characters of a server's answer that are shown: it may be a whole page."""
 _CHUNK = 1024
 """Texts that are sent to the model at a time, so that a long stdin is not held in memory."""
 
@@ -56,6 +62,9 @@ def saved_model_dir(model: str) -> Path:
     """Return the folder of the SavedModel that `model` names, fetched from the registry's store if it is remote.
 
     `model` is a registered name (its champion), NAME@ALIAS, NAME/VERSION, a models:/ URI or a folder.
+
+    Raises:
+        BerthError: there is no such model, or its manifest is not the one that was pushed.
     """
     if (Path(model) / "saved_model.pb").is_file():
         return Path(model)
@@ -69,6 +78,7 @@ def saved_model_dir(model: str) -> Path:
     from mlflow.exceptions import MlflowException
 
     try:
+        uri, digest = _version(uri)
         folder = Path(mlflow.artifacts.download_artifacts(uri))
     except MlflowException as error:
         names = models.names()
@@ -79,7 +89,44 @@ def saved_model_dir(model: str) -> Path:
     found = next(folder.rglob("saved_model.pb"), None)
     if found is None:
         raise BerthError(f"{model}: the registered model holds no SavedModel; it is not one of Berth's.")
+    sums = found.with_name(integrity.SUMS)
+    if digest and not (sums.is_file() and hashlib.sha256(sums.read_bytes()).hexdigest() == digest):
+        raise BerthError(f"{model}: {integrity.SUMS} is not as it was pushed. Choose another version, or push it anew.")
     return found.parent
+
+
+def _version(uri: str) -> tuple[str, str]:
+    """Return the URI of the very version that `uri` names now, and the digest that is on record for its SHA256SUMS.
+
+    Of what is no version of a registered model, or has no digest: `uri` itself, or an empty one.
+    """
+    import mlflow
+
+    name, separator, which = re.fullmatch(r"models:/+([^@/]*)([@/]?)(.*)", uri, re.DOTALL).groups()  # type: ignore[union-attr]
+    client = mlflow.MlflowClient()
+    if separator == "@":
+        found = client.get_model_version_by_alias(name, which)
+    elif which.isdecimal():
+        found = client.get_model_version(name, which)
+    else:
+        return uri, ""
+    return f"models:/{name}/{found.version}", found.tags.get(tracking.DIGEST, "")
+
+
+def refusal(error: Exception) -> BerthError | None:
+    """Return in one line what `error` says where it is MLflow's server that refuses or is down; None: it is not."""
+    from mlflow.exceptions import MlflowException, RestException
+
+    uri = home.redacted(os.environ.get("MLFLOW_TRACKING_URI", ""))
+    if not isinstance(error, MlflowException) or not uri.startswith(("http://", "https://")):
+        return None
+    refused = error.error_code in _REFUSALS or (isinstance(error, RestException) and error.error_code == _BROKEN)
+    if not refused and not _REFUSED.search(str(error)):
+        return None
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), str(error.error_code))
+    return BerthError(
+        f"MLflow at {uri} refused: {first[:_FIRST].rstrip('.')}. Check MLFLOW_TRACKING_URI and its credentials."
+    )
 
 
 def serve_ui(port: int) -> None:

@@ -1,8 +1,10 @@
 """The command line as a person calls it."""
 
+import http.server
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -87,6 +89,74 @@ def test_a_server_that_does_not_answer_is_said_at_once(tmp_path, arguments):
         "error: MLflow at http://127.0.0.1:9 does not answer: [Errno 111] Connection refused."
     )
     assert "secret" not in done.stdout + done.stderr
+
+
+class _Refuses(http.server.BaseHTTPRequestHandler):
+    """Answers every request as a server does that wants other credentials."""
+
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = b"You are not authenticated.\n<p>Go away.</p>\n"
+        self.send_response(401)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def refusing_server():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Refuses) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["models"],
+        ["models", "m"],
+        ["rollback", "m"],
+        ["promote", "m", "1", "--reason", "x"],
+        ["runs"],
+        ["compare", "a", "b"],
+        ["predict", "m", "hello"],
+    ],
+)
+def test_a_server_that_refuses_the_credentials_is_one_line(tmp_path, refusing_server, arguments):
+    done = berth(*arguments, cwd=tmp_path, MLFLOW_TRACKING_URI=f"http://me:secret@{refusing_server}")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: MLflow at http://{refusing_server} refused: API request to endpoint /api/")
+    assert "401" in done.stderr
+    assert done.stderr.endswith("You are not authenticated. Check MLFLOW_TRACKING_URI and its credentials.\n")
+    assert done.stderr.count("\n") == 1
+    assert "secret" not in done.stdout + done.stderr
+
+
+def test_only_a_server_that_refuses_is_a_refusal(monkeypatch):
+    from mlflow.exceptions import MlflowException, RestException
+    from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, RESOURCE_DOES_NOT_EXIST
+
+    from pipeline.registry import refusal
+
+    denied = MlflowException("no", PERMISSION_DENIED)
+    assert refusal(denied) is None, "no server"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://u:secret@mlflow.example")
+    for error in (
+        denied,
+        RestException({"error_code": "TEMPORARILY_UNAVAILABLE", "message": "later"}),
+        RestException({"error_code": "INTERNAL_ERROR", "message": "the database is gone"}),
+        MlflowException("API request to endpoint /x failed with error code 502 != 200. Response body: '<html>'"),
+        MlflowException("API request failed with exception (Caused by ResponseError('too many 503 error responses'))"),
+    ):
+        assert str(refusal(error)).startswith("MLflow at https://mlflow.example refused: ")
+    for error in (MlflowException("a bug"), MlflowException("gone", RESOURCE_DOES_NOT_EXIST), ValueError("401")):
+        assert refusal(error) is None
 
 
 def test_a_file_where_the_runs_should_go_is_said(tmp_path):

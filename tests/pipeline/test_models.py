@@ -15,6 +15,7 @@ from components.common.errors import BerthError
 from components.push import registry
 from pipeline import cli, runs
 from pipeline import models as commands
+from pipeline import registry as pipeline_registry
 from tests.components.push.conftest import served
 
 BERTH = Path(sys.executable).with_name("berth")
@@ -350,6 +351,21 @@ def test_predict_answers_for_several_labels_and_pairs_and_refuses_a_changed_mode
     assert done.stderr == (
         "error: changed: assets/labels.txt is not as it was exported (SHA-256). Fetch or push the model anew.\n"
     )
+
+
+def test_predict_refuses_a_stored_model_that_was_sealed_anew(store, push, name):
+    push()
+    for model in (name, f"{name}/1", f"models:/{name}@champion"):
+        assert pipeline_registry.saved_model_dir(model).joinpath("SHA256SUMS").is_file()
+    stored = Path(store.client.get_model_version_download_uri(name, "1").removeprefix("file://"))
+    (labels,) = stored.rglob("labels.txt")
+    labels.write_text("spam\nham\n")
+    integrity.seal(labels.parents[1])
+    for model in (name, f"{name}/1", f"models:/{name}@champion"):
+        with pytest.raises(BerthError, match=r"SHA256SUMS is not as it was pushed\. Choose another version"):
+            pipeline_registry.saved_model_dir(model)
+    with pytest.raises(BerthError, match=f"'berth models {name}' lists its versions"):
+        pipeline_registry.saved_model_dir(f"{name}/7")
 
 
 @pytest.mark.parametrize(
