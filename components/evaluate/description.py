@@ -11,7 +11,7 @@ def describe(judgement: Judgement, confidence: float) -> str:
     lines = [f"- {escaped(finding)}" for finding in judgement.findings]
     lines += [""] * bool(lines)
     gates = [[gate.name, gate.outcome, gate.words] for gate in judgement.verdict.gates]
-    lines += [*table(["gate", "outcome", "found"], gates), ""]
+    lines += ["**Gates**", "", *table(["gate", "outcome", "found"], gates), ""]
     others = [name for name in (CHAMPION, BASELINE) if name in judgement.models]
     own = judgement.models[CHALLENGER]
     rows = []
@@ -25,7 +25,11 @@ def describe(judgement: Judgement, confidence: float) -> str:
         CHAMPION: f"champion, version {judgement.champion.version}" if judgement.champion else "",
         BASELINE: "TF-IDF",
     }
-    lines += table(["score", f"this model ({confidence:.0%} interval)", *(heads[other] for other in others)], rows)
+    lines += [
+        "**Scores**",
+        "",
+        *table(["score", f"this model ({confidence:.0%} interval)", *(heads[other] for other in others)], rows),
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -10,6 +10,7 @@ from components.common.code import code_version
 from components.common.markdown import escaped, table
 from components.push.step import Pushed
 
+_HEADLINE = ("accuracy", "macro_f1")
 _LABELS = 20
 """Labels that a description names."""
 
@@ -33,10 +34,15 @@ def description(report: Mapping[str, Any], dataset: Mapping[str, Any]) -> str:
     `report` and `dataset` are the metadata of the artifacts, of which each may lack anything.
     """
     run = tracking.parent_run()
-    lines = [f"**{escaped(report.get('verdict', 'no verdict'))}**", "", _trained_on(dataset, run.data.params), ""]
+    scores = report.get("scores") or {}
+    # The list of versions shows the first line, and its Markdown as it is written.
+    head, _, why = str(report.get("verdict", "no verdict")).partition(": ")
+    lines = [", ".join([head, *(f"{name} {scores[name]:.4f}" for name in _HEADLINE if name in scores)]), ""]
+    lines += [escaped(why), ""] if why else []
+    lines += [_trained_on(dataset, run.data.params), ""]
     lines += [f"By the MLflow run {escaped(run.info.run_name)} (`{run.info.run_id}`).", ""]
-    if scores := report.get("scores"):
-        lines += [*table(["metric", "value"], [[name, f"{value:.4f}"] for name, value in scores.items()]), ""]
+    if scores:
+        lines += [*table(["metric", "value"], [[name, f"{scores[name]:.4f}"] for name in sorted(scores)]), ""]
     if gates := report.get("gates"):
         cells = [[str(gate.get(key, "")) for key in ("name", "outcome", "words")] for gate in gates]
         lines += [*table(["gate", "outcome", "in words"], cells), ""]
