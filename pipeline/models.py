@@ -89,7 +89,7 @@ def versions_table(name: str, limit: int) -> RenderableType:
     if audits:
         parts.append(Text("\nBy hand, newest first:", style="dim"))
         newest = sorted(audits.items(), reverse=True)[:_SHOWN_AUDITS]
-        parts += [Text(f"  {_moment(key)} UTC  {printable(words)}") for key, words in newest]
+        parts += [Text(f"  {_moment(key)}  {printable(words)}") for key, words in newest]
     return Group(*parts)
 
 
@@ -159,11 +159,12 @@ def _when(seconds: float) -> str:
 
 
 def _moment(key: str) -> str:
-    """Return the time in the key of an audit tag, 20261125T004500.123Z, as other times are shown."""
+    """Return the time in the key of an audit tag, 20261125T004500.123Z (UTC), as other times are shown: local."""
     try:
-        return f"{datetime.datetime.strptime(key, '%Y%m%dT%H%M%S.%fZ'):%Y-%m-%d %H:%M}"
+        moment = datetime.datetime.strptime(key, "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=datetime.UTC)
     except ValueError:  # a tag that somebody set by hand
         return printable(key)
+    return _when(moment.timestamp())
 
 
 def _table(*columns: str) -> Table:

@@ -1,5 +1,6 @@
 """berth models, rollback, promote, compare and predict: on a real registry, real folders and real models."""
 
+import datetime
 import json
 import os
 import re
@@ -18,6 +19,7 @@ from pipeline import models as commands
 from pipeline import registry as pipeline_registry
 from tests.components.push.conftest import served
 
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d")
 BERTH = Path(sys.executable).with_name("berth")
 
 
@@ -263,8 +265,21 @@ def test_the_commands_print_tables_of_80_columns(store, push, refuse, name, tmp_
     words = " ".join(done.stdout.split())
     assert "0.9877" in words
     assert "[bold]\\x1b[31mmin_accuracy" in words.replace(" ", "")
-    assert re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC rollback from 2 to 1 by \S+: too\\x1b\[31m strict", words)
+    assert re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d rollback from 2 to 1 by \S+: too\\x1b\[31m strict", words)
     assert name[:20] in all_models
+
+
+def test_pushes_and_audits_are_shown_in_the_same_time(push, name, tmp_path, monkeypatch):
+    push()
+    push()
+    rollback(name)
+    monkeypatch.setenv("TZ", "Pacific/Kiritimati")  # 14 hours ahead
+    lines = berth("models", name, cwd=tmp_path).stdout.splitlines()
+    moments = [datetime.datetime.fromisoformat(found[0]) for line in lines if (found := _MOMENT.findall(line))]
+    assert len(moments) == 3
+    assert max(moments) - min(moments) < datetime.timedelta(minutes=10)
+    ahead = moments[0] - datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+    assert datetime.timedelta(hours=13) < ahead < datetime.timedelta(hours=15)
 
 
 def test_an_unknown_model_is_one_line_and_suggests(push, name, tmp_path):
