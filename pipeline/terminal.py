@@ -105,8 +105,8 @@ def closing_table(result: Result) -> Table:
             table.add_row(name.replace("_", " "), f"{run.data.metrics[name]:.4f}")
     if made := outputs.get("pushed") or outputs.get("refused"):
         table.add_row("model", escape(made.metadata["summary"]))
-        if result.blessed:
-            table.add_row("serving", escape(_shown(made.metadata["folder"])))
+        if folder := made.metadata["folder"] if result.blessed else "":
+            table.add_row("serving", escape(_shown(folder)))
     table.add_row("run", escape(run.info.run_name or result.run_id))
     table.add_row("logs", escape(home.relative(result.log_dir)))
     return table
