@@ -135,9 +135,11 @@ def log_params(params: Mapping[str, Any]) -> None:
     import mlflow
     from mlflow.entities import Param
 
-    logged = [Param(key, str(value)) for key, value in params.items()]
+    client = mlflow.MlflowClient()
     for run_id in _step_and_parent():
-        mlflow.MlflowClient().log_batch(run_id, params=logged)
+        # A step that is tried again may find another value, and MLflow lets none be changed: the first one stays.
+        there = client.get_run(run_id).data.params
+        client.log_batch(run_id, params=[Param(key, str(params[key])) for key in params if key not in there])
 
 
 def log_datasets(datasets: "Mapping[str, Dataset]") -> None:

@@ -127,6 +127,15 @@ def test_any_label_makes_a_metric_name_that_mlflow_takes(store, label, name):
         mlflow.log_metric(name, 1.0)
 
 
+def test_a_step_that_is_tried_again_with_another_value_is_no_error(store):
+    for found in ("none", "the champion's"):
+        with tracking.step_run("validate", {"schema": found}):
+            pass
+    assert store.client.get_run(store.parent).data.params == {"schema": "none"}
+    values = [child.data.params["schema"] for child in tracking.children(store.client, store.parent)]
+    assert values == ["none", "the champion's"]
+
+
 def test_no_champion_is_one_thing_and_a_registry_in_trouble_another(store, monkeypatch):
     assert tracking.champion("never-registered") is None
     store.client.create_registered_model("without-alias")
