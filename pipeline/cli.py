@@ -87,15 +87,21 @@ def run(
 @app.command(name="compile")
 def compile_pipeline(
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to write it.")] = Path("pipeline.yaml"),
+    images: Annotated[
+        Path | None, typer.Option(help="The images by digest. Without it: ./images.lock.yaml, or names alone.")
+    ] = None,
 ) -> None:
     """Write the pipeline that a Kubeflow cluster runs."""
     from pipeline import dag
+    from pipeline.images import LOCK, locked
 
+    lock = images or Path(LOCK)
+    references = locked(lock) if images or lock.exists() else None
     try:
-        dag.write_yaml(output)
+        dag.write_yaml(output, references)
     except OSError as error:
         raise BerthError(f"{output}: cannot be written ({error.strerror}).") from None
-    typer.echo(f"wrote {output}")
+    typer.echo(f"wrote {output}" + (f" with the images of {lock}" if references else ""))
 
 
 @app.command()

@@ -194,8 +194,10 @@ def berth(p: SimpleNamespace) -> None:
             _train_and_push(p, ingested.outputs["dataset"], compared)
 
 
-def write_yaml(path: Path) -> None:
+def write_yaml(path: Path, images: dict[str, str] | None = None) -> None:
     """Compile the DAG to the pipeline IR at `path`; the same code gives the same bytes.
+
+    `images` has the reference to put in the place of each image's name; without it the names stay.
 
     kfp writes the keys of a dict's default in an order that changes from process to process; here they are sorted.
     """
@@ -203,6 +205,10 @@ def write_yaml(path: Path) -> None:
         compiled = Path(scratch) / "pipeline.yaml"
         compiler.Compiler().compile(berth, str(compiled))
         documents = list(yaml.safe_load_all(compiled.read_text(encoding="utf-8")))
+    for document in documents:
+        for executor in document.get("deploymentSpec", {}).get("executors", {}).values():
+            image = executor["container"]["image"]
+            executor["container"]["image"] = images[image] if images else image
     text = yaml.safe_dump_all(documents, sort_keys=True, allow_unicode=True, width=120)
     path.write_text(
         f"# Written by `berth compile`; docs/configuration.md explains the parameters.\n{text}", encoding="utf-8"

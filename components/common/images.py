@@ -3,3 +3,4 @@
 CORE = "berth-core"
 VALIDATE = "berth-validate"
 TRAIN = "berth-train"
+ALL = (CORE, VALIDATE, TRAIN)
