@@ -15,17 +15,12 @@ from typing import Any
 
 from components.common import integrity
 from components.common.errors import BerthError
+from components.common.object_store import explained, store_of
 
 _LAST = "saved_model.pb"
 _PROBE = ".berth-probe-"
-_PATIENCE = 20
-"""Seconds that a store may take to answer."""
 ABANDONED = 3600
 """Seconds after which a version that has not become complete belongs to no push that is still at work."""
-_ADVICE = {
-    "s3": "Check the address, and the credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
-    "gs": "Check the address, and the credentials in GOOGLE_APPLICATION_CREDENTIALS.",
-}
 
 
 class ObjectFolder:
@@ -35,7 +30,6 @@ class ObjectFolder:
 
     def __init__(self, address: str) -> None:
         self.address = address.rstrip("/")
-        self._scheme = address.partition("://")[0].replace("gcs", "gs")
         self._root = self.address.partition("://")[2]
 
     def prepare(self) -> None:
@@ -125,26 +119,10 @@ class ObjectFolder:
 
     @cached_property
     def _store(self) -> Any:
-        import fsspec
+        return store_of(self.address)
 
-        options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
-        if self._scheme == "s3":
-            waits = {"connect_timeout": _PATIENCE, "read_timeout": _PATIENCE, "retries": {"max_attempts": 3}}
-            return fsspec.filesystem("s3", config_kwargs=waits, **options)
-        return fsspec.filesystem("gs", timeout=_PATIENCE, **options)
-
-    @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Turn whatever the stores' many libraries raise into one line."""
-        try:
-            yield
-        except BerthError:
-            raise
-        except Exception as error:
-            reason = "not there" if isinstance(error, FileNotFoundError) else (str(error).splitlines() or [""])[0]
-            raise BerthError(
-                f"push_to: {self.address} cannot be written ({reason or type(error).__name__}). {_ADVICE[self._scheme]}"
-            ) from None
+    def _explained(self) -> contextlib.AbstractContextManager[None]:
+        return explained("push_to", self.address, "written")
 
 
 def _changed(info: dict[str, Any]) -> datetime.datetime:

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from components.common.errors import BerthError
-
-OBJECT_STORES = ("s3", "gs", "gcs")
+from components.common.object_store import OBJECT_STORES
 
 
 class ServingFolder(Protocol):
