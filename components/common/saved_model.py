@@ -15,12 +15,21 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+SERVE = "serving_default"
+"""The signature for a request: padded to its own longest text."""
+
+BULK = "bulk"
+"""The signature for many texts: sorted by length inside. Models that were exported before it have none."""
+
 LABELS_ASSET = "labels.txt"
 """The asset that holds the label vocabulary, a label a line."""
 
 
 SETTINGS_ASSET = "classifier.json"
 """The asset that says what to make of the probabilities: task, pairs, threshold, sequence_length."""
+
+_BULK_TEXTS = 4096
+"""Most texts in one call of `bulk`."""
 
 DEFAULTS = {"task": "single_label", "pairs": False, "threshold": 0.5, "sequence_length": 0}
 
@@ -32,22 +41,24 @@ class Classifier:
         labels: The label vocabulary, in the order of the probabilities.
         serve: The signature `serving_default`.
         settings: What its asset classifier.json says.
+        bulk: The signature `bulk`, where the model has it.
     """
 
-    def __init__(self, labels: list[str], serve: Any, settings: Mapping[str, Any] = DEFAULTS) -> None:
+    def __init__(self, labels: list[str], serve: Any, settings: Mapping[str, Any] = DEFAULTS, bulk: Any = None) -> None:
         self.labels = labels
         self.task = str(settings["task"])
         self.pairs = bool(settings["pairs"])
         self.threshold = float(settings["threshold"])
         self._serve = serve
+        self._bulk = bulk
 
     def predict(
         self, texts: Sequence[str], pairs: Sequence[str] | None = None, batch_size: int = 64
     ) -> "tuple[list[Any], np.ndarray]":
         """Return what `decide` makes of each text, and the probabilities, float32 [texts, classes].
 
-        `pairs` are the second texts, where the model takes pairs. Batches are made of texts of similar length and the
-        order is restored, so that padding stays small.
+        `pairs` are the second texts, where the model takes pairs. More than `batch_size` texts go to the signature
+        `bulk`; a model without it gets batches of texts of similar length, so that padding stays small.
 
         Raises:
             BerthError: the model takes pairs and got none, or the other way round, or not one for each text.
@@ -67,13 +78,15 @@ class Classifier:
         if self.pairs:
             inputs["text_pair"] = [_encoded(text) for text in second]
         probabilities = np.zeros((len(texts), len(self.labels)), np.float32)
-        lengths = [sum(map(len, row)) for row in zip(*inputs.values(), strict=True)]
-        order = sorted(range(len(lengths)), key=lengths.__getitem__)
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
-            answer = self._serve(
-                **{name: tf.constant([column[row] for row in rows]) for name, column in inputs.items()}
-            )
+        in_bulk = self._bulk is not None and len(texts) > batch_size
+        signature, size = (self._bulk, _BULK_TEXTS) if in_bulk else (self._serve, batch_size)
+        order = list(range(len(texts)))
+        if not in_bulk:
+            lengths = [sum(map(len, row)) for row in zip(*inputs.values(), strict=True)]
+            order.sort(key=lengths.__getitem__)
+        for start in range(0, len(order), size):
+            rows = order[start : start + size]
+            answer = signature(**{name: tf.constant([column[row] for row in rows]) for name, column in inputs.items()})
             probabilities[rows] = answer["probabilities"].numpy()
         return self.decide(probabilities), probabilities
 
@@ -117,7 +130,7 @@ def load(folder: str | Path) -> Classifier:
 
     try:
         loaded = tf.saved_model.load(str(folder))
-        serve = loaded.signatures["serving_default"]
+        serve = loaded.signatures[SERVE]
     except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
         raise BerthError(
             f"{folder}: the model is damaged and cannot be loaded ({str(error).splitlines()[0]})."
@@ -125,7 +138,8 @@ def load(folder: str | Path) -> Classifier:
     serve.berth_keeps_alive = loaded
     settings_file = folder / "assets" / SETTINGS_ASSET
     settings = json.loads(settings_file.read_text(encoding="utf-8")) if settings_file.is_file() else {}
-    return Classifier(labels_file.read_text(encoding="utf-8").splitlines(), serve, DEFAULTS | settings)
+    labels = labels_file.read_text(encoding="utf-8").splitlines()
+    return Classifier(labels, serve, DEFAULTS | settings, loaded.signatures.get(BULK))
 
 
 def _encoded(text: str) -> bytes:

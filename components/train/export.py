@@ -7,16 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from components.common import integrity
-from components.common.saved_model import LABELS_ASSET, SETTINGS_ASSET
+from components.common.saved_model import BULK, LABELS_ASSET, SERVE, SETTINGS_ASSET
 from components.train.model import Classifier
 from components.train.text import Preprocessor
+
+BULK_CHUNK = 64
+"""Texts that `bulk` works on at a time."""
 
 
 def export(classifier: Classifier, preprocessor: Preprocessor, threshold: float, folder: str | Path) -> None:
     """Write the SavedModel to `folder`, which becomes visible whole.
 
-    Its signature `serving_default` maps `text`, string [batch], and of pairs `text_pair`, string [batch], to `label`,
-    string [batch], and `probabilities`, float32 [batch, classes]; a request is padded to its own longest text. Of a
+    Its signatures map `text`, string [batch], and of pairs `text_pair`, string [batch], to `label`, string [batch], and
+    `probabilities`, float32 [batch, classes]. `serving_default` pads a request to its own longest text; `bulk`, for
+    many texts, works through them in chunks of similar length and gives the answers in the order of the texts. Of a
     multi-label task `label` is the labels joined by ", ", or empty. The labels are in assets/labels.txt too, and what
     to make of the probabilities is in assets/classifier.json.
     """
@@ -37,12 +41,20 @@ def export(classifier: Classifier, preprocessor: Preprocessor, threshold: float,
         settings_file = scratch / SETTINGS_ASSET
         settings_file.write_text(json.dumps(settings) + "\n", encoding="utf-8")
 
-        names = ("text", "text_pair") if preprocessor.pairs else ("text",)
-
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=name) for name in names])
-        def serve(*texts: Any) -> dict[str, Any]:
-            probabilities = classifier.probabilities(classifier.logits(preprocessor(*texts), training=False))
+        def answer(probabilities: Any) -> dict[str, Any]:
             return {"label": _decided(classifier, probabilities, threshold), "probabilities": probabilities}
+
+        def serve(*texts: Any) -> dict[str, Any]:
+            segments = [preprocessor.tokenize(own) for own in texts]
+            return answer(_probabilities(classifier, preprocessor, segments))
+
+        def bulk(*texts: Any) -> dict[str, Any]:
+            segments = [preprocessor.tokenize(own) for own in texts]
+            return answer(_probabilities_by_length(classifier, preprocessor, segments))
+
+        names = ("text", "text_pair") if preprocessor.pairs else ("text",)
+        signature = [tf.TensorSpec([None], tf.string, name=name) for name in names]
+        signatures = {SERVE: tf.function(serve, signature), BULK: tf.function(bulk, signature)}
 
         root = tf.Module()
         root.preprocessor = preprocessor.loaded
@@ -51,11 +63,37 @@ def export(classifier: Classifier, preprocessor: Preprocessor, threshold: float,
         root.labels = tf.saved_model.Asset(str(labels_file))
         root.settings = tf.saved_model.Asset(str(settings_file))
         made = scratch / "model"
-        tf.saved_model.save(root, str(made), signatures={"serving_default": serve})
+        tf.saved_model.save(root, str(made), signatures=signatures)
         integrity.seal(made)
         made.rename(folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _probabilities(classifier: Classifier, preprocessor: Preprocessor, segments: list[Any]) -> Any:
+    """Return float32 [batch, classes], the whole batch padded to its longest."""
+    return classifier.probabilities(classifier.logits(preprocessor.pack(segments), training=False))
+
+
+def _probabilities_by_length(classifier: Classifier, preprocessor: Preprocessor, segments: list[Any]) -> Any:
+    """Return float32 [batch, classes], chunk by chunk of BULK_CHUNK texts of similar length, in the order given."""
+    import tensorflow as tf
+
+    lengths = tf.add_n([segment.row_lengths() for segment in segments])
+    texts = tf.shape(lengths)[0]
+    order = tf.argsort(lengths, stable=True)
+    chunks = tf.maximum(-(-texts // BULK_CHUNK), 1)  # a batch of no text is a chunk of none
+    classes = len(classifier.labels)
+    done = tf.TensorArray(tf.float32, size=chunks, element_shape=[None, classes], infer_shape=False)
+
+    def work(chunk: Any, done: Any) -> Any:
+        rows = order[chunk * BULK_CHUNK : (chunk + 1) * BULK_CHUNK]
+        own = [tf.gather(segment, rows) for segment in segments]
+        return chunk + 1, done.write(chunk, _probabilities(classifier, preprocessor, own))
+
+    # One chunk at a time: each uses all cores, and memory stays that of one.
+    _, done = tf.while_loop(lambda chunk, _: chunk < chunks, work, [0, done], parallel_iterations=1)
+    return tf.gather(done.concat(), tf.argsort(order))
 
 
 def _decided(classifier: Classifier, probabilities: Any, threshold: float) -> Any:

@@ -1,0 +1,131 @@
+"""The exported SavedModel: two signatures with the same answers, and all that a server needs inside."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.common.saved_model import Classifier as Loaded
+from components.common.saved_model import load
+from components.train import encoder
+from components.train.export import BULK_CHUNK, export
+from components.train.model import Classifier
+from components.train.text import Preprocessor
+from tests.components.conftest import MESSAGES
+
+LENGTH = 48
+CASES = {
+    "two classes": (["ham", "spam"], "single_label", False),
+    "three classes": (["a", "b", "c"], "single_label", False),
+    "several labels": (["a", "b", "c"], "multi_label", False),
+    "pairs": (["no", "yes"], "single_label", True),
+}
+SIGNATURES = ("serving_default", "bulk")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An exported model, its signatures, and texts of all lengths mixed: not a whole number of chunks."""
+
+    folder: Path
+    model: Loaded
+    texts: list[str]
+
+    @property
+    def second(self) -> list[str] | None:
+        return self.texts[::-1] if self.model.pairs else None
+
+    def ask(self, signature: str, count: int) -> dict[str, np.ndarray]:
+        """Call a signature of the SavedModel on the first `count` texts."""
+        given = {"text": self.texts, "text_pair": self.second} if self.model.pairs else {"text": self.texts}
+        serve = self.model._bulk if signature == "bulk" else self.model._serve
+        answer = serve(**{name: tf.constant(column[:count], tf.string) for name, column in given.items()})
+        return {name: value.numpy() for name, value in answer.items()}
+
+
+def make(case: str, tiny, folder: Path) -> Exported:
+    labels, task, pairs = CASES[case]
+    lines = MESSAGES.read_text(encoding="utf-8").splitlines()[: 2 * BULK_CHUNK + 7]
+    texts = [line.split("\t", 1)[1] for line in lines]
+    preprocessor = Preprocessor(encoder.load("preprocessor", tiny.preprocessor, "tiny"), LENGTH, "tiny", pairs)
+    classifier = Classifier(tiny.encoder, "tiny", labels, 0, task)
+    # Untrained, it would answer every text alike: its logits over these texts are spread out.
+    given = [tf.constant(texts)] * (2 if pairs else 1)
+    logits = classifier.logits(preprocessor(*given), training=False).numpy()
+    spread = logits.std(axis=0)
+    classifier.head.kernel.assign(classifier.head.kernel / spread)
+    classifier.head.bias.assign(-logits.mean(axis=0) / spread)
+    export(classifier, preprocessor, 0.4, folder)
+    return Exported(folder, load(folder), texts)
+
+
+@pytest.fixture(scope="module", params=CASES)
+def exported(request, tiny, tmp_path_factory) -> Exported:
+    return make(request.param, tiny, tmp_path_factory.mktemp("exported") / "model")
+
+
+def test_bulk_gives_the_answers_of_serving_default_in_the_order_of_the_texts(exported):
+    once, in_bulk = (exported.ask(signature, len(exported.texts)) for signature in SIGNATURES)
+    assert in_bulk["probabilities"].shape == once["probabilities"].shape
+    assert np.abs(in_bulk["probabilities"] - once["probabilities"]).max() < 1e-5
+    assert in_bulk["label"].tolist() == once["label"].tolist()
+    assert np.ptp(once["probabilities"][:, 0]) > 0.3  # else any order would do
+
+
+@pytest.mark.parametrize("signature", SIGNATURES)
+def test_no_text_and_one_text_are_batches_too(exported, signature):
+    for count in (0, 1):
+        answer = exported.ask(signature, count)
+        assert answer["probabilities"].shape == (count, len(exported.model.labels))
+        assert answer["label"].shape == (count,)
+
+
+def test_the_loader_sends_many_texts_in_bulk_and_few_as_a_request(exported):
+    model, texts, second = exported.model, exported.texts, exported.second
+    called = []
+
+    def noted(name, signature):
+        return lambda **inputs: (called.append((name, len(inputs["text"]))), signature(**inputs))[1]
+
+    settings = {"task": model.task, "pairs": model.pairs, "threshold": model.threshold}
+    noting = Loaded(model.labels, noted("serve", model._serve), settings, noted("bulk", model._bulk))
+    older = Loaded(model.labels, model._serve, settings)  # exported before there was a bulk
+    _, many = noting.predict(texts, second)
+    noting.predict(texts[:3], second and second[:3])
+    assert called == [("bulk", len(texts)), ("serve", 3)]
+    assert np.abs(many - older.predict(texts, second)[1]).max() < 1e-5
+
+
+def test_labels_threshold_and_longest_input_are_assets(exported):
+    assets = exported.folder / "assets"
+    settings = json.loads((assets / "classifier.json").read_text())
+    assert (settings["threshold"], settings["sequence_length"]) == (0.4, LENGTH)
+    assert (assets / "labels.txt").read_text().splitlines() == exported.model.labels
+
+
+def test_a_server_reads_both_signatures_and_needs_no_python_of_berth(tiny, tmp_path):
+    exported = make("pairs", tiny, tmp_path / "model")
+    cli = Path(sys.executable).with_name("saved_model_cli")
+    shown = subprocess.run([cli, "show", "--dir", exported.folder, "--all"], capture_output=True, text=True, check=True)
+    for signature in SIGNATURES:
+        own = shown.stdout.partition(f"signature_def['{signature}']")[2].partition("signature_def[")[0]
+        for name in ("text", "text_pair"):
+            assert f"inputs['{name}'] tensor_info:\n        dtype: DT_STRING\n        shape: (-1)" in own
+        assert "outputs['label'] tensor_info:\n        dtype: DT_STRING\n        shape: (-1)" in own
+        assert "outputs['probabilities'] tensor_info:\n        dtype: DT_FLOAT\n        shape: (-1, 2)" in own
+
+    program = f"""
+import json, tensorflow as tf, tensorflow_text
+model = tf.saved_model.load({str(exported.folder)!r})
+texts = tf.constant({exported.texts[:3]!r})
+answers = [model.signatures[name](text=texts, text_pair=texts)["probabilities"] for name in {SIGNATURES}]
+print(json.dumps([answer.numpy().tolist() for answer in answers]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path)
+    once, in_bulk = json.loads(done.stdout)
+    assert np.allclose(once, in_bulk, atol=1e-5)
