@@ -91,6 +91,11 @@ class RunConfig(Section):
         description="`minilm` (built in), or a TF-Hub text encoder: tfhub.dev or Kaggle URL, gs://, .tar.gz, folder.",
     )
     preprocessor: str = Field("", description="The encoder's TF-Hub text preprocessor; `minilm` brings its own.")
+    pooling: Literal["auto", "pooled_output", "cls", "mean"] = Field(
+        "auto",
+        description="How the encoder's outputs become one vector: its `pooled_output`, or of `sequence_output` the "
+        "first token (`cls`) or the `mean` over the text. `auto`: pooled_output where the encoder has one, else cls.",
+    )
     sequence_length: int = Field(
         128, ge=8, le=512, description="Longest input in tokens; the rest of a text is cut off."
     )

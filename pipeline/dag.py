@@ -108,6 +108,7 @@ def _train_and_push(p: SimpleNamespace, dataset: Any, compared: dsl.PipelineTask
         weight_decay=p.weight_decay,
         seed=p.seed,
         threshold_metric=p.threshold_metric,
+        pooling=p.pooling,
     )
     # Not an input: a new champion means a new validation, and must not mean that training is not cached.
     trained.after(validated)

@@ -20,6 +20,7 @@ def train(
     weight_decay: float,
     seed: int,
     threshold_metric: str,
+    pooling: str,
     model: Output[Model],
     metrics: Output[Metrics],
     predictions: Output[Artifact],
@@ -42,6 +43,7 @@ def train(
     parameters = {
         "encoder": encoder,
         "preprocessor": preprocessor or encoder,
+        "pooling": pooling,
         "sequence_length": sequence_length,
         **vars(chosen),
         "threshold_metric": threshold_metric,
@@ -56,6 +58,7 @@ def train(
             sequence_length=sequence_length,
             recipe=chosen,
             threshold_metric=threshold_metric,
+            pooling=pooling,
             log_metrics=lambda values, epoch: mlflow.log_metrics(values, step=epoch),
         )
         outcome = training.outcome

@@ -32,9 +32,7 @@ class Interface:
         """Return the outputs by name; `inputs` are those of INPUTS, [batch, length], and may be more than it takes."""
         import tensorflow as tf
 
-        own = [
-            tf.cast(inputs[standard(name)], dtype) for name, dtype in zip(self.names, self.dtypes, strict=True)
-        ]
+        own = [tf.cast(inputs[standard(name)], dtype) for name, dtype in zip(self.names, self.dtypes, strict=True)]
         given = encoder(own if self.as_list else dict(zip(self.names, own, strict=True)), training=training)
         return outputs_by_name(given)
 
@@ -52,10 +50,10 @@ def standard_inputs(packed: Mapping[str, Any]) -> dict[str, Any]:
 def outputs_by_name(given: Any) -> dict[str, Any]:
     """Return an encoder's outputs as a dict: the first TF2 encoders give a pair, others one tensor alone."""
     if isinstance(given, Mapping):
-        return {_OUTPUT_ALIASES.get(name, name): value for name, value in given.items()}
+        return {_OUTPUT_ALIASES.get(str(name), str(name)): value for name, value in given.items()}
     several = list(given) if isinstance(given, list | tuple) else [given]
-    names = {2: "pooled_output", 3: "sequence_output"}
-    return {names[len(one.shape)]: one for one in several if len(one.shape) in names}
+    by_rank = {2: "pooled_output", 3: "sequence_output"}
+    return {by_rank[len(one.shape)]: one for one in several if len(one.shape) in by_rank}
 
 
 def of_encoder(loaded: Any, handle: str) -> Interface:
@@ -64,7 +62,7 @@ def of_encoder(loaded: Any, handle: str) -> Interface:
     Raises:
         BerthError: it is no text encoder of token ids that can be fine-tuned.
     """
-    functions = getattr(getattr(loaded, "__call__", None), "concrete_functions", None)
+    functions = loaded.__call__.concrete_functions if callable(loaded) else []
     if not functions:
         is_old = getattr(loaded, "_is_hub_module_v1", False) or getattr(loaded, "signatures", None)
         what = "has signatures alone, as TF1 Hub modules have" if is_old else "cannot be called"

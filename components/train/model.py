@@ -1,9 +1,11 @@
-"""The classifier of the original recipe: encoder -> pooled_output -> Dropout(0.1) -> Dense."""
+"""The classifier of the original recipe: encoder -> one vector a text -> Dropout(0.1) -> Dense."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from components.common.errors import BerthError
+from components.train.interface import INPUTS, of_encoder, standard_inputs
+from components.train.pooling import pool
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,34 +24,50 @@ class Classifier:
         labels: The label vocabulary; of two classes the second is the positive one.
         seed: Seeds the head's initial weights.
         task: `single_label` or `multi_label`.
+        pooling: How the encoder's outputs become one vector, as components.train.pooling has it.
     """
 
-    def __init__(self, encoder: str, handle: str, labels: Sequence[str], seed: int, task: str = "single_label") -> None:
+    def __init__(
+        self,
+        encoder: str,
+        handle: str,
+        labels: Sequence[str],
+        seed: int,
+        task: str = "single_label",
+        pooling: str = "auto",
+    ) -> None:
         import tensorflow_hub as hub
         import tf_keras
+
+        from components.train.encoder import load
 
         self.labels = list(labels)
         self.task = task
         self.binary = task == "single_label" and len(self.labels) == 2
-        self.encoder = hub.KerasLayer(encoder, trainable=True, name="encoder")
+        self.pooling = pooling
+        loaded = load("encoder", encoder, handle)
+        self.interface = of_encoder(loaded, handle)
+        self.encoder = hub.KerasLayer(loaded, trainable=True, name="encoder")
         self.dropout = tf_keras.layers.Dropout(DROPOUT, seed=seed)
         self.head = tf_keras.layers.Dense(
             1 if self.binary else len(self.labels),
             kernel_initializer=tf_keras.initializers.TruncatedNormal(stddev=0.02, seed=seed),
             name="head",
         )
-        self._build(handle)
+        self._variables = self._build(handle)
 
     @property
     def variables(self) -> list[Any]:
-        """The trainable variables: the encoder's, then the head's kernel and bias."""
-        return [*self.encoder.trainable_variables, *self.head.trainable_variables]
+        """The trainable variables that a call reaches: the encoder's, then the head's kernel and bias."""
+        return list(self._variables)
 
     def logits(self, inputs: Mapping[str, Any], training: bool) -> Any:
         """Return float32 logits, [batch, 1] for two classes and [batch, classes] beyond."""
         import tensorflow as tf
 
-        pooled = self.encoder(dict(inputs), training=training)["pooled_output"]
+        inputs = standard_inputs(inputs)
+        outputs = self.interface.call(self.encoder, inputs, training)
+        pooled = pool(outputs, inputs["input_mask"], self.pooling)
         return tf.cast(self.head(self.dropout(pooled, training=training)), tf.float32)
 
     def loss(self, logits: Any, targets: Any) -> Any:
@@ -94,15 +112,22 @@ class Classifier:
         for variable, value in zip(self.variables, weights, strict=True):
             variable.assign(value)
 
-    def _build(self, handle: str) -> None:
-        """Run one empty text through, which makes the head's weights and shows whether this is a text encoder."""
+    def _build(self, handle: str) -> list[Any]:
+        """Run one empty text through, which makes the head's weights and shows whether this is a text encoder.
+
+        Returns the variables that the call reaches: an encoder may list others, of a language model's head say.
+        """
         import tensorflow as tf
 
-        names = ("input_word_ids", "input_mask", "input_type_ids")
+        empty = {name: tf.ones([1, 2], tf.int32) for name in INPUTS}
         try:
-            self.logits({name: tf.ones([1, 2], tf.int32) for name in names}, training=False)
-        except (ValueError, TypeError, KeyError) as error:
+            with tf.GradientTape() as tape:
+                logits = self.logits(empty, training=False)
+        except (ValueError, TypeError, KeyError, tf.errors.OpError) as error:
+            reason = str(error).splitlines()[0]
             raise BerthError(
-                f"encoder: {handle!r} does not map input_word_ids, input_mask and input_type_ids to pooled_output. "
-                "Name a TF-Hub text encoder."
+                f"encoder: {handle!r} does not run on token ids ({reason}). Name a TF-Hub text encoder."
             ) from error
+        variables = [*self.encoder.trainable_variables, *self.head.trainable_variables]
+        gradients = tape.gradient(logits, variables)
+        return [own for own, gradient in zip(variables, gradients, strict=True) if gradient is not None]

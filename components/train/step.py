@@ -44,6 +44,7 @@ def train_model(
     sequence_length: int,
     recipe: Recipe,
     threshold_metric: str,
+    pooling: str = "auto",
     log_metrics: Callable[[dict[str, float], int], object],
 ) -> Training:
     """Fine-tune `encoder` on the dataset's train split and export the best epoch to the folder `model`.
@@ -75,7 +76,7 @@ def train_model(
     truncated = int((splits["train"].lengths() >= prepare.room).sum())
     print(f"{len(splits['train']):,} texts to train on, {len(splits['validation']):,} to validate on", flush=True)
 
-    classifier = Classifier(encoder_folder, encoder, manifest.labels, recipe.seed, manifest.task)
+    classifier = Classifier(encoder_folder, encoder, manifest.labels, recipe.seed, manifest.task, pooling)
     evaluation = evaluation_function(classifier, prepare)
     outcome = fit(classifier, prepare, evaluation, splits["train"], splits["validation"], recipe, log_metrics)
     said = _predict_all(evaluation, prepare, splits, recipe.seed)

@@ -1,14 +1,11 @@
 """Encoders of every variant of the TF-Hub text API: what they take, what they give, and how it becomes one vector."""
 
-import re
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from components.common.errors import BerthError
-from components.train import interface
-from components.train.interface import INPUTS
+from components.train.interface import INPUTS, standard_inputs
 from components.train.model import Classifier
 from components.train.pooling import pool
 
@@ -19,9 +16,10 @@ INPUT = {"input_word_ids": IDS, "input_mask": tf.cast(IDS > 0, tf.int32), "input
 
 def save(folder, names, *, as_list=False, dtype=tf.int32, length=None, outputs=("sequence_output", "pooled_output")):
     """Save an encoder, an embedding with dropout, that takes `names` and gives `outputs`: names, or `a tuple`."""
-    root = tf.Module()
+    root = tf.train.Checkpoint()
     root.table = tf.Variable(tf.random.stateless_normal([10, HIDDEN], [1, 2]), name="word_embeddings")
-    root.trainable_variables_ = [root.table]
+    root.variables = root.trainable_variables = [root.table, tf.Variable(1.0, name="out_of_reach")]
+    root.regularization_losses = []
 
     @tf.function
     def encode(inputs, training=False):
@@ -52,7 +50,10 @@ VARIANTS = {
     "two inputs without a pooled output": {"names": INPUTS[:2], "outputs": ("sequence_output",)},
     "the older output name": {"names": INPUTS, "outputs": ("default", "sequence_output")},
     "a list of inputs and a pair of outputs": {"names": INPUTS, "as_list": True, "outputs": "a tuple"},
-    "names of other exporters": {"names": ("input_ids", "attention_mask", "token_type_ids"), "outputs": ["last_hidden_state"]},
+    "names of other exporters": {
+        "names": ("input_ids", "attention_mask", "token_type_ids"),
+        "outputs": ["last_hidden_state"],
+    },
     "ids of 64 bits": {"names": INPUTS, "dtype": tf.int64},
 }
 
@@ -65,9 +66,8 @@ def test_every_variant_of_the_text_api_is_trained_with_its_dropout(tmp_path, var
     loud = [model.logits(INPUT, training=True).numpy() for _ in range(2)]
     assert np.array_equal(*quiet)
     assert not np.array_equal(*loud)
-    assert quiet[0].shape == (2, 1)
-    table = model.encoder.resolved_object.table.numpy()
-    first = table[[2, 2]]
+    assert [own.shape.rank for own in model.variables] == [2, 2, 1]  # the table, the head's kernel and bias
+    first = model.variables[0].numpy()[[2, 2]]
     plain = "without a pooled" in variant or "other exporters" in variant
     expected = (first if plain else np.tanh(first)) @ model.head.kernel.numpy()
     assert np.allclose(quiet[0], expected, atol=1e-6)
@@ -86,7 +86,11 @@ def test_cls_is_the_first_token_and_mean_leaves_padding_out():
 @pytest.mark.parametrize(
     ("made", "pooling", "words"),
     [
-        ({"names": INPUTS, "outputs": ["sequence_output"]}, "pooled_output", "pooling: pooled_output needs .* cls or mean"),
+        (
+            {"names": INPUTS, "outputs": ["sequence_output"]},
+            "pooled_output",
+            "pooling: pooled_output needs .* cls or mean",
+        ),
         ({"names": INPUTS, "outputs": ["pooled_output"]}, "mean", "pooling: mean needs the encoder's sequence_output"),
         ({"names": INPUTS, "outputs": ["logits"]}, "auto", "it gives logits, and neither pooled_output nor"),
         ({"names": ("tokens", "mask")}, "auto", "'bert' takes mask, tokens, not input_word_ids"),
@@ -103,10 +107,10 @@ def test_a_module_of_tf1_hub_is_refused(tmp_path):
     function = tf.function(lambda tokens: {"pooled_output": tf.cast(tokens, tf.float32)})
     specification = tf.TensorSpec([None, None], tf.int32, name="input_ids")
     tf.saved_model.save(root, str(tmp_path), signatures={"tokens": function.get_concrete_function(specification)})
-    with pytest.raises(BerthError, match="has signatures alone, as TF1 Hub modules have.* Name a TF2 text encoder"):
+    with pytest.raises(BerthError, match=r"has signatures alone, as TF1 Hub modules have.* Name a TF2 text encoder"):
         classifier(str(tmp_path))
 
 
 def test_a_preprocessor_s_outputs_get_the_names_of_the_text_api():
     given = {"input_ids": 1, "attention_mask": 2, "segment_ids": 3}
-    assert interface.standard_inputs(given) == dict(zip(INPUTS, (1, 2, 3), strict=True))
+    assert standard_inputs(given) == dict(zip(INPUTS, (1, 2, 3), strict=True))

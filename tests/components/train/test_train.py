@@ -138,7 +138,7 @@ def test_a_loss_that_is_no_number_stops_with_the_step_and_the_rate_and_leaves_no
 
 
 def test_what_is_no_text_encoder_or_no_preprocessor_is_refused(train, dataset, tiny):
-    with pytest.raises(BerthError, match=r"encoder: '.*' does not map input_word_ids"):
+    with pytest.raises(BerthError, match=r"encoder: '.*' takes string, not input_word_ids"):
         train(dataset, encoder=tiny.preprocessor)
     with pytest.raises(BerthError, match=r"preprocessor: '.*' has no tokenize and bert_pack_inputs"):
         train(dataset, preprocessor=tiny.encoder)
@@ -186,7 +186,7 @@ def test_the_step_says_what_came_out_and_logs_each_epoch(store, artifact, datase
     inputs = {"dataset": artifact("dataset", dataset)}
     settings = {"encoder": tiny.encoder, "preprocessor": tiny.preprocessor, "sequence_length": LENGTH, **vars(recipe())}
     outputs = {"model": model, "metrics": metrics, "predictions": predictions}
-    component_body("train", "train")(**inputs, **settings, threshold_metric="mcc", **outputs)
+    component_body("train", "train")(**inputs, **settings, threshold_metric="mcc", pooling="mean", **outputs)
     (step,) = tracking.children(store.client, store.parent)
     assert len(store.client.get_metric_history(step.info.run_id, "val_loss")) == 2
     assert step.data.params["learning_rate"] == "0.001"
@@ -197,7 +197,7 @@ def test_the_step_says_what_came_out_and_logs_each_epoch(store, artifact, datase
     assert (model.metadata["task"], model.metadata["pairs"]) == ("single_label", False)
     threshold = load(tmp_path / "outputs/model").threshold
     assert model.metadata["threshold"] == metrics.logged["threshold"] == step.data.metrics["threshold"] == threshold
-    assert step.data.params["threshold_metric"] == "mcc"
+    assert (step.data.params["threshold_metric"], step.data.params["pooling"]) == ("mcc", "mean")
     assert step.data.metrics["train_seconds"] > 0
     assert {name: len(own.row) for name, own in read_predictions(predictions.path).items()} == {
         "edge": len(EDGE_CASES),
