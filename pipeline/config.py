@@ -10,7 +10,7 @@ import pydantic
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from components.common.errors import BerthError, nearest
-from components.common.settings import KINDS, Checks, Cleaning, Evaluation, Gates, Section, Source, Split
+from components.common.settings import KINDS, Checks, Cleaning, Evaluation, Gates, Section, Source, Split, Training
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
 
@@ -100,12 +100,16 @@ class RunConfig(Section):
         128, ge=8, le=512, description="Longest input in tokens; the rest of a text is cut off."
     )
     recipe: Literal["berth", "baseline"] = Field(
-        "berth", description="`berth`: AdamW, warm-up, linear decay. `baseline`: plain Adam, as in the original recipe."
+        "berth",
+        description="`berth`: AdamW, warm-up, linear decay, batches of similar length. `baseline`: the original "
+        "recipe as it is: plain Adam at 1e-3, every text padded to `sequence_length`. It tends to collapse.",
     )
-    epochs: int = Field(3, ge=1, description="Passes over the train split; the best by validation loss is kept.")
+    epochs: int = Field(3, ge=1, description="Passes over the train split; `training.select_by` decides what is kept.")
     batch_size: int = Field(32, ge=1, description="Texts in a training step.")
     learning_rate: float = Field(
-        3e-5, gt=0, description="Peak learning rate; 2e-5 to 5e-5 suits BERT. `baseline`: 1e-3."
+        0.0,
+        ge=0,
+        description="Peak learning rate; 2e-5 to 5e-5 suits BERT. 0: the recipe's own, 3e-5, or 1e-3 of `baseline`.",
     )
     warmup_fraction: float = Field(0.1, ge=0, lt=1, description="Share of the steps in which the rate rises from 0.")
     weight_decay: float = Field(
@@ -117,6 +121,13 @@ class RunConfig(Section):
         description="Choose the threshold, of two classes or of several labels, that is best at this on the validation "
         "split, and store it in the model; `none`: 0.5. Worth it with many validation texts, or few of one class.",
     )
+    training: Training = Field(Training.model_validate({}), description="What few runs have to change in fine-tuning.")
+    checkpoints: str = Field(
+        "",
+        description="Where training leaves what it needs to go on after it was interrupted: a folder, s3:// or gs://. "
+        "Empty: .berth/checkpoints on one machine, nowhere on a cluster.",
+    )
+    checkpoint_minutes: float = Field(10.0, gt=0, description="Minutes of training that an interruption may cost.")
     evaluation: Evaluation = Field(Evaluation.model_validate({}), description="How evaluate looks at the model.")
     gates: Gates = Field(
         Gates.model_validate({}), description="Bounds that a model has to hold to be blessed and pushed."
@@ -214,7 +225,7 @@ class RunConfig(Section):
             return path if not path or "://" in path else str(folder / Path(path).expanduser())
 
         paths: dict[str, Any] = {
-            field: absolute(getattr(self, field)) for field in ("schema_file", "preprocessor", "push_to")
+            field: absolute(getattr(self, field)) for field in ("schema_file", "preprocessor", "push_to", "checkpoints")
         }
         files = {kind: absolute(getattr(self.source, kind)) for kind in ("files", "train", "validation", "test")}
         if self.source.sql and not self.source.connection:
@@ -232,7 +243,7 @@ def reference() -> str:
     parts = ["# Configuration", "", "Written by `berth config docs`; one YAML file is one run.", ""]
     sections: list[tuple[str, type[Section]]] = [("", RunConfig), ("source.", Source), ("split.", Split)]
     sections += [("cleaning.", Cleaning), ("checks.", Checks)]
-    sections += [("evaluation.", Evaluation), ("gates.", Gates)]
+    sections += [("training.", Training), ("evaluation.", Evaluation), ("gates.", Gates)]
     for prefix, section in sections:
         parts += [
             f"## {prefix.rstrip('.') or 'Run'}",

@@ -33,7 +33,7 @@ from pipeline.config import RunConfig, Section
 
 _NO_SETTINGS = {
     *("git_commit", "config_file", "name", "model_name", "source", "push_to"),
-    *("on_unchanged", "memory_limit", "rows_per_shard", "beam_args", "keep"),
+    *("on_unchanged", "memory_limit", "rows_per_shard", "beam_args", "keep", "checkpoints", "checkpoint_minutes"),
 }
 """Parameters that do not change the model: who runs it and where. The data counts by its fingerprint."""
 
@@ -109,6 +109,9 @@ def _train_and_push(p: SimpleNamespace, dataset: Any, compared: dsl.PipelineTask
         seed=p.seed,
         threshold_metric=p.threshold_metric,
         pooling=p.pooling,
+        training=p.training,
+        checkpoints=p.checkpoints,
+        checkpoint_minutes=p.checkpoint_minutes,
     )
     # Not an input: a new champion means a new validation, and must not mean that training is not cached.
     trained.after(validated)

@@ -21,13 +21,16 @@ def train(
     seed: int,
     threshold_metric: str,
     pooling: str,
+    training: dict,
+    checkpoints: str,
+    checkpoint_minutes: float,
     model: Output[Model],
     metrics: Output[Metrics],
     predictions: Output[Artifact],
 ) -> None:
-    """Fine-tune the encoder on the train split; keep the best epoch by validation loss.
+    """Fine-tune the encoder on the train split; keep the best evaluation on the validation split.
 
-    `predictions` is a Parquet file of what that epoch says of validation, train and edge cases.
+    `predictions` is a Parquet file of what the model kept says of validation, train and edge cases.
     """
     import json
     from importlib.metadata import version
@@ -36,20 +39,29 @@ def train(
     import mlflow
 
     from components.common import tracking
-    from components.train.loop import Recipe
+    from components.common.settings import Training
+    from components.train.recipe import Recipe
     from components.train.step import train_model
 
-    chosen = Recipe(recipe, epochs, batch_size, learning_rate, warmup_fraction, weight_decay, seed)
+    settings = Training(**training)
+    chosen = Recipe(recipe, epochs, batch_size, learning_rate, warmup_fraction, weight_decay, seed, settings)
     parameters = {
         "encoder": encoder,
         "preprocessor": preprocessor or encoder,
         "pooling": pooling,
         "sequence_length": sequence_length,
-        **vars(chosen),
+        "recipe": recipe,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": chosen.peak_rate,
+        "warmup_fraction": warmup_fraction,
+        "weight_decay": weight_decay,
+        "seed": seed,
         "threshold_metric": threshold_metric,
+        **{f"training.{name}": value for name, value in settings},
     }
     with tracking.step_run("train", parameters, [dataset.metadata]) as run:
-        training = train_model(
+        trained = train_model(
             dataset.path,
             model.path,
             predictions.path,
@@ -59,15 +71,20 @@ def train(
             recipe=chosen,
             threshold_metric=threshold_metric,
             pooling=pooling,
+            checkpoints=checkpoints,
+            checkpoint_minutes=checkpoint_minutes,
             log_metrics=lambda values, epoch: mlflow.log_metrics(values, step=epoch),
         )
-        outcome = training.outcome
+        outcome = trained.outcome
         numbers = {
             "best_epoch": outcome.best_epoch,
             "val_loss": outcome.val_loss,
             "val_accuracy": outcome.val_accuracy,
+            "val_macro_f1": outcome.val_macro_f1,
             "examples_per_second": outcome.examples_per_second,
-            "threshold": training.threshold.value,
+            "tokens_per_second": outcome.tokens_per_second,
+            "padding_share": outcome.padding_share,
+            "threshold": trained.threshold.value,
         }
         for name, value in numbers.items():
             metrics.log_metric(name, value)
@@ -75,16 +92,16 @@ def train(
         mlflow.log_metrics(
             {
                 "best_epoch": outcome.best_epoch,
-                "truncated_texts": training.truncated,
-                "threshold": training.threshold.value,
-                "train_seconds": training.seconds,
+                "truncated_texts": trained.truncated,
+                "threshold": trained.threshold.value,
+                "train_seconds": trained.seconds,
             }
         )
         model.framework = "tensorflow"
-        model.metadata["labels"] = training.labels
-        model.metadata["task"] = training.task
-        model.metadata["pairs"] = training.pairs
-        model.metadata["threshold"] = training.threshold.value
+        model.metadata["labels"] = trained.labels
+        model.metadata["task"] = trained.task
+        model.metadata["pairs"] = trained.pairs
+        model.metadata["threshold"] = trained.threshold.value
         needed = ("tensorflow", "tensorflow-text", "mlflow", "numpy", "pandas")
         model.metadata["requirements"] = [f"{package}=={version(package)}" for package in needed]
         model.metadata["summary"] = (

@@ -13,13 +13,45 @@ tells the class (spam is long) its batches hold one class each, and training suf
 
 
 @dataclass(frozen=True)
-class Split:
-    """A tokenised split: the token ids of each text, without special tokens, and its targets."""
+class TokenIds:
+    """The token ids of many texts, without special tokens, one text behind the other."""
 
-    tokens: "list[np.ndarray]"
+    values: "np.ndarray"
+    """int32 [tokens]."""
+    splits: "np.ndarray"
+    """int64 [texts + 1]: text `i` is values[splits[i] : splits[i + 1]]."""
+
+    @classmethod
+    def of(cls, rows: "Sequence[Sequence[int] | np.ndarray]") -> "TokenIds":
+        """Return the token ids of `rows`, each the ids of one text."""
+        import numpy as np
+
+        values = np.concatenate([np.asarray(row, np.int32) for row in rows]) if rows else np.zeros(0, np.int32)
+        return cls(values, np.cumsum([0, *map(len, rows)], dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self.splits) - 1
+
+    def __getitem__(self, row: int) -> "np.ndarray":
+        return self.values[self.splits[row] : self.splits[row + 1]]
+
+    def lengths(self) -> "np.ndarray":
+        """Return how many tokens each text has, int64 [texts]."""
+        return self.splits[1:] - self.splits[:-1]
+
+    def subset(self, rows: "Sequence[int] | np.ndarray") -> "TokenIds":
+        """Return the token ids of the texts `rows` alone, in that order."""
+        return TokenIds.of([self[row] for row in rows])
+
+
+@dataclass(frozen=True)
+class Split:
+    """A tokenised split: the token ids of each text and its targets."""
+
+    tokens: TokenIds
     targets: "np.ndarray"
     """The class indices, int32 [texts]; of a multi-label task multi-hot, int32 [texts, labels]."""
-    pair_tokens: "list[np.ndarray] | None" = None
+    pair_tokens: TokenIds | None = None
     """The token ids of each second text, where texts come in pairs."""
 
     def __len__(self) -> int:
@@ -27,18 +59,38 @@ class Split:
 
     def lengths(self) -> "np.ndarray":
         """Return how many tokens each row has, int64 [texts]; of a pair, both together."""
+        lengths = self.tokens.lengths()
+        return lengths if self.pair_tokens is None else lengths + self.pair_tokens.lengths()
+
+    def subset(self, rows: "Sequence[int] | np.ndarray") -> "Split":
+        """Return the split of `rows` alone."""
+        pairs = None if self.pair_tokens is None else self.pair_tokens.subset(rows)
+        return Split(self.tokens.subset(rows), self.targets[rows], pairs)
+
+
+@dataclass(frozen=True)
+class Batching:
+    """How rows become batches."""
+
+    size: int
+    """Rows of a batch."""
+    room: int
+    """Tokens that a row is cut to, without special tokens."""
+    special_tokens: int
+    """Tokens of a row beside those of its texts."""
+    max_tokens: int = 0
+    """Tokens of a batch, padding included, in place of `size`; 0: `size` counts."""
+    by_length: bool = True
+    """Whether texts of similar length come together."""
+
+    def widths(self, split: Split) -> "np.ndarray":
+        """Return the tokens of each row of `split` as the encoder sees them, int64 [texts]."""
         import numpy as np
 
-        lengths = np.array([len(row) for row in self.tokens])
-        return lengths if self.pair_tokens is None else lengths + [len(row) for row in self.pair_tokens]
-
-    def subset(self, rows: "np.ndarray") -> "Split":
-        """Return the split of `rows` alone."""
-        pairs = None if self.pair_tokens is None else [self.pair_tokens[row] for row in rows]
-        return Split([self.tokens[row] for row in rows], self.targets[rows], pairs)
+        return np.minimum(split.lengths(), self.room) + self.special_tokens
 
 
-def batches(split: Split, batch_size: int, rng: "np.random.Generator | None" = None) -> "Iterator[np.ndarray]":
+def batches(split: Split, batching: Batching, rng: "np.random.Generator | None" = None) -> "Iterator[np.ndarray]":
     """Yield the row numbers of each batch; every text comes once.
 
     With `rng`: texts are shuffled, sorted by length within windows of 8 batches, and the batches come in random order.
@@ -46,29 +98,44 @@ def batches(split: Split, batch_size: int, rng: "np.random.Generator | None" = N
     """
     import numpy as np
 
-    lengths = split.lengths()
+    widths = batching.widths(split)
     if rng is None:
-        order = np.argsort(lengths, kind="stable")
-        yield from np.split(order, range(batch_size, len(order), batch_size))
+        yield from _cut(np.argsort(widths, kind="stable"), widths, batching)
         return
-    shuffled = rng.permutation(len(lengths))
+    order = rng.permutation(len(widths))
+    if not batching.by_length:
+        yield from _cut(order, widths, batching)
+        return
+    size = max(1, round(batching.max_tokens / widths.mean())) if batching.max_tokens else batching.size
     made: list[np.ndarray] = []
-    for start in range(0, len(shuffled), batch_size * _WINDOW):
-        window = shuffled[start : start + batch_size * _WINDOW]
-        window = window[np.argsort(lengths[window], kind="stable")]
-        made += np.split(window, range(batch_size, len(window), batch_size))
+    for start in range(0, len(order), size * _WINDOW):
+        window = order[start : start + size * _WINDOW]
+        made += _cut(window[np.argsort(widths[window], kind="stable")], widths, batching)
     yield from (made[index] for index in rng.permutation(len(made)))
+
+
+def _cut(order: "np.ndarray", widths: "np.ndarray", batching: Batching) -> "list[np.ndarray]":
+    """Return `order` cut into batches of `size` rows, or of as many as max_tokens allows (always at least one)."""
+    import numpy as np
+
+    if not batching.max_tokens:
+        return np.split(order, range(batching.size, len(order), batching.size))
+    made, start, longest = [], 0, 0
+    for position, width in enumerate(widths[order]):
+        longest = max(longest, int(width))
+        if position > start and longest * (position + 1 - start) > batching.max_tokens:
+            made.append(order[start:position])
+            start, longest = position, int(width)
+    return [*made, order[start:]]
 
 
 def segments(split: Split, rows: "Sequence[int] | np.ndarray") -> list[Any]:
     """Return the token ids of `rows`, and those of their second texts, as ragged int32 tensors [rows, (tokens)]."""
     tokens = [split.tokens] if split.pair_tokens is None else [split.tokens, split.pair_tokens]
-    return [_ragged([own[row] for row in rows]) for own in tokens]
+    return [_ragged(own.subset(rows)) for own in tokens]
 
 
-def _ragged(chosen: "list[np.ndarray]") -> Any:
-    import numpy as np
+def _ragged(tokens: TokenIds) -> Any:
     import tensorflow as tf
 
-    values = np.concatenate(chosen).astype(np.int32)
-    return tf.RaggedTensor.from_row_lengths(values, [len(row) for row in chosen], validate=False)
+    return tf.RaggedTensor.from_row_splits(tokens.values, tokens.splits, validate=False)

@@ -4,7 +4,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from components.common import progress
-from components.train.data import Split, batches, segments
+from components.train.data import Batching, Split, batches, segments
 from components.train.model import Classifier
 from components.train.text import Preprocessor
 
@@ -16,15 +16,13 @@ _PROGRESS_SECONDS = 1.0
 
 
 def evaluation_function(classifier: Classifier, preprocessor: Preprocessor) -> Any:
-    """Return a compiled function: (segments, targets) -> (summed loss, number right, probabilities, loss of each)."""
+    """Return a compiled function: (segments, targets) -> (probabilities, loss of each)."""
     import tensorflow as tf
 
     @tf.function(input_signature=batch_signature(classifier, preprocessor))
     def evaluation(segments: Any, targets: Any) -> Any:
         logits = classifier.logits(preprocessor.pack(segments), training=False)
-        probabilities, losses = classifier.probabilities(logits), classifier.loss(logits, targets)
-        right = tf.reduce_sum(tf.cast(classifier.right(probabilities, targets), tf.int32))
-        return tf.reduce_sum(losses), right, probabilities, losses
+        return classifier.probabilities(logits), classifier.loss(logits, targets)
 
     return evaluation
 
@@ -38,16 +36,22 @@ def batch_signature(classifier: Classifier, preprocessor: Preprocessor) -> list[
     return [[segment] * (2 if preprocessor.pairs else 1), tf.TensorSpec(targets, tf.int32)]
 
 
-def evaluate(evaluation: Any, split: Split) -> tuple[float, float]:
-    """Return the mean loss and the accuracy on `split`."""
-    loss, right = 0.0, 0
-    for rows in batches(split, _BATCH):
-        batch_loss, batch_right, _, _ = evaluation(segments(split, rows), split.targets[rows])
-        loss, right = loss + float(batch_loss), right + int(batch_right)
-    return loss / len(split), right / len(split)
+def evaluate(evaluation: Any, classifier: Classifier, preprocessor: Preprocessor, split: Split) -> dict[str, float]:
+    """Return val_loss, the mean cross-entropy, val_accuracy and val_macro_f1 on `split`; of several labels at 0.5."""
+    from sklearn.metrics import f1_score
+
+    probabilities, losses = predict(evaluation, preprocessor, split, "validation")
+    if classifier.task == "multi_label":
+        said, labels = (probabilities >= 0.5).astype(int), None
+        accuracy = (said == split.targets).all(-1).mean()
+    else:
+        said, labels = probabilities.argmax(-1), range(len(classifier.labels))
+        accuracy = (said == split.targets).mean()
+    macro_f1 = f1_score(split.targets, said, labels=labels, average="macro", zero_division=0)
+    return {"val_loss": float(losses.mean()), "val_accuracy": float(accuracy), "val_macro_f1": float(macro_f1)}
 
 
-def predict(evaluation: Any, split: Split, name: str) -> "tuple[np.ndarray, np.ndarray]":
+def predict(evaluation: Any, preprocessor: Preprocessor, split: Split, name: str) -> "tuple[np.ndarray, np.ndarray]":
     """Return the probabilities, float32 [texts, classes], and the losses, float32 [texts], in the order of `split`."""
     import numpy as np
 
@@ -55,8 +59,8 @@ def predict(evaluation: Any, split: Split, name: str) -> "tuple[np.ndarray, np.n
     losses: list[np.ndarray] = []
     order: list[np.ndarray] = []
     done, said = 0, time.perf_counter()
-    for rows in batches(split, _BATCH):
-        _, _, batch_probabilities, batch_losses = evaluation(segments(split, rows), split.targets[rows])
+    for rows in batches(split, Batching(_BATCH, preprocessor.room, preprocessor.special_tokens)):
+        batch_probabilities, batch_losses = evaluation(segments(split, rows), split.targets[rows])
         order.append(rows)
         probabilities.append(batch_probabilities.numpy())
         losses.append(batch_losses.numpy())

@@ -1,42 +1,107 @@
-"""The training loop: epochs of steps, a validation after each, the best epoch kept."""
+"""The training loop: epochs of steps, evaluations, the best weights kept, checkpoints on the way."""
 
+import itertools
+import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from components.common import progress
 from components.common.errors import BerthError
-from components.train.data import Split, batches, segments
-from components.train.evaluation import batch_signature, evaluate
+from components.train.collapse import refuse_collapsed, spread
+from components.train.data import Batching, Split, batches
+from components.train.evaluation import evaluate
 from components.train.model import Classifier
-from components.train.optimizer import AdamW, warmup_then_linear_decay
+from components.train.objective import objective
+from components.train.recipe import Recipe
+from components.train.schedule import warmup_then_linear_decay
+from components.train.stepping import Stepper
 from components.train.text import Preprocessor
 
+if TYPE_CHECKING:
+    import numpy as np
+
+    from components.train.checkpoint import Checkpoints
+
 _PROGRESS_SECONDS = 1.0
+_POINTS = 200
+"""About how many points of a run's curve are logged, however long it is."""
 
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to fine-tune; the fields are RunConfig's of the same names."""
-
-    recipe: str
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    warmup_fraction: float
-    weight_decay: float
-    seed: int
+Log = Callable[[dict[str, float], int], object]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The epoch that was kept and what training took; losses are mean cross-entropies per text."""
+    """The evaluation that was kept and what training took; losses are mean cross-entropies per text."""
 
     best_epoch: int
     val_loss: float
     val_accuracy: float
+    val_macro_f1: float
     examples_per_second: float
+    tokens_per_second: float
+    padding_share: float
+    epochs: int
+    """How many were begun: early stopping ends before the recipe's."""
+
+
+@dataclass
+class _Meter:
+    """What has been trained on; `seconds` is of steps alone, evaluations are not counted."""
+
+    loss: float = 0.0
+    texts: int = 0
+    tokens: int = 0
+    padded: int = 0
+    seconds: float = 0.0
+
+    def add(self, other: "_Meter") -> None:
+        for name, value in vars(other).items():
+            setattr(self, name, getattr(self, name) + value)
+
+    def metrics(self, flops_per_token: float) -> dict[str, float]:
+        seconds = max(self.seconds, 1e-9)
+        return {
+            "train_loss": self.loss / self.texts,
+            "examples_per_second": self.texts / seconds,
+            "tokens_per_second": self.tokens / seconds,
+            "padding_share": 1 - self.tokens / self.padded,
+            "gflops_per_second": self.tokens * flops_per_token / seconds / 1e9,
+        }
+
+
+@dataclass
+class _Best:
+    """The best evaluation so far, and how many came after it."""
+
+    score: float
+    epoch: int
+    metrics: dict[str, float]
+    worse: int = 0
+
+
+@dataclass
+class _Position:
+    """Where training is: everything but arrays that a checkpoint has to hold, as JSON has it."""
+
+    epoch: int = 1
+    batch: int = 0
+    """Batches of this epoch that are done."""
+    step: int = 0
+    rng: dict[str, Any] = field(default_factory=dict)
+    """The state of the generator that dealt this epoch's batches, before it did."""
+    of_epoch: _Meter = field(default_factory=_Meter)
+    whole: _Meter = field(default_factory=_Meter)
+    best: _Best | None = None
+    untrained_spread: float = 0.0
+    """What components.train.collapse.spread gave before the first step."""
+
+    @classmethod
+    def load(cls, values: dict[str, Any]) -> "_Position":
+        best = _Best(**values["best"]) if values["best"] else None
+        meters = {name: _Meter(**values[name]) for name in ("of_epoch", "whole")}
+        return cls(**{**values, **meters, "best": best})
 
 
 def fit(
@@ -46,85 +111,226 @@ def fit(
     train: Split,
     validation: Split,
     recipe: Recipe,
-    log_metrics: Callable[[dict[str, float], int], object],
+    log_metrics: Log,
+    checkpoints: "Checkpoints | None" = None,
+    checkpoint_seconds: float = math.inf,
 ) -> Outcome:
-    """Fine-tune `classifier` in place and leave it at its best epoch by validation loss.
+    """Fine-tune `classifier` in place and leave it at its best evaluation by training.select_by.
 
-    `evaluation` is the classifier's evaluation function. `log_metrics` gets train_loss, val_loss, val_accuracy,
-    learning_rate and examples_per_second of each 1-based epoch.
+    `evaluation` is the classifier's evaluation function. `log_metrics` gets what _Meter.metrics and evaluate give, and
+    learning_rate, of each 1-based epoch; and some of them on the way, named `steps/...`, by 1-based step. Training goes
+    on from the newest of `checkpoints`, and writes one every `checkpoint_seconds`.
 
     Raises:
-        BerthError: the loss is no longer a finite number.
+        BerthError: the loss is no longer a finite number, the model has collapsed, or memory ran out.
+    """
+    return _Fitting(
+        classifier, preprocessor, evaluation, train, validation, recipe, log_metrics, checkpoints, checkpoint_seconds
+    ).run()
+
+
+class _Fitting:
+    """One call of `fit`."""
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        preprocessor: Preprocessor,
+        evaluation: Any,
+        train: Split,
+        validation: Split,
+        recipe: Recipe,
+        log_metrics: Log,
+        checkpoints: "Checkpoints | None",
+        checkpoint_seconds: float,
+    ) -> None:
+        import numpy as np
+
+        self.classifier, self.preprocessor, self.evaluation = classifier, preprocessor, evaluation
+        self.train, self.validation = train, validation
+        self.recipe, self.log_metrics = recipe, log_metrics
+        self.checkpoints, self.checkpoint_seconds = checkpoints, checkpoint_seconds
+        training = recipe.training
+        self.batching = Batching(
+            recipe.batch_size,
+            preprocessor.room,
+            preprocessor.special_tokens,
+            training.batch_tokens,
+            by_length=recipe.recipe == "berth",
+        )
+        self.widths = self.batching.widths(train)
+        aim = objective(training, classifier.task, train.targets, len(classifier.labels))
+        self.stepper = Stepper(classifier, preprocessor, recipe, aim)
+        self.flops_per_token = flops_per_token(classifier, self.stepper.variables)
+        self.position = _Position()
+        self.best_weights: list[np.ndarray] = []
+        self.rng = np.random.default_rng(recipe.seed)
+        self.said = self.saved = time.monotonic()
+
+    def run(self) -> Outcome:
+        self._resume()
+        position, recipe = self.position, self.recipe
+        seen = self.evaluation, self.preprocessor, self.validation
+        if position.step == 0:
+            position.untrained_spread = spread(*seen)
+        while position.epoch <= recipe.epochs and not self._stopped():
+            self._epoch()
+            position.epoch, position.batch = position.epoch + 1, 0
+            position.rng = dict(self.rng.bit_generator.state)
+            self._save_if_due()
+        best = position.best
+        assert best is not None
+        self.classifier.restore(self.best_weights)
+        refuse_collapsed(*seen, position.untrained_spread, self.classifier.labels, recipe.peak_rate)
+        totals = position.whole.metrics(self.flops_per_token)
+        return Outcome(
+            best.epoch,
+            **best.metrics,
+            **{name: totals[name] for name in ("examples_per_second", "tokens_per_second", "padding_share")},
+            epochs=position.epoch - 1,
+        )
+
+    def _epoch(self) -> None:
+        """Train on what is left of the epoch at `position`, and evaluate at its end."""
+        position, recipe = self.position, self.recipe
+        position.rng = dict(self.rng.bit_generator.state)
+        dealt = list(batches(self.train, self.batching, self.rng))
+        accumulate = recipe.training.accumulate
+        steps = math.ceil(len(dealt) / accumulate)
+        total = steps * recipe.epochs
+        every = max(1, total // _POINTS)
+        if position.batch == 0:
+            position.of_epoch = _Meter()
+        rate, since = 0.0, _Meter()
+        for start in range(position.batch, len(dealt), accumulate):
+            meter, rate = self._step(dealt[start : start + accumulate], total)
+            for own in (position.of_epoch, position.whole, since):
+                own.add(meter)
+            position.batch, position.step = start + accumulate, position.step + 1
+            last = position.batch >= len(dealt)
+            self._report(steps - math.ceil(position.batch / accumulate), steps, total)
+            if position.step % every == 0 or last:
+                values = since.metrics(self.flops_per_token) | {"learning_rate": rate}
+                self.log_metrics({f"steps/{name}": value for name, value in values.items()}, position.step)
+                since = _Meter()
+            evaluate_steps = recipe.training.evaluate_steps
+            if not last and evaluate_steps and position.step % evaluate_steps == 0:
+                values = self._evaluate()
+                self.log_metrics({f"steps/{name}": value for name, value in values.items()}, position.step)
+                if self._stopped():
+                    break
+            if not last:
+                self._save_if_due()
+        metrics = position.of_epoch.metrics(self.flops_per_token) | {"learning_rate": rate}
+        if not self._stopped():
+            metrics |= self._evaluate()
+        self.log_metrics(metrics, position.epoch)
+        words = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        print(f"epoch {position.epoch}: {words}", flush=True)
+
+    def _step(self, dealt: "list[np.ndarray]", total: int) -> tuple[_Meter, float]:
+        """Take one step, of about `total`, from the batches `dealt`; return what it was on and its learning rate."""
+        position, recipe = self.position, self.recipe
+        texts = sum(map(len, dealt))
+        rate = recipe.peak_rate
+        if recipe.recipe == "berth":
+            whole = len(self.train) * recipe.epochs
+            rate = warmup_then_linear_decay(position.whole.texts, texts, whole, rate, recipe.warmup_fraction)
+        start = time.perf_counter()
+        loss = self.stepper(self.train, dealt, rate)
+        seconds = time.perf_counter() - start
+        if not math.isfinite(loss):
+            raise BerthError(
+                f"the loss is {loss} in epoch {position.epoch}, step {position.step + 1} of {total}, at learning rate "
+                f"{rate:.1e}. Lower learning_rate ({recipe.peak_rate:g})."
+            )
+        widths = [self.widths[rows] for rows in dealt]
+        fixed = self.preprocessor.sequence_length if recipe.recipe == "baseline" else 0
+        padded = sum((fixed or int(own.max())) * len(own) for own in widths)
+        return _Meter(loss * texts, texts, sum(int(own.sum()) for own in widths), padded, seconds), rate
+
+    def _report(self, left: int, steps: int, total: int) -> None:
+        """Print a progress line, if one is due; `left` steps of this epoch's `steps` are to come."""
+        position = self.position
+        now = time.monotonic()
+        done = position.epoch * steps - left
+        if now - self.said < _PROGRESS_SECONDS and position.step != 1 and done != total:
+            return
+        self.said = now
+        own, whole = position.of_epoch, position.whole
+        values = own.metrics(self.flops_per_token)
+        to_come = len(self.train) * self.recipe.epochs - whole.texts
+        progress.report(
+            done,
+            total,
+            f"epoch {position.epoch}/{self.recipe.epochs} · loss {values['train_loss']:.3f} · "
+            f"{values['examples_per_second']:.0f} texts/s · {_clock(to_come * whole.seconds / whole.texts)} left · "
+            f"{values['tokens_per_second']:,.0f} tokens/s · {values['padding_share']:.1%} padding · "
+            f"{values['gflops_per_second']:.0f} GFLOP/s",
+        )
+
+    def _evaluate(self) -> dict[str, float]:
+        """Return what the weights of now are worth, and keep them if they are the best."""
+        position, name = self.position, self.recipe.training.select_by
+        metrics = evaluate(self.evaluation, self.classifier, self.preprocessor, self.validation)
+        score = -metrics[name] if name == "val_loss" else metrics[name]
+        if position.best is None or score > position.best.score:
+            position.best = _Best(score, position.epoch, metrics)
+            self.best_weights = self.classifier.weights()
+        else:
+            position.best.worse += 1
+        return metrics
+
+    def _stopped(self) -> bool:
+        """Return whether early stopping has ended training."""
+        patience, best = self.recipe.training.early_stopping, self.position.best
+        return bool(patience and best and best.worse >= patience)
+
+    def _resume(self) -> None:
+        """Go on from the newest checkpoint, if there is one."""
+        found = self.checkpoints.restore() if self.checkpoints else None
+        if found is None:
+            return
+        arrays, values = found
+        self.position = _Position.load(values)
+        for variable, array in zip(self.stepper.state, _numbered(arrays, "state"), strict=True):
+            variable.assign(array)
+        self.best_weights = list(_numbered(arrays, "best"))
+        self.rng.bit_generator.state = self.position.rng
+        print(f"going on from a checkpoint: epoch {self.position.epoch}, step {self.position.step}", flush=True)
+
+    def _save_if_due(self) -> None:
+        if self.checkpoints is None or time.monotonic() - self.saved < self.checkpoint_seconds:
+            return
+        arrays = {f"state/{number}": variable.numpy() for number, variable in enumerate(self.stepper.state)}
+        arrays |= {f"best/{number}": weight for number, weight in enumerate(self.best_weights)}
+        self.checkpoints.save(arrays, asdict(self.position))
+        self.saved = time.monotonic()
+
+
+def flops_per_token(classifier: Classifier, trained: list[Any]) -> float:
+    """Return about how many floating-point operations training takes for a token.
+
+    Two for each weight of a matrix product forward, two more for each gradient of a weight, two for each gradient of an
+    input (Kaplan et al. 2020, which leaves attention's own products out too); embeddings are looked up, not multiplied.
     """
     import numpy as np
 
-    rng = np.random.default_rng(recipe.seed)
-    steps_per_epoch = -(-len(train) // recipe.batch_size)
-    steps = steps_per_epoch * recipe.epochs
-    step_function = _step_function(classifier, preprocessor, recipe, steps)
+    def weights(variables: list[Any]) -> int:
+        kernels = [own for own in variables if len(own.shape) > 1 and "embedding" not in own.name]
+        return sum(int(np.prod(own.shape)) for own in kernels)
 
-    best: tuple[float, int, list[np.ndarray]] | None = None
-    best_accuracy, training_seconds, step, said = 0.0, 0.0, 0, 0.0
-    for epoch in range(1, recipe.epochs + 1):
-        losses, seen, start = 0.0, 0, time.perf_counter()
-        rate = 0.0
-        for rows in batches(train, recipe.batch_size, rng):
-            loss, rate = step_function(segments(train, rows), train.targets[rows])
-            loss, rate, step = float(loss), float(rate), step + 1
-            if not np.isfinite(loss):
-                raise BerthError(
-                    f"the loss is {loss} in epoch {epoch}, step {step} of {steps}, at learning rate {rate:.1e}. "
-                    f"Lower learning_rate ({recipe.learning_rate:g})."
-                )
-            losses, seen = losses + loss * len(rows), seen + len(rows)
-            now = time.perf_counter()
-            if now - said > _PROGRESS_SECONDS or step in (1, steps):
-                said = now
-                speed = seen / (now - start)
-                progress.report(
-                    step, steps, f"epoch {epoch}/{recipe.epochs} · loss {losses / seen:.3f} · {speed:.0f} texts/s"
-                )
-        seconds = time.perf_counter() - start
-        training_seconds += seconds
-        val_loss, val_accuracy = evaluate(evaluation, validation)
-        metrics = {
-            "train_loss": losses / seen,
-            "val_loss": val_loss,
-            "val_accuracy": val_accuracy,
-            "learning_rate": rate,
-            "examples_per_second": seen / seconds,
-        }
-        log_metrics(metrics, epoch)
-        print(f"epoch {epoch}: " + ", ".join(f"{name} {value:.4g}" for name, value in metrics.items()), flush=True)
-        if best is None or val_loss < best[0]:
-            best, best_accuracy = (val_loss, epoch, classifier.weights()), val_accuracy
-    assert best is not None
-    classifier.restore(best[2])
-    return Outcome(best[1], best[0], best_accuracy, len(train) * recipe.epochs / training_seconds)
+    return 2.0 * weights(classifier.variables) + 4.0 * weights(trained)
 
 
-def _step_function(classifier: Classifier, preprocessor: Preprocessor, recipe: Recipe, steps: int) -> Any:
-    """Return the compiled training step: (segments, targets) -> (mean loss, learning rate)."""
-    import tensorflow as tf
-    import tf_keras
+def _numbered(arrays: "dict[str, np.ndarray]", name: str) -> "Iterator[np.ndarray]":
+    for number in itertools.count():
+        if f"{name}/{number}" not in arrays:
+            return
+        yield arrays[f"{name}/{number}"]
 
-    if recipe.recipe == "berth":
-        adamw = AdamW(classifier.variables, recipe.weight_decay)
-    else:
-        adam = tf_keras.optimizers.Adam(recipe.learning_rate)
-        adam.build(classifier.variables)
 
-    @tf.function(input_signature=batch_signature(classifier, preprocessor))
-    def step(segments: Any, targets: Any) -> Any:
-        inputs = preprocessor.pack(segments)
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(classifier.loss(classifier.logits(inputs, training=True), targets))
-        gradients = tape.gradient(loss, classifier.variables)
-        if recipe.recipe == "baseline":
-            adam.apply_gradients(zip(gradients, classifier.variables, strict=True))
-            return loss, tf.constant(recipe.learning_rate)
-        rate = warmup_then_linear_decay(adamw.step, steps, recipe.learning_rate, recipe.warmup_fraction)
-        adamw.apply(gradients, classifier.variables, rate)
-        return loss, rate
-
-    return step
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

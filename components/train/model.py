@@ -44,6 +44,8 @@ class Classifier:
         self.labels = list(labels)
         self.task = task
         self.binary = task == "single_label" and len(self.labels) == 2
+        self.sigmoids = self.binary or task == "multi_label"
+        """Whether a logit says of one label alone whether it applies."""
         self.pooling = pooling
         loaded = load("encoder", encoder, handle)
         self.interface = of_encoder(loaded, handle)
@@ -94,14 +96,6 @@ class Classifier:
             positive = tf.sigmoid(logits)
             return tf.concat([1.0 - positive, positive], -1)
         return tf.nn.softmax(logits)
-
-    def right(self, probabilities: Any, targets: Any) -> Any:
-        """Return whether the most probable class is the target, bool [batch]; of several labels: all, at 0.5."""
-        import tensorflow as tf
-
-        if self.task == "multi_label":
-            return tf.reduce_all((probabilities >= 0.5) == tf.cast(targets, tf.bool), -1)
-        return tf.argmax(probabilities, -1, tf.int32) == targets
 
     def weights(self) -> "list[np.ndarray]":
         """Return a copy of the trainable variables' values."""

@@ -1,4 +1,4 @@
-"""AdamW for BERT (Loshchilov and Hutter 2019): lazy rows for embeddings, a rate per layer, warm-up and decay."""
+"""AdamW for BERT (Loshchilov and Hutter 2019): lazy rows for embeddings, a rate per layer."""
 
 import re
 from collections.abc import Sequence
@@ -14,16 +14,6 @@ _NOT_DECAYED = re.compile(r"layer_?norm|(^|/)(bias|beta|gamma)(:\d+)?$", re.IGNO
 """Names of biases and layer norms; TF-Hub's attention biases have two dimensions, [heads, size]."""
 _LAYER = re.compile(r"(^|/)layer(_\._|_|/)(\d+)/")
 """A layer's part in a variable's name: transformer/layer_0/, encoder/layer_._0/, encoder/layer/0/."""
-
-
-def warmup_then_linear_decay(step: Any, steps: int, peak: float, warmup_fraction: float) -> Any:
-    """Return the learning rate of 0-based `step`: up from 0 to `peak`, then down in a line to 0 after `steps`."""
-    import tensorflow as tf
-
-    warmup = max(1.0, warmup_fraction * steps)
-    done = tf.cast(step, tf.float32) + 1.0
-    falling = (steps + 1.0 - done) / max(1.0, steps + 1.0 - warmup)
-    return peak * tf.minimum(done / warmup, falling)
 
 
 def rate_factors(names: Sequence[str], layer_decay: float, freeze_embeddings: bool, freeze_layers: int) -> list[float]:

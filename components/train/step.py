@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.common.code import code_version
 from components.common.dataset import LABEL, PAIR, TEXT, Manifest, read_columns
 from components.common.edge_cases import EDGE_CASES
 from components.common.errors import BerthError
-from components.train.loop import Outcome, Recipe
+from components.train.loop import Outcome
+from components.train.recipe import Recipe
 from components.train.threshold import Threshold
 
 if TYPE_CHECKING:
@@ -19,9 +21,11 @@ if TYPE_CHECKING:
     from components.train.predictions import Predictions
     from components.train.text import Preprocessor
 
+_LOST = {"head": "end", "tail": "start", "head_tail": "middle"}
+
 
 @dataclass(frozen=True)
-class Training:
+class TrainedModel:
     """What came of a training run."""
 
     outcome: Outcome
@@ -30,7 +34,7 @@ class Training:
     labels: list[str]
     threshold: Threshold
     truncated: int
-    """Texts of the train split that are longer than sequence_length."""
+    """Rows of the train split that are longer than sequence_length."""
     seconds: float
 
 
@@ -45,11 +49,14 @@ def train_model(
     recipe: Recipe,
     threshold_metric: str,
     pooling: str = "auto",
+    checkpoints: str = "",
+    checkpoint_minutes: float = 10,
     log_metrics: Callable[[dict[str, float], int], object],
-) -> Training:
-    """Fine-tune `encoder` on the dataset's train split and export the best epoch to the folder `model`.
+) -> TrainedModel:
+    """Fine-tune `encoder` on the dataset's train split and export its best evaluation to the folder `model`.
 
-    What that epoch says of the validation and the train split, and of EDGE_CASES, goes to the file `predictions`.
+    What that one says of the validation and the train split, and of EDGE_CASES, goes to the file `predictions`. A run
+    that ended in the middle goes on from what it left below `checkpoints`, a folder, s3:// or gs://; empty: nothing.
 
     Raises:
         BerthError: the data, the encoder or the recipe do not allow it; nothing is exported then.
@@ -57,6 +64,7 @@ def train_model(
     import tensorflow as tf
 
     from components.train import encoder as encoders
+    from components.train.checkpoint import Checkpoints
     from components.train.evaluation import evaluation_function
     from components.train.export import export
     from components.train.loop import fit
@@ -71,25 +79,51 @@ def train_model(
     encoder_folder, preprocessor_folder = encoders.resolve(encoder, preprocessor)
     loaded = encoders.load("preprocessor", preprocessor_folder, preprocessor)
     tf.random.set_seed(recipe.seed)  # after the built-in encoder was converted: its own seeds are not this run's
-    prepare = Preprocessor(loaded, sequence_length, preprocessor, manifest.pairs)
-    splits = {name: _read(dataset, name, manifest, prepare) for name in ("train", "validation")}
-    truncated = int((splits["train"].lengths() >= prepare.room).sum())
-    print(f"{len(splits['train']):,} texts to train on, {len(splits['validation']):,} to validate on", flush=True)
+    prepare = Preprocessor(loaded, sequence_length, preprocessor, manifest.pairs, recipe.training.truncate)
+    read = {name: _read(dataset, name, manifest, prepare) for name in ("train", "validation")}
+    splits = {name: split for name, (split, _) in read.items()}
+    truncated = read["train"][1]
+    print(
+        f"{len(splits['train']):,} texts to train on, {len(splits['validation']):,} to validate on; of {truncated:,} "
+        f"texts to train on the {_LOST[recipe.training.truncate]} is cut off",
+        flush=True,
+    )
 
     classifier = Classifier(encoder_folder, encoder, manifest.labels, recipe.seed, manifest.task, pooling)
     evaluation = evaluation_function(classifier, prepare)
-    outcome = fit(classifier, prepare, evaluation, splits["train"], splits["validation"], recipe, log_metrics)
+    identity = {
+        "data": manifest.fingerprint,
+        "encoder": encoder,
+        "preprocessor": preprocessor,
+        "sequence_length": str(sequence_length),
+        "recipe": str(recipe),
+        "code": code_version(),
+    }
+    place = Checkpoints(checkpoints, identity) if checkpoints else None
+    outcome = fit(
+        classifier,
+        prepare,
+        evaluation,
+        splits["train"],
+        splits["validation"],
+        recipe,
+        log_metrics,
+        place,
+        60 * checkpoint_minutes,
+    )
     said = _predict_all(evaluation, prepare, splits, recipe.seed)
     threshold = choose(said["validation"].probabilities, splits["validation"].targets, manifest.task, threshold_metric)
     print(_in_words(threshold, threshold_metric, manifest), flush=True)
     export(classifier, prepare, threshold.value, model)
     write(said, predictions)
+    if place:
+        place.clear()
     seconds = time.perf_counter() - start
-    return Training(outcome, manifest.task, manifest.pairs, manifest.labels, threshold, truncated, seconds)
+    return TrainedModel(outcome, manifest.task, manifest.pairs, manifest.labels, threshold, truncated, seconds)
 
 
-def _read(dataset: str | Path, name: str, manifest: Manifest, prepare: "Preprocessor") -> "Split":
-    """Return the split `name`, tokenised; train has to have every label."""
+def _read(dataset: str | Path, name: str, manifest: Manifest, prepare: "Preprocessor") -> "tuple[Split, int]":
+    """Return the split `name`, tokenised, and how many texts were cut; train has to have every label."""
     from components.train.data import Split
     from components.train.text import tokenize_all
 
@@ -99,8 +133,16 @@ def _read(dataset: str | Path, name: str, manifest: Manifest, prepare: "Preproce
         raise BerthError(f"the train split has no text of the class {sorted(missing)[0]!r}. Add some, or another seed.")
     if not rows[TEXT]:
         raise BerthError(f"the {name} split is empty. Give more data, or a larger split.{name}.")
-    pairs = tokenize_all(prepare, rows[PAIR]) if manifest.pairs else None
-    return Split(tokenize_all(prepare, rows[TEXT]), targets, pairs)
+    if name == "train" and len(rows[TEXT]) == len(present) > 1:
+        raise BerthError("the train split has one text of each class. Give more: 50 of each are few, 500 are good.")
+    tokens, whole = tokenize_all(prepare, rows[TEXT])
+    pairs = None
+    if manifest.pairs:
+        pairs, others = tokenize_all(prepare, rows[PAIR])
+        whole = whole + others
+    if not whole.any():
+        raise BerthError(f"no text of the {name} split has a token. Look at text_column and cleaning.")
+    return Split(tokens, targets, pairs), int((whole > prepare.room).sum())
 
 
 def _targets(labels: list[Any], manifest: Manifest) -> "tuple[np.ndarray, set[str]]":
@@ -128,13 +170,15 @@ def _predict_all(
     from components.train.text import tokenize_all
 
     validation = splits["validation"]
-    said = {"validation": Predictions(np.arange(len(validation)), *predict(evaluation, validation, "validation"))}
+    said = {
+        "validation": Predictions(np.arange(len(validation)), *predict(evaluation, prepare, validation, "validation"))
+    }
     rows = sample_rows(len(splits["train"]), seed)
-    said["train"] = Predictions(rows, *predict(evaluation, splits["train"].subset(rows), "train"))
-    tokens = tokenize_all(prepare, list(EDGE_CASES.values()))
+    said["train"] = Predictions(rows, *predict(evaluation, prepare, splits["train"].subset(rows), "train"))
+    tokens, _ = tokenize_all(prepare, list(EDGE_CASES.values()))
     no_targets = np.zeros((len(tokens), *validation.targets.shape[1:]), np.int32)
     edge = Split(tokens, no_targets, tokens if prepare.pairs else None)
-    said["edge"] = Predictions(np.arange(len(edge)), predict(evaluation, edge, "edge cases")[0], None)
+    said["edge"] = Predictions(np.arange(len(edge)), predict(evaluation, prepare, edge, "edge cases")[0], None)
     return said
 
 

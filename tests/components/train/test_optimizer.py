@@ -1,13 +1,11 @@
 """AdamW with lazy embedding rows, against a dense reference written from the paper."""
 
-import itertools
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from components.common.errors import BerthError
-from components.train.optimizer import CLIP_NORM, AdamW, rate_factors, warmup_then_linear_decay
+from components.train.optimizer import CLIP_NORM, AdamW, rate_factors
 
 RATE, DECAY = 0.01, 0.1
 
@@ -170,12 +168,3 @@ def test_a_strategy_s_replica_makes_the_same_update_as_one_device(variables):
         apply([tf.constant(gradient) for gradient in step])
     for variable, other in zip(mirrored, one, strict=True):
         assert np.allclose(variable.numpy(), other.numpy(), atol=1e-7)
-
-
-def test_the_rate_rises_to_its_peak_and_falls_to_nothing():
-    rates = [float(warmup_then_linear_decay(step, 100, 1.0, 0.1)) for step in range(100)]
-    assert rates[0] == pytest.approx(0.1)
-    assert max(rates) == rates[9] == pytest.approx(1.0)
-    assert all(earlier > later for earlier, later in itertools.pairwise(rates[9:]))
-    assert 0 < rates[-1] < 0.02
-    assert float(warmup_then_linear_decay(0, 100, 1.0, 0.0)) == pytest.approx(1.0)

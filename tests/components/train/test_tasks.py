@@ -20,10 +20,10 @@ from components.train import predictions as predictions_module
 from components.train.data import Split
 from components.train.encoder import load as load_hub
 from components.train.evaluation import evaluation_function, predict
-from components.train.loop import Recipe
 from components.train.model import Classifier as Trained
 from components.train.predictions import sample_rows
-from components.train.step import Training, train_model
+from components.train.recipe import Recipe
+from components.train.step import TrainedModel, train_model
 from components.train.text import Preprocessor, tokenize_all
 from tests.components.conftest import MESSAGES, write_dataset
 
@@ -38,7 +38,7 @@ class Case:
     name: str
     dataset: Path
     manifest: Manifest
-    training: Training
+    training: TrainedModel
     folder: Path
     model: Classifier
     predictions: dict[str, dict[str, np.ndarray]]
@@ -274,8 +274,7 @@ def test_both_texts_of_a_pair_are_cut_in_turn_until_they_fit(tiny):
     # [CLS] first [SEP] are of type 0, second [SEP] of type 1.
     assert types.sum(axis=1).tolist() == [7, 12, 1, 1]
     assert prepare(tf.constant(["call"]), tf.constant(["free now"]))["input_word_ids"].shape == (1, 6)
-    rows = tokenize_all(prepare, ["call " * 50, "call"])
-    assert [len(row) for row in rows] == [13, 1]
+    assert tokenize_all(prepare, ["call " * 50, "call"])[0].lengths().tolist() == [13, 1]
 
 
 def test_a_preprocessor_that_packs_single_texts_only_is_refused(tmp_path, tiny):
@@ -309,12 +308,12 @@ def test_predictions_of_a_subset_are_those_of_its_rows(tiny):
     prepare = Preprocessor(load_hub("preprocessor", tiny.preprocessor, "tiny"), LENGTH, "tiny", pairs=True)
     evaluation = evaluation_function(Trained(tiny.encoder, "tiny", ["a", "b", "c"], 0, "multi_label"), prepare)
     texts = [f"call {number} " * (number % 7) for number in range(150)]
-    tokens = tokenize_all(prepare, texts)
+    tokens, _ = tokenize_all(prepare, texts)
     targets = np.random.default_rng(0).integers(0, 2, (150, 3)).astype(np.int32)
-    split = Split(tokens, targets, tokens[::-1])
-    probabilities, losses = predict(evaluation, split, "all")
+    split = Split(tokens, targets, tokens.subset(range(len(texts))[::-1]))
+    probabilities, losses = predict(evaluation, prepare, split, "all")
     rows = np.array([149, 3, 77])
-    some, some_losses = predict(evaluation, split.subset(rows), "some")
+    some, some_losses = predict(evaluation, prepare, split.subset(rows), "some")
     assert some == pytest.approx(probabilities[rows], abs=1e-6)
     assert some_losses == pytest.approx(losses[rows], abs=1e-6)
 

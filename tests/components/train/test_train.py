@@ -11,10 +11,10 @@ from components.common.dataset import SPLITS, read_predictions
 from components.common.edge_cases import EDGE_CASES
 from components.common.errors import BerthError
 from components.common.saved_model import load
+from components.common.settings import Training
 from components.train import encoder as encoders
-from components.train.data import Split, batches, segments
-from components.train.loop import Recipe
 from components.train.model import Classifier
+from components.train.recipe import Recipe
 from components.train.step import train_model
 from components.train.text import Preprocessor, tokenize_all
 from tests.components.conftest import component_body, write_dataset
@@ -23,11 +23,14 @@ LENGTH = 32
 HARD_TEXTS = ["", "ok", "word " * 500, "😀 مرحبا \u202eabc", "nul\0byte", "line\nline\ttab"]
 
 
+def flat(**changes):
+    """Return what a RunConfig says of the recipe, field by field."""
+    usual = {"recipe": "berth", "epochs": 2, "batch_size": 16, "learning_rate": 1e-3, "warmup_fraction": 0.1}
+    return usual | {"weight_decay": 0.01, "seed": 0} | changes
+
+
 def recipe(**changes) -> Recipe:
-    return Recipe(**({"recipe": "berth", "epochs": 2, "batch_size": 16, "learning_rate": 1e-3} | LAZY | changes))
-
-
-LAZY = {"warmup_fraction": 0.1, "weight_decay": 0.01, "seed": 0}
+    return Recipe(**flat(training=Training(**changes.pop("training", {})), **changes))
 
 
 @pytest.fixture
@@ -36,6 +39,11 @@ def train(tmp_path, tiny):
 
     def train(dataset, name="model", **changes):
         logged: dict[int, dict[str, float]] = {}
+
+        def log(values, number):
+            if not any(metric.startswith("steps/") for metric in values):
+                logged[number] = values
+
         training = train_model(
             dataset,
             tmp_path / name,
@@ -45,7 +53,7 @@ def train(tmp_path, tiny):
             sequence_length=changes.pop("sequence_length", LENGTH),
             threshold_metric=changes.pop("threshold_metric", "macro_f1"),
             recipe=recipe(**changes),
-            log_metrics=lambda values, epoch: logged.__setitem__(epoch, values),
+            log_metrics=log,
         )
         return training, logged
 
@@ -77,7 +85,8 @@ def test_the_epoch_with_the_lowest_validation_loss_is_exported(train, dataset, t
     training, logged = train(dataset, epochs=4, learning_rate=2e-2)
     best = min(logged, key=lambda epoch: logged[epoch]["val_loss"])
     assert training.outcome.best_epoch == best
-    assert set(logged[1]) == {"train_loss", "val_loss", "val_accuracy", "learning_rate", "examples_per_second"}
+    metrics = {"train_loss", "val_loss", "val_accuracy", "val_macro_f1", "learning_rate", "examples_per_second"}
+    assert set(logged[1]) == metrics | {"tokens_per_second", "padding_share", "gflops_per_second"}
     texts, labels = zip(*real_rows["validation"], strict=True)
     _, probabilities = load(tmp_path / "model").predict(texts)
     truth = [["ham", "spam"].index(label) for label in labels]
@@ -125,9 +134,15 @@ def test_a_class_that_train_does_not_have_and_an_empty_split_are_refused(train, 
     rows = {split: [("a", "ham"), ("b", "ham")] for split in SPLITS}
     with pytest.raises(BerthError, match="train split has no text of the class 'spam'"):
         train(write_dataset(tmp_path / "one", rows, ["ham", "spam"]))
-    rows = {"train": [("a", "ham"), ("b", "spam")], "validation": [], "test": []}
+    rows = {"train": [("a", "ham"), ("b", "spam"), ("c", "spam")], "validation": [], "test": []}
     with pytest.raises(BerthError, match="the validation split is empty"):
         train(write_dataset(tmp_path / "none", rows, ["ham", "spam"]))
+    rows = {"train": [("a", "ham"), ("b", "spam")], "validation": [("c", "spam")], "test": []}
+    with pytest.raises(BerthError, match="the train split has one text of each class"):
+        train(write_dataset(tmp_path / "few", rows, ["ham", "spam"]))
+    rows = {split: [("\u200b", "ham"), ("", "spam"), (" ", "spam")] for split in SPLITS}
+    with pytest.raises(BerthError, match="no text of the train split has a token"):
+        train(write_dataset(tmp_path / "empty", rows, ["ham", "spam"]))
     assert not (tmp_path / "model").exists()
 
 
@@ -156,37 +171,19 @@ def test_word_gradients_are_sparse_through_tf_hub(tiny, preprocessor):
 def test_a_batch_is_padded_to_its_own_longest_text_and_cut_to_the_sequence_length(preprocessor):
     for text, width in (("ok", 4), ("free call now", 5), ("call " * 100, LENGTH)):
         assert preprocessor(tf.constant([text, "a"]))["input_word_ids"].shape[1] <= width
-    rows = tokenize_all(preprocessor, ["free call now", "", "call " * 100])
-    assert [len(row) for row in rows] == [3, 0, LENGTH - 2]
-
-
-@pytest.mark.parametrize("size", [1, 7, 64, 1000])
-def test_every_text_comes_once_an_epoch(size):
-    rng = np.random.default_rng(0)
-    split = Split([np.zeros(rng.integers(0, 30), np.int32) for _ in range(500)], np.zeros(500, np.int32))
-    for order in (None, np.random.default_rng(1)):
-        made = list(batches(split, size, order))
-        assert sorted(np.concatenate(made)) == list(range(500))
-        assert max(map(len, made)) <= size
-    assert [row.tolist() for row in batches(split, 64, np.random.default_rng(1))] == [
-        row.tolist() for row in batches(split, 64, np.random.default_rng(1))
-    ]
-
-
-def test_batches_hold_their_rows_tokens():
-    split = Split([np.array([5, 6], np.int32), np.array([], np.int32), np.array([7], np.int32)], np.zeros(3, np.int32))
-    assert [own.to_list() for own in segments(split, [2, 1, 0])] == [[[7], [], [5, 6]]]
-    pairs = Split(split.tokens, split.targets, split.tokens[::-1])
-    assert [own.to_list() for own in segments(pairs, [2, 1])] == [[[7], []], [[5, 6], []]]
-    assert pairs.lengths().tolist() == [3, 0, 3]
+    tokens, whole = tokenize_all(preprocessor, ["free call now", "", "call " * 100])
+    assert tokens.lengths().tolist() == [3, 0, LENGTH - 2]
+    assert whole.tolist() == [3, 0, 100]
 
 
 def test_the_step_says_what_came_out_and_logs_each_epoch(store, artifact, dataset, tiny, tmp_path, capsys):
     model, metrics, predictions = artifact("model"), artifact("metrics"), artifact("predictions")
     inputs = {"dataset": artifact("dataset", dataset)}
-    settings = {"encoder": tiny.encoder, "preprocessor": tiny.preprocessor, "sequence_length": LENGTH, **vars(recipe())}
+    settings = {"encoder": tiny.encoder, "preprocessor": tiny.preprocessor, "sequence_length": LENGTH, **flat()}
     outputs = {"model": model, "metrics": metrics, "predictions": predictions}
-    component_body("train", "train")(**inputs, **settings, threshold_metric="mcc", pooling="mean", **outputs)
+    places = {"checkpoints": str(tmp_path / "checkpoints"), "checkpoint_minutes": 10.0}
+    knobs = {"training": {"accumulate": 2.0}, "pooling": "mean"}  # KFP makes every number of a dict a float
+    component_body("train", "train")(**inputs, **settings, **knobs, **places, threshold_metric="mcc", **outputs)
     (step,) = tracking.children(store.client, store.parent)
     assert len(store.client.get_metric_history(step.info.run_id, "val_loss")) == 2
     assert step.data.params["learning_rate"] == "0.001"
@@ -206,5 +203,5 @@ def test_the_step_says_what_came_out_and_logs_each_epoch(store, artifact, datase
     }
     assert (tmp_path / "outputs/metrics").is_file()
     out = capsys.readouterr().out
-    assert "progress 1/40 epoch 1/2 " in out
+    assert "progress 1/20 epoch 1/2 " in out  # two batches a step
     assert re.search(rf"^threshold {threshold:.2f} \(MCC -?\d\.\d\d on validation\)$", out, re.MULTILINE)

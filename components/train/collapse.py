@@ -1,0 +1,45 @@
+"""A model that training has made blind: it answers the same whatever the text is.
+
+What too high a learning rate does to BERT (Mosbach et al. 2021 describe such runs): the layers saturate, and the best
+that is left to the head is the classes' shares.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from components.common.errors import BerthError
+from components.train.data import Split
+from components.train.evaluation import predict
+from components.train.text import Preprocessor
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_TEXTS = 256
+_SHRUNK = 0.1
+"""An untrained head on a pre-trained encoder tells texts apart, a little; less than this share of it is blindness."""
+
+
+def spread(evaluation: Any, preprocessor: Preprocessor, validation: Split) -> float:
+    """Return by how much a class' probability differs from text to text: its standard deviation, mean over classes."""
+    return float(_some(evaluation, preprocessor, validation).std(0).mean())
+
+
+def refuse_collapsed(
+    evaluation: Any, preprocessor: Preprocessor, validation: Split, untrained: float, labels: list[str], rate: float
+) -> None:
+    """Raise BerthError if the model says the same of every text, while the `untrained` one's `spread` was larger."""
+    probabilities = _some(evaluation, preprocessor, validation)
+    decided = probabilities.argmax(-1)[:, None] if validation.targets.ndim == 1 else probabilities >= 0.5
+    if (decided != decided[0]).any() or probabilities.std(0).mean() > _SHRUNK * untrained:
+        return
+    said = labels[decided[0, 0]] if validation.targets.ndim == 1 else "the same labels"
+    raise BerthError(
+        f"the model has collapsed: it says {said!r} of every validation text, and its probabilities hardly differ. "
+        f"Lower learning_rate ({rate:g}); 2e-5 to 5e-5 suits BERT, with recipe: berth."
+    )
+
+
+def _some(evaluation: Any, preprocessor: Preprocessor, validation: Split) -> "np.ndarray":
+    """Return the probabilities of the first validation texts; ingest has dealt them at random."""
+    some = validation.subset(range(min(_TEXTS, len(validation))))
+    return predict(evaluation, preprocessor, some, "validation")[0]
