@@ -7,7 +7,7 @@ from typing import Self
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from components.common import progress
 from components.common.errors import printable
@@ -18,6 +18,8 @@ _MARKS = {"done": "[green]✓[/]", "cached": "[cyan]=[/]", "failed": "[red]✗[/
 _ANOMALY = "anomaly "
 """How a line of validate's log begins that the user has to see, one for each anomaly."""
 _SUMMARY = 120
+_LINE_END = " | "
+"""In the detail of a progress line: what comes after it is the second line beside the bar."""
 _SILENT = ("locate", "compare", "finish")
 """Steps that only keep the books: they get a line when they fail."""
 
@@ -31,9 +33,9 @@ class TerminalReporter:
         self._task: TaskID | None = None
         self._live = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description:<9}"),
-            BarColumn(bar_width=16),
-            TextColumn("{task.fields[detail]}", markup=False),
+            TextColumn("{task.description:<9}", table_column=Column(no_wrap=True, min_width=9)),
+            BarColumn(bar_width=10),
+            TextColumn("{task.fields[detail]}", markup=False, table_column=Column(no_wrap=False)),
             TimeElapsedColumn(),
             console=console,
             transient=True,
@@ -54,7 +56,8 @@ class TerminalReporter:
 
     def progressed(self, step: str, progress: progress.Progress) -> None:
         if self._task is not None:
-            self._live.update(self._task, total=progress.total, completed=progress.done, detail=progress.detail)
+            detail = progress.detail.replace(_LINE_END, "\n")
+            self._live.update(self._task, total=progress.total, completed=progress.done, detail=detail)
 
     def logged(self, step: str, line: str) -> None:
         if line.startswith(_ANOMALY):

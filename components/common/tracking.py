@@ -99,13 +99,16 @@ def parent_run() -> "Run":
 
 @contextlib.contextmanager
 def step_run(
-    step: str, params: Mapping[str, Any] | None = None, upstream: Sequence[Mapping[str, Any]] = ()
+    step: str,
+    params: Mapping[str, Any] | None = None,
+    upstream: Sequence[Mapping[str, Any]] = (),
+    system_metrics: bool = False,
 ) -> Iterator["Run"]:
     """Open the nested run of `step`; an exception ends it as FAILED, with the error as a tag there and on the parent.
 
     `params` are logged as `log_params` does. `upstream` is the metadata of the step's input artifacts. An input that
     came out of the cache was made under another pipeline run; a nested run of this one then says which, with what
-    that run logged.
+    that run logged. With `system_metrics` MLflow logs the use of CPU, memory, disk, network and GPU every 10 s.
     """
     import mlflow
 
@@ -119,6 +122,7 @@ def step_run(
         experiment_id=parent.info.experiment_id,
         parent_run_id=parent.info.run_id,
         tags={**_SOURCE, STEP: step},
+        log_system_metrics=system_metrics,
     ) as run:
         try:
             log_params(params or {})

@@ -264,7 +264,7 @@ class _Fitting:
             done,
             total,
             f"epoch {position.epoch}/{self.recipe.epochs} · loss {values['train_loss']:.3f} · "
-            f"{values['examples_per_second']:.0f} texts/s · {_clock(to_come * whole.seconds / whole.texts)} left · "
+            f"{values['examples_per_second']:.0f} texts/s · {_clock(to_come * whole.seconds / whole.texts)} left | "
             f"{values['tokens_per_second']:,.0f} tokens/s · {values['padding_share']:.1%} padding · "
             f"{values['gflops_per_second']:.0f} GFLOP/s",
         )

@@ -96,6 +96,7 @@ def train_model(
         "encoder": encoder,
         "preprocessor": preprocessor,
         "sequence_length": str(sequence_length),
+        "pooling": pooling,
         "recipe": str(recipe),
         "code": code_version(),
     }

@@ -176,7 +176,9 @@ def test_a_batch_is_padded_to_its_own_longest_text_and_cut_to_the_sequence_lengt
     assert whole.tolist() == [3, 0, 100]
 
 
-def test_the_step_says_what_came_out_and_logs_each_epoch(store, artifact, dataset, tiny, tmp_path, capsys):
+def test_the_step_says_what_came_out_and_logs_each_epoch(store, artifact, dataset, tiny, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.2")
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLES_BEFORE_LOGGING", "1")
     model, metrics, predictions = artifact("model"), artifact("metrics"), artifact("predictions")
     inputs = {"dataset": artifact("dataset", dataset)}
     settings = {"encoder": tiny.encoder, "preprocessor": tiny.preprocessor, "sequence_length": LENGTH, **flat()}
@@ -186,7 +188,10 @@ def test_the_step_says_what_came_out_and_logs_each_epoch(store, artifact, datase
     component_body("train", "train")(**inputs, **settings, **knobs, **places, threshold_metric="mcc", **outputs)
     (step,) = tracking.children(store.client, store.parent)
     assert len(store.client.get_metric_history(step.info.run_id, "val_loss")) == 2
+    assert len(store.client.get_metric_history(step.info.run_id, "steps/train_loss")) == 20
+    assert step.data.metrics["system/cpu_utilization_percentage"] >= 0
     assert step.data.params["learning_rate"] == "0.001"
+    assert step.data.params["training.accumulate"] == "2"
     assert model.metadata["labels"] == ["ham", "spam"]
     assert model.metadata["summary"].startswith(f"epoch {int(metrics.logged['best_epoch'])} of 2, validation loss ")
     packages = [line.split("==")[0] for line in model.metadata["requirements"]]
