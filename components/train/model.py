@@ -58,6 +58,17 @@ class Classifier:
         )
         self._variables = self._build(handle)
 
+    def refuse_longer(self, sequence_length: int, handle: str) -> None:
+        """Raise BerthError if the encoder, which the user calls `handle`, takes no text of `sequence_length` tokens."""
+        import tensorflow as tf
+
+        try:
+            self.logits({name: tf.ones([1, sequence_length], tf.int32) for name in INPUTS}, training=False)
+        except (ValueError, tf.errors.OpError) as error:
+            raise BerthError(
+                f"sequence_length: the encoder {handle!r} takes no texts of {sequence_length} tokens. Try half of that."
+            ) from error
+
     @property
     def variables(self) -> list[Any]:
         """The trainable variables that a call reaches: the encoder's, then the head's kernel and bias."""

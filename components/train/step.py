@@ -90,6 +90,7 @@ def train_model(
     )
 
     classifier = Classifier(encoder_folder, encoder, manifest.labels, recipe.seed, manifest.task, pooling)
+    classifier.refuse_longer(sequence_length, encoder)
     evaluation = evaluation_function(classifier, prepare)
     identity = {
         "data": manifest.fingerprint,

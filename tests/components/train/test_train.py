@@ -157,6 +157,8 @@ def test_what_is_no_text_encoder_or_no_preprocessor_is_refused(train, dataset, t
         train(dataset, encoder=tiny.preprocessor)
     with pytest.raises(BerthError, match=r"preprocessor: '.*' has no tokenize and bert_pack_inputs"):
         train(dataset, preprocessor=tiny.encoder)
+    with pytest.raises(BerthError, match=r"sequence_length: the encoder '.*' takes no texts of 129 tokens"):
+        train(dataset, sequence_length=129)  # the tiny BERT has 128 positions
 
 
 def test_word_gradients_are_sparse_through_tf_hub(tiny, preprocessor):
