@@ -10,7 +10,19 @@ import pydantic
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from components.common.errors import BerthError, nearest
-from components.common.settings import KINDS, Checks, Cleaning, Evaluation, Gates, Section, Source, Split, Training
+from components.common.settings import (
+    KINDS,
+    Checks,
+    Cleaning,
+    Cluster,
+    Evaluation,
+    Gates,
+    Notify,
+    Section,
+    Source,
+    Split,
+    Training,
+)
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
 
@@ -37,6 +49,9 @@ def _as_texts(labels: Any) -> Any:
 
     return {text(old): text(new) for old, new in labels.items()}
 
+
+GPU_COUNT = "cluster_gpu_count"
+"""A text among the pipeline's parameters: KFP fills a number into a pod's resources as nothing, and asks for no GPU."""
 
 Name = Annotated[str, AfterValidator(_check_name)]
 
@@ -152,6 +167,9 @@ class RunConfig(Section):
                 values.setdefault("learning_rate", 1e-3)
         return values
 
+    notify: Notify = Field(Notify.model_validate({}), description="Who is told how the run ended.")
+    cluster: Cluster = Field(Cluster.model_validate({}), description="What a Kubeflow cluster gives the steps.")
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.encoder != "minilm" and not self.preprocessor:
@@ -210,6 +228,8 @@ class RunConfig(Section):
         """Return the pipeline parameters of this run, JSON values by name; the schema file is given by its content."""
         values = self.model_dump(mode="json", by_alias=True, exclude_none=True)
         values["source"] = {key: value for key, value in values["source"].items() if value}
+        values |= {f"cluster_{name}": value for name, value in values.pop("cluster").items()}
+        values[GPU_COUNT] = str(values[GPU_COUNT])
         if self.schema_file:
             try:
                 values["schema"] = Path(self.schema_file).read_text(encoding="utf-8")
@@ -244,6 +264,7 @@ def reference() -> str:
     sections: list[tuple[str, type[Section]]] = [("", RunConfig), ("source.", Source), ("split.", Split)]
     sections += [("cleaning.", Cleaning), ("checks.", Checks)]
     sections += [("training.", Training), ("evaluation.", Evaluation), ("gates.", Gates)]
+    sections += [("notify.", Notify), ("cluster.", Cluster)]
     for prefix, section in sections:
         parts += [
             f"## {prefix.rstrip('.') or 'Run'}",

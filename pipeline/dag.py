@@ -8,20 +8,25 @@
 6. evaluate  judge the model on the test split, beside the champion, against the gates
 7. push      only when blessed: register the model as the champion and hand it to serving
    refuse    only when not: register it as the challenger
-   finish    the exit handler: close the MLflow run truthfully, whatever happened
+   finish    the exit handler: close the MLflow run truthfully, whatever happened, and tell people
+
+On a cluster, KFP's cache finds a step's earlier outputs by its image, its command, its parameters, and the ids of its
+input artifacts, which are new whenever the step before ran anew. Images are named by digest, so that other code is
+another key; the source counts by its fingerprint. The id of the run is no parameter of a cached step.
 """
 
 import inspect
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_origin
 
 import yaml
 from kfp import compiler, dsl
+from pydantic.fields import FieldInfo
 
-from components.common.settings import SETTINGS_END
+from components.common.settings import SETTINGS_END, Cluster
 from components.compare.component import compare
 from components.evaluate.component import evaluate
 from components.finish.component import finish
@@ -29,11 +34,14 @@ from components.ingest.component import ingest, locate
 from components.push.component import push, refuse
 from components.train.component import train
 from components.validate.component import validate
-from pipeline.config import RunConfig, Section
+from pipeline.config import GPU_COUNT, RunConfig, Section
+from pipeline.pods import settle
 
 _NO_SETTINGS = {
     *("git_commit", "config_file", "name", "model_name", "source", "push_to"),
     *("on_unchanged", "memory_limit", "rows_per_shard", "beam_args", "keep", "checkpoints", "checkpoint_minutes"),
+    "notify",
+    *(f"cluster_{name}" for name in Cluster.model_fields),
 }
 """Parameters that do not change the model: who runs it and where. The data counts by its fingerprint."""
 
@@ -48,12 +56,13 @@ def _with_parameters(body: Callable[[SimpleNamespace], None]) -> Callable[..., N
         "git_commit": "The commit that the run's code is from; a tag of the MLflow run.",
         "config_file": "The run configuration's file; a tag of the MLflow run.",
     }
-    for field_name, field in RunConfig.model_fields.items():
-        name = field.alias or field_name
+    for name, field in _fields():
         default = inspect.Parameter.empty if field.is_required() else field.default
+        annotation = _parameter_type(field.annotation)
         if isinstance(default, Section):
             default = default.model_dump(exclude_none=True)
-        annotation = _parameter_type(field.annotation)
+        if name == GPU_COUNT:
+            default, annotation = str(default), str
         parameters.append(
             inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=annotation)
         )
@@ -69,6 +78,15 @@ def _with_parameters(body: Callable[[SimpleNamespace], None]) -> Callable[..., N
     )
     pipeline.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return pipeline
+
+
+def _fields() -> Iterator[tuple[str, FieldInfo]]:
+    """Return the fields of RunConfig by parameter; of `cluster` each is one, for a pod's settings take no parts."""
+    for name, field in RunConfig.model_fields.items():
+        if field.annotation is Cluster:
+            yield from ((f"{name}_{part}", own) for part, own in Cluster.model_fields.items())
+        else:
+            yield field.alias or name, field
 
 
 def _parameter_type(annotation: Any) -> type:
@@ -113,6 +131,8 @@ def _train_and_push(p: SimpleNamespace, dataset: Any, compared: dsl.PipelineTask
         checkpoints=p.checkpoints,
         checkpoint_minutes=p.checkpoint_minutes,
     )
+    for task in (validated, trained):
+        settle(task, p)
     # Not an input: a new champion means a new validation, and must not mean that training is not cached.
     trained.after(validated)
     evaluated = _never_cached(
@@ -127,6 +147,7 @@ def _train_and_push(p: SimpleNamespace, dataset: Any, compared: dsl.PipelineTask
             evaluation=p.evaluation,
         )
     )
+    settle(evaluated, p)
     judged = {
         "model": trained.outputs["model"],
         "dataset": dataset,
@@ -141,15 +162,15 @@ def _train_and_push(p: SimpleNamespace, dataset: Any, compared: dsl.PipelineTask
     with dsl.If(evaluated.outputs["Output"] == False, name="not-blessed"):  # noqa: E712
         refused = _never_cached(refuse(**judged))
     for task in (pushed, refused):
-        # A registry or a disk that is busy for a moment is the one failure that waiting mends.
-        task.set_retry(num_retries=2, backoff_duration="2s", backoff_factor=2)
+        settle(task, p)
 
 
 @dsl.pipeline(name="berth")
 @_with_parameters
 def berth(p: SimpleNamespace) -> None:
     """Fine-tune a BERT text classifier, judge it, and push it when it holds its gates."""
-    with dsl.ExitHandler(_never_cached(finish()), name="steps"):
+    finished = finish(name=p.name, notify=p.notify, kfp_ui=p.cluster_kfp_ui, mlflow_ui=p.cluster_mlflow_ui)
+    with dsl.ExitHandler(settle(_never_cached(finished), p), name="steps"):
         located = _never_cached(
             locate(
                 source=p.source,
@@ -159,7 +180,9 @@ def berth(p: SimpleNamespace) -> None:
                 label_column=p.label_column,
                 split=p.split,
                 slice_columns=p.slice_columns,
+                name=p.name,
                 pipeline_run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+                kfp_ui=p.cluster_kfp_ui,
                 git_commit=p.git_commit,
                 config_file=p.config_file,
             )
@@ -179,7 +202,7 @@ def berth(p: SimpleNamespace) -> None:
             stratified=p.stratified,
             split=p.split,
             cleaning=p.cleaning,
-            memory_limit=p.memory_limit,
+            memory=p.memory_limit,
             rows_per_shard=p.rows_per_shard,
         )
         compared = _never_cached(
@@ -193,6 +216,8 @@ def berth(p: SimpleNamespace) -> None:
                 on_unchanged=p.on_unchanged,
             )
         )
+        for task in (located, ingested, compared):
+            settle(task, p)
         # kfp.local can tell the value of a step's return in a condition, and of no other output.
         with dsl.If(compared.outputs["Output"] == True, name="something-new"):  # noqa: E712  a KFP expression, not a bool
             _train_and_push(p, ingested.outputs["dataset"], compared)

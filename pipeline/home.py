@@ -7,8 +7,8 @@ import subprocess
 import urllib.error
 import urllib.request
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
+from components.common import tracking
 from components.common.code import code_version
 from components.common.errors import BerthError
 
@@ -46,22 +46,15 @@ def tracking_uri() -> str:
 def use_tracking_uri() -> str:
     """Point MLflow, here and in every process started from here, at the store in use, and return its URI.
 
-    A user and password in a server's URI move to the variables that MLflow has for them: MLflow's errors, and so the
-    logs, hold the URI.
-
     Raises:
         BerthError: the URI is a server that does not answer; MLflow itself would try for minutes.
     """
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-    uri = tracking_uri()
-    parts = urlsplit(uri)
-    if parts.scheme in ("http", "https") and parts.username:
-        os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username)
-        os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password or "")
-        uri = redacted(uri)
-    if parts.scheme in ("http", "https"):
+    os.environ["MLFLOW_TRACKING_URI"] = tracking_uri()
+    tracking.hide_credentials()
+    uri = os.environ["MLFLOW_TRACKING_URI"]
+    if uri.startswith(("http:", "https:")):
         _greet(uri)
-    os.environ["MLFLOW_TRACKING_URI"] = uri
     return uri
 
 

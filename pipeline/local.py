@@ -6,6 +6,7 @@ tell what ran. Scheduling, conditions, retries, the cache and the exit handler a
 """
 
 import contextlib
+import copy
 import datetime
 import errno
 import logging
@@ -19,6 +20,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Protocol
 from unittest import mock
 
@@ -32,6 +34,10 @@ from pipeline import home
 from pipeline.config import RunConfig
 
 EXIT_STEP = "finish"
+LONG_STEP = "train"
+"""A cluster tries it again for the sake of nodes that are taken away; here it would take its time to fail again."""
+_LONGEST_WAIT = 2
+"""Seconds before a step is tried again."""
 _BERTH_ERROR = re.compile(r"^(?:components\.common\.errors\.)?BerthError: (.*)$")
 _DEATH = re.compile(r"^berth: (.*)$")
 _ANY_ERROR = re.compile(r"^(?:berth: .*|[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)\b.*)$")
@@ -144,9 +150,18 @@ def _patched_kfp(reporter: Reporter, steps: list[Step], log_dir: Path, environme
     """Let kfp.local run tasks in the environments of their images and tell `reporter`; its own prints go to kfp.log."""
     execute = task_executor.execute_single_task
     executed: set[str] = set()
+    running: list[str] = []
+
+    def wait(seconds: float) -> None:
+        """Wait before another try: less than for a cluster's node, and not at all for what the user has to mend."""
+        if not _is_final(log_dir / f"{running[-1]}.log"):
+            time.sleep(min(seconds, _LONGEST_WAIT))
 
     def execute_and_tell(task_name: str, **arguments: Any) -> tuple[dict[str, Any], status.Status]:
+        if task_name == LONG_STEP:
+            arguments["task_spec"] = _without_retries(arguments["task_spec"])
         reporter.started(task_name)
+        running.append(task_name)
         start = time.monotonic()
         outputs, outcome = execute(task_name=task_name, **arguments)
         failed = outcome != status.Status.SUCCESS
@@ -166,8 +181,8 @@ def _patched_kfp(reporter: Reporter, steps: list[Step], log_dir: Path, environme
             step = self.full_command[self.full_command.index("--function_to_execute") + 1]
             executed.add(step)
             log = log_dir / f"{step}.log"
-            if log.exists() and _BERTH_ERROR.match(_last_error(log)):
-                return status.Status.FAILURE  # a retry: waiting does not mend what only the user can
+            if _is_final(log):
+                return status.Status.FAILURE  # a retry
             code = _execute(
                 self.full_command,
                 {**self.env_vars, **environment, **_step_environment(self.image, log_dir)},
@@ -192,6 +207,7 @@ def _patched_kfp(reporter: Reporter, steps: list[Step], log_dir: Path, environme
     handler = logging.FileHandler(log_dir / "kfp.log", encoding="utf-8")
     with (
         mock.patch.object(task_executor, "execute_single_task", execute_and_tell),
+        mock.patch.object(task_executor, "time", SimpleNamespace(sleep=wait)),
         mock.patch.object(subprocess_task_handler, "SubprocessTaskHandler", EnvironmentTaskHandler),
         (log_dir / "kfp.log").open("a", encoding="utf-8") as kfp_log,
         contextlib.redirect_stdout(kfp_log),
@@ -269,6 +285,21 @@ def _tell(reporter: Reporter, step: str, line: str) -> None:
     if made := progress.parse(line):
         reporter.progressed(step, made)
     reporter.logged(step, line)
+
+
+def _without_retries(task_spec: Any) -> Any:
+    changed = copy.deepcopy(task_spec)
+    changed.ClearField("retry_policy")
+    return changed
+
+
+def _is_final(log: Path) -> bool:
+    """Return whether a step's last try ended in what trying again does not mend: a BerthError, or a kill.
+
+    A cluster's node may be taken away and another be had; on one machine it is memory that has run out.
+    """
+    last = _last_error(log) if log.exists() else ""
+    return bool(_BERTH_ERROR.match(last) or _DEATH.match(last))
 
 
 def _summary(outputs: dict[str, Any]) -> str:

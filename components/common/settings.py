@@ -4,7 +4,7 @@ A step gets its sections as the dicts that KFP's parameters are, in which every 
 """
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -19,6 +19,12 @@ SETTINGS_END = "\n---\n"
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+_ENVIRONMENT = re.compile(r"(env:[A-Za-z_][A-Za-z0-9_]*)?")
+_QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|[KMGTPE]i?)?$"
+_OBJECT_NAME = r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$"
+"""What Kubernetes takes for an amount, and for the name of a secret or a claim."""
 
 
 class Source(Section):
@@ -47,7 +53,7 @@ class Source(Section):
         if self.connection and not self.sql:
             raise ValueError("connection is for sql, and there is none")
         # Neither message shows the value: it may hold a password.
-        if not re.fullmatch(r"(env:[A-Za-z_][A-Za-z0-9_]*)?", self.connection):
+        if not _ENVIRONMENT.fullmatch(self.connection):
             raise ValueError("connection: write env:NAME, and put the database's URL into the variable NAME")
         if any(re.match(r"\w+://[^/]*@", files) for files in self.split_files().values()):
             raise ValueError("an address with a user or password in it; put credentials into the environment")
@@ -245,3 +251,88 @@ class Checks(Section):
 
     def severity_of(self, kind: str) -> Severity:
         return self.severity.get(kind, KINDS[kind][0])
+
+
+class Cluster(Section):
+    """What a Kubeflow cluster gives the steps' pods; `berth run` needs none of it. Each is a pipeline parameter."""
+
+    gpu_type: str = Field(
+        "nvidia.com/gpu", pattern=r"^[a-z0-9.-]+/[A-Za-z0-9._-]+$", description="The resource that train asks for."
+    )
+    gpu_count: int = Field(1, ge=0, description="How many of them; 0: train on the CPU.")
+    node_selector: dict[str, str] = Field({}, description="Labels of the nodes that train may run on.")
+    tolerations: list[dict[str, Any]] = Field(
+        [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+        description="Taints that train's pod bears, as Kubernetes writes them.",
+    )
+    train_memory: str = Field("12Gi", pattern=_QUANTITY, description="Memory of train's pod, /dev/shm included.")
+    train_cpu: str = Field("2", pattern=_QUANTITY, description="CPUs that train's pod is sure of.")
+    memory: str = Field("4Gi", pattern=_QUANTITY, description="Memory of every other step's pod.")
+    cpu: str = Field("1", pattern=_QUANTITY, description="CPUs that every other step's pod is sure of.")
+    image_pull_secret: str = Field(
+        "berth-registry", pattern=_OBJECT_NAME, description="The secret for the images' registry; it may be missing."
+    )
+    mlflow_secret: str = Field(
+        "berth-mlflow", pattern=_OBJECT_NAME, description="The secret with MLFLOW_TRACKING_URI and its credentials."
+    )
+    store_secret: str = Field(
+        "berth-store",
+        pattern=_OBJECT_NAME,
+        description="The secret with the credentials of object stores and databases; it may be missing.",
+    )
+    notify_secret: str = Field(
+        "berth-notify", pattern=_OBJECT_NAME, description="The secret with what `notify` needs; it may be missing."
+    )
+    kfp_ui: str = Field("", description="Address of the Kubeflow Pipelines UI, for links to the run.")
+    mlflow_ui: str = Field("", description="Address of the MLflow UI, for links to the run; of `berth run` too.")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        keys = {"key", "operator", "value", "effect", "tolerationSeconds"}
+        for toleration in self.tolerations:
+            if unknown := toleration.keys() - keys:
+                raise ValueError(
+                    f"tolerations: there is no {min(unknown)!r}; a toleration has {', '.join(sorted(keys))}"
+                )
+        for field in ("kfp_ui", "mlflow_ui"):
+            address = getattr(self, field)
+            # Not shown: it may hold a password.
+            if address and not re.fullmatch(r"https?://[^\s@|<>]+", address):
+                raise ValueError(f"{field}: not an address that begins with http:// or https://, without credentials")
+        return self
+
+
+class Notify(Section):
+    """Who is told how a run ended. A webhook or mail server in trouble is a warning in finish's log, no more."""
+
+    on: Literal["", "failure", "blessed", "always"] = Field(
+        "", description="`failure`: the run failed. `blessed`: a model is the new champion. Empty: never."
+    )
+    webhook: str = Field(
+        "",
+        description="`env:NAME`: the variable that holds the address of a webhook that takes Slack's messages. On a "
+        "cluster, `env:BERTH_WEBHOOK_URL`: a key of the secret `cluster.notify_secret`.",
+    )
+    smtp_host: str = Field(
+        "", description="The mail server. BERTH_SMTP_USER and BERTH_SMTP_PASSWORD, variables or keys, sign in there."
+    )
+    smtp_port: int = Field(587, ge=1, le=65535, description="Its port; on 465 it speaks TLS from the start.")
+    smtp_from: str = Field("", description="The sender of mails.")
+    smtp_to: list[str] = Field([], description="Their recipients.")
+
+    @model_validator(mode="after")
+    def _has_somewhere_to_send(self) -> Self:
+        # The value is not shown: it may be the address itself, which is a secret.
+        if not _ENVIRONMENT.fullmatch(self.webhook):
+            raise ValueError("webhook: write env:NAME, and put the webhook's address into the variable NAME")
+        if self.on and not (self.webhook or self.smtp_host):
+            raise ValueError("on: there is neither a webhook nor an smtp_host to tell")
+        if self.smtp_host and not (self.smtp_from and self.smtp_to):
+            raise ValueError("smtp_host needs smtp_from and smtp_to")
+        if any(
+            not re.fullmatch(r"[^\s@<>,]+@[^\s@<>,]+", address)
+            for address in [*self.smtp_to, self.smtp_from]
+            if address
+        ):
+            raise ValueError("smtp_from and smtp_to: addresses only, such as ml@example.com")
+        return self

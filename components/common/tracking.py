@@ -1,17 +1,25 @@
 """Every pipeline run is one MLflow run, and every step a run nested in it.
 
 Which pipeline run a step belongs to comes from its environment, so that no step has it as a parameter (a parameter
-that changes with every run would defeat caching): MLFLOW_RUN_ID names the parent run where a backend has made one (the
-local backend, or KFP's MLflow plugin); elsewhere the parent is found by its tag `kfp.run_id`, or created with it.
+that changes with every run would defeat caching):
+
+- MLFLOW_RUN_ID, from the local backend, is the pipeline run's; from KFP's MLflow plugin it is a run that the plugin has
+  made for this very step, nested in the pipeline run's, and the step goes on with it;
+- KFP_RUN_ID, in a pod, is KFP's own id of the pipeline run, a tag of its MLflow run. The plugin has made that, or the
+  pipeline run's first step does (`open_run`): it runs alone, so that no two steps make one each.
 """
 
 import contextlib
+import datetime
 import getpass
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote, urlsplit
+
+from components.common.errors import BerthError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -19,7 +27,9 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
-KFP_RUN_ID = "kfp.run_id"
+KFP_RUN_ID = "kfp.pipeline_run_id"
+KFP_RUN_URL = "kfp.pipeline_run_url"
+"""The names that KFP's MLflow plugin has for its tags."""
 GIT_COMMIT = "mlflow.source.git.commit"
 CONFIG_FILE = "berth.config_file"
 FINGERPRINT = "berth.data_fingerprint"
@@ -30,6 +40,8 @@ STEP = "berth.step"
 REUSED_FROM = "berth.reused_from"
 VERDICT = "berth.verdict"
 ERROR = "berth.error"
+FINAL = "berth.final"
+"""On a failed step: the error is one that the user has to mend, so that trying again is no use."""
 DESCRIPTION = "mlflow.note.content"
 """Markdown that MLflow shows on a run's page."""
 
@@ -58,7 +70,11 @@ AUDIT = "berth.audit."
 RUN_ID = "mlflow_run_id"
 """The key under which an output artifact's metadata names the MLflow run of the step that wrote it."""
 
+_PARENT = "mlflow.parentRunId"
 _SOURCE = {"mlflow.source.name": "berth", "mlflow.source.type": "PROJECT"}
+_PIPELINE_RUN = "BERTH_PARENT_RUN_ID"
+_STEP_RUN = "BERTH_STEP_RUN_ID"
+"""Variables in which what MLFLOW_RUN_ID has told is kept."""
 _TAG_LIMIT = 4000
 _NAME_LIMIT = 250
 _METRICS_LIMIT = 1000
@@ -79,22 +95,63 @@ def create_parent(experiment: str, run_name: str | None, tags: Mapping[str, str]
     return client.create_run(experiment_id, run_name=run_name, tags={**_user(), **_SOURCE, **tags}).info.run_id
 
 
-def parent_run() -> "Run":
-    """Return the run of the pipeline run that this process is a step of, created if no backend has made it."""
+def open_run(experiment: str, pipeline_run: str = "") -> "Run":
+    """Return the MLflow run of the pipeline run that this process is a step of, made in `experiment` if nobody has.
+
+    For a step that no other of the run is beside: the first, and the exit handler in case the first never ran.
+    `pipeline_run` is KFP's id of the run, for where the environment does not tell it.
+    """
     import mlflow
 
+    kfp_run = pipeline_run_id(pipeline_run)
+    if found := _known_run() or _run_of(kfp_run):
+        return found
     client = mlflow.MlflowClient()
-    # start_run consumes MLFLOW_RUN_ID and would resume the parent instead of nesting under it: hide it.
-    if run_id := os.environ.pop("MLFLOW_RUN_ID", None) or os.environ.get("BERTH_PARENT_RUN_ID"):
-        os.environ["BERTH_PARENT_RUN_ID"] = run_id
-        return client.get_run(run_id)
-    pipeline_run = os.environ.get("KFP_RUN_ID", f"process-{os.getpid()}")
-    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    found = client.search_runs(experiments, f"tags.`{KFP_RUN_ID}` = '{pipeline_run}'", max_results=1)
-    if found:
-        return found[0]
-    experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME", "berth")
-    return client.get_run(create_parent(experiment, None, {KFP_RUN_ID: pipeline_run}))
+    name = f"{experiment}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+    made = client.get_run(create_parent(experiment, name, {KFP_RUN_ID: kfp_run} if kfp_run else {}))
+    # A request that got no answer is sent again by MLflow's client, and a pod that is thought dead may live: one stays.
+    oldest = _run_of(kfp_run) or made
+    if oldest.info.run_id != made.info.run_id:
+        client.delete_run(made.info.run_id)
+    os.environ[_PIPELINE_RUN] = oldest.info.run_id
+    return oldest
+
+
+def parent_run() -> "Run":
+    """Return the MLflow run of the pipeline run that this process is a step of.
+
+    Raises:
+        BerthError: there is none.
+    """
+    if found := _known_run() or _run_of(pipeline_run_id()):
+        return found
+    if run := pipeline_run_id():
+        raise BerthError(f"MLflow has no run of the pipeline run {run}, whose first step makes one. Was it deleted?")
+    raise BerthError("this process belongs to no pipeline run: neither MLFLOW_RUN_ID nor KFP_RUN_ID is set.")
+
+
+def pipeline_run_id(default: str = "") -> str:
+    """Return KFP's id of the pipeline run, which a pod has in its environment."""
+    return os.environ.get("KFP_RUN_ID") or default
+
+
+def kfp_run_url(kfp_ui: str) -> str:
+    """Return this pipeline run's address in the Kubeflow UI at `kfp_ui`; empty without one, or outside a cluster."""
+    run = pipeline_run_id()
+    return f"{kfp_ui.rstrip('/')}/#/runs/details/{quote(run)}" if kfp_ui and run else ""
+
+
+def hide_credentials() -> None:
+    """Move the user and password of MLFLOW_TRACKING_URI to the variables that MLflow has for them.
+
+    MLflow's errors hold the URI, and so would logs and tags.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    parts = urlsplit(uri)
+    if parts.scheme in ("http", "https") and parts.username:
+        os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username)
+        os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password or "")
+        os.environ["MLFLOW_TRACKING_URI"] = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 @contextlib.contextmanager
@@ -103,33 +160,50 @@ def step_run(
     params: Mapping[str, Any] | None = None,
     upstream: Sequence[Mapping[str, Any]] = (),
     system_metrics: bool = False,
+    repeats_errors: bool = True,
 ) -> Iterator["Run"]:
     """Open the nested run of `step`; an exception ends it as FAILED, with the error as a tag there and on the parent.
 
     `params` are logged as `log_params` does. `upstream` is the metadata of the step's input artifacts. An input that
     came out of the cache was made under another pipeline run; a nested run of this one then says which, with what
     that run logged. With `system_metrics` MLflow logs the use of CPU, memory, disk, network and GPU every 10 s.
+    A cluster cannot tell a step's own error from a lost node and repeats both: with `repeats_errors` False, a step
+    whose last try ended in a BerthError raises it again at once.
     """
     import mlflow
 
     client = mlflow.MlflowClient()
     parent = parent_run()
+    own = os.environ.pop(_STEP_RUN, None)
+    if pipeline_run_id() and parent.info.status == "RUNNING" and not repeats_errors:
+        _raise_again(client, parent, step)
+    if parent.info.status != "RUNNING":  # KFP's own retry of a run that has ended
+        client.update_run(parent.info.run_id, status="RUNNING")
     for metadata in upstream:
         if RUN_ID in metadata:
             _show_reused(client, parent, metadata[RUN_ID])
-    with mlflow.start_run(
-        run_name=step,
-        experiment_id=parent.info.experiment_id,
-        parent_run_id=parent.info.run_id,
-        tags={**_SOURCE, STEP: step},
-        log_system_metrics=system_metrics,
-    ) as run:
+    tags = {**_SOURCE, STEP: step}
+    if own:
+        for key, value in tags.items():
+            client.set_tag(own, key, value)
+        opened = mlflow.start_run(run_id=own, log_system_metrics=system_metrics)
+    else:
+        opened = mlflow.start_run(
+            run_name=step,
+            experiment_id=parent.info.experiment_id,
+            parent_run_id=parent.info.run_id,
+            tags=tags,
+            log_system_metrics=system_metrics,
+        )
+    with opened as run:
         try:
             log_params(params or {})
             yield run
         except BaseException as error:
             message = (str(error) or type(error).__name__)[:_TAG_LIMIT]
             client.set_tag(run.info.run_id, ERROR, message)
+            if isinstance(error, BerthError):
+                client.set_tag(run.info.run_id, FINAL, "yes")
             client.set_tag(parent.info.run_id, ERROR, f"{step}: {message}"[:_TAG_LIMIT])
             raise
 
@@ -205,24 +279,22 @@ def close(run_id: str, status: str, error: str = "") -> None:
     client = mlflow.MlflowClient()
     for child in children(client, run_id):
         if child.info.status == "RUNNING":
-            step = child.data.tags.get(STEP, child.info.run_name)
+            step = child.data.tags[STEP]
             message = "killed before it could report an error (out of memory, or stopped from outside)"
             client.set_tag(child.info.run_id, ERROR, message)
             client.set_terminated(child.info.run_id, "KILLED" if status == "KILLED" else "FAILED")
             error = f"{step}: {message}"  # says more than the backend's "a task failed"
-    if error and ERROR not in client.get_run(run_id).data.tags:
+    known = client.get_run(run_id).data.tags
+    if status == "FINISHED" and ERROR in known:  # of a try that was not the last
+        client.delete_tag(run_id, ERROR)
+    elif error and ERROR not in known:
         client.set_tag(run_id, ERROR, error[:_TAG_LIMIT])
     client.set_terminated(run_id, status)
 
 
 def children(client: "MlflowClient", run_id: str) -> list["Run"]:
-    """Return the runs nested in `run_id`, oldest first."""
-    experiment_id = client.get_run(run_id).info.experiment_id
-    return list(
-        client.search_runs(
-            [experiment_id], f"tags.`mlflow.parentRunId` = '{run_id}'", order_by=["attributes.start_time ASC"]
-        )
-    )
+    """Return the runs of the steps of the pipeline run `run_id`, oldest first."""
+    return [run for run in _nested(client, run_id) if STEP in run.data.tags]
 
 
 def step_artifacts(run_id: str, step: str, folder: str, target: str | Path) -> Path | None:
@@ -248,8 +320,15 @@ def step_artifacts(run_id: str, step: str, folder: str, target: str | Path) -> P
         return None
 
 
+def _raise_again(client: "MlflowClient", parent: "Run", step: str) -> None:
+    """Raise the error of the last try of `step`, if that is one that trying again does not mend."""
+    tries = [child for child in children(client, parent.info.run_id) if child.data.tags[STEP] == step]
+    if tries and tries[-1].info.status == "FAILED" and FINAL in tries[-1].data.tags:
+        raise BerthError(tries[-1].data.tags[ERROR])
+
+
 def _show_reused(client: "MlflowClient", parent: "Run", run_id: str) -> None:
-    from mlflow.entities import Param
+    from mlflow.entities import Param, RunTag
     from mlflow.exceptions import MlflowException
 
     try:
@@ -264,17 +343,77 @@ def _show_reused(client: "MlflowClient", parent: "Run", run_id: str) -> None:
         STEP: step,
         REUSED_FROM: run_id,
         DESCRIPTION: f"Out of the cache; files and logs are with {made}.",
-        "mlflow.parentRunId": parent.info.run_id,
+        _PARENT: parent.info.run_id,
     }
-    run = client.create_run(parent.info.experiment_id, run_name=f"{step} (cached)", tags={**_user(), **_SOURCE, **tags})
-    params = [Param(key, value) for key, value in source.data.params.items()]
+    run = next((run for run in _nested(client, parent.info.run_id) if run.info.run_name == step), None)
+    name = f"{step} (cached)"
+    if run is None:
+        run = client.create_run(parent.info.experiment_id, run_name=name, tags={**_user(), **_SOURCE, **tags})
+    else:  # KFP's MLflow plugin has made one
+        client.log_batch(run.info.run_id, tags=[RunTag(key, value) for key, value in {**_SOURCE, **tags}.items()])
+        client.update_run(run.info.run_id, name=name)
     history = [metric for key in source.data.metrics for metric in client.get_metric_history(run_id, key)]
     for target in (run.info.run_id, parent.info.run_id):
-        client.log_batch(target, params=params)
+        there = client.get_run(target).data.params
+        client.log_batch(
+            target, params=[Param(key, value) for key, value in source.data.params.items() if key not in there]
+        )
         client.log_inputs(target, datasets=source.inputs.dataset_inputs if source.inputs else [])
     for start in range(0, len(history), _METRICS_LIMIT):
         client.log_batch(run.info.run_id, metrics=history[start : start + _METRICS_LIMIT])
     client.set_terminated(run.info.run_id, "FINISHED")
+
+
+def _known_run() -> "Run | None":
+    """Return the pipeline run's MLflow run where a backend, or an earlier call, has named it or one nested in it."""
+    import mlflow
+
+    hide_credentials()
+    if pipeline_run_id() and not os.environ.get("MLFLOW_TRACKING_URI"):
+        raise BerthError(
+            "MLFLOW_TRACKING_URI is not set in this pod. Put it into the secret that cluster.mlflow_secret names, in "
+            "the namespace of the run."
+        )
+    client = mlflow.MlflowClient()
+    # start_run consumes MLFLOW_RUN_ID and would resume the run that it names, whichever that is: hide it.
+    if named := os.environ.pop("MLFLOW_RUN_ID", None):
+        run = client.get_run(named)
+        while outer := run.data.tags.get(_PARENT):
+            os.environ[_STEP_RUN] = named
+            run = client.get_run(outer)
+        os.environ[_PIPELINE_RUN] = run.info.run_id
+        return run
+    return client.get_run(os.environ[_PIPELINE_RUN]) if _PIPELINE_RUN in os.environ else None
+
+
+def _run_of(pipeline_run: str) -> "Run | None":
+    """Return the MLflow run of the pipeline run with this id of KFP's, the oldest if there are several."""
+    import mlflow
+
+    if not pipeline_run:
+        return None
+    client = mlflow.MlflowClient()
+    page = client.search_experiments()
+    ids = [experiment.experiment_id for experiment in page]
+    while page.token:
+        page = client.search_experiments(page_token=page.token)
+        ids += [experiment.experiment_id for experiment in page]
+    found = client.search_runs(ids, f"tags.`{KFP_RUN_ID}` = '{pipeline_run}'")
+    runs = [run for run in found if _PARENT not in run.data.tags]
+    return min(runs, key=lambda run: (run.info.start_time, run.info.run_id), default=None)
+
+
+def _nested(client: "MlflowClient", run_id: str) -> list["Run"]:
+    """Return the runs below `run_id`, oldest first; KFP's MLflow plugin may have put one for a group in between."""
+    experiment_id = client.get_run(run_id).info.experiment_id
+    order = ["attributes.start_time ASC"]
+    found: list[Run] = []
+    outer = [run_id]
+    while outer:
+        inner = client.search_runs([experiment_id], f"tags.`{_PARENT}` = '{outer.pop()}'", order_by=order)
+        found += inner
+        outer += [run.info.run_id for run in inner if STEP not in run.data.tags]
+    return found
 
 
 def _step_and_parent() -> tuple[str, str]:

@@ -6,9 +6,9 @@ from components.common import images
 
 
 @dsl.component(base_image=images.CORE, install_kfp_package=False)
-def finish(status: dsl.PipelineTaskFinalStatus) -> None:
-    """Close the MLflow run of this pipeline run, whatever happened."""
-    from components.common import tracking
-    from components.finish.step import close_run
+def finish(status: dsl.PipelineTaskFinalStatus, name: str, notify: dict, kfp_ui: str, mlflow_ui: str) -> None:
+    """Close the MLflow run of this pipeline run, whatever happened, and tell whoever wants to know."""
+    from components.finish.step import finish_run
 
-    close_run(tracking.parent_run().info.run_id, status.state, status.error_message or "")
+    for warning in finish_run(name, status.state, status.error_message or "", notify, kfp_ui, mlflow_ui):
+        print(f"warning: {warning}", flush=True)

@@ -1,11 +1,13 @@
-"""Close the MLflow run of a pipeline run truthfully, with a description that a person can read."""
+"""Close the MLflow run of a pipeline run truthfully, with a description that a person can read; then tell people."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from components.common import tracking
 from components.common.markdown import escaped
+from components.common.settings import Notify
+from components.finish.notify import Ending, tell
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModelOutput, Run
@@ -15,8 +17,31 @@ _REPORTS = {"evaluate": "report.html", "validate": "validation_report.html"}
 """What there is to read of a step that came far enough to log metrics."""
 
 
-def close_run(run_id: str, state: str, error: str) -> None:
-    """End the run `run_id` as KFP's final `state` says, and describe it; `error` is KFP's own message, if any."""
+def finish_run(name: str, state: str, error: str, notify: Mapping[str, Any], kfp_ui: str, mlflow_ui: str) -> list[str]:
+    """Close the run of the pipeline run that this process is the end of, and notify; return what went wrong with that.
+
+    A run that MLflow cannot be told of is told to people all the same, before the error is raised.
+    """
+    settings = Notify.model_validate(notify)
+    links = {"Kubeflow": tracking.kfp_run_url(kfp_ui)}
+    try:
+        run = close_run(tracking.open_run(name).info.run_id, state, error)
+    except Exception as trouble:
+        reason = f"MLflow could not be told that the run ended as {state} ({type(trouble).__name__})."
+        for warning in tell(settings, Ending(name, "", "FAILED", reason, _there(links))):
+            print(f"warning: {warning}", flush=True)
+        raise
+    if mlflow_ui:
+        links["MLflow"] = f"{mlflow_ui.rstrip('/')}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+    reason = run.data.tags.get(tracking.ERROR) or run.data.tags.get(tracking.VERDICT, "")
+    return tell(settings, Ending(name, run.info.run_name or run.info.run_id, run.info.status, reason, _there(links)))
+
+
+def close_run(run_id: str, state: str, error: str) -> "Run":
+    """End the run `run_id` as KFP's final `state` says, describe it, and return it.
+
+    `error` is KFP's own message, if any.
+    """
     import mlflow
 
     status = STATUSES.get(state, "FAILED")
@@ -28,6 +53,7 @@ def close_run(run_id: str, state: str, error: str) -> None:
     shown = set(_models(run))
     if models := [model for step in steps for name, model in _models(step).items() if name not in shown]:
         client.log_outputs(run_id, models)  # so that the list of runs shows the model and its version
+    return client.get_run(run_id)
 
 
 def describe(run: "Run", steps: "Sequence[Run]") -> str:
@@ -60,6 +86,10 @@ def describe(run: "Run", steps: "Sequence[Run]") -> str:
     if evaluated := by_step.get("evaluate"):
         lines += [evaluated.data.tags.get(tracking.DESCRIPTION, "")]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _there(links: Mapping[str, str]) -> dict[str, str]:
+    return {title: url for title, url in links.items() if url}
 
 
 def _models(run: "Run") -> "dict[str, LoggedModelOutput]":

@@ -15,17 +15,24 @@ def locate(
     label_column: str,
     split: dict,
     slice_columns: list,
+    name: str,
     pipeline_run_id: str,
+    kfp_ui: str,
     git_commit: str,
     config_file: str,
 ) -> str:
-    """Find the source and return its fingerprint, which ingest takes: so the cache never serves a changed source."""
+    """Find the source and return its fingerprint, which ingest takes: so the cache never serves a changed source.
+
+    As the first step, it sees to it that the pipeline run has its MLflow run, in the experiment `name`.
+    """
     from components.common import tracking
     from components.ingest.settings import Settings
     from components.ingest.source import fingerprint
 
+    tracking.open_run(name, pipeline_run_id)
     tags = {
-        tracking.KFP_RUN_ID: pipeline_run_id,
+        tracking.KFP_RUN_ID: tracking.pipeline_run_id(pipeline_run_id),
+        tracking.KFP_RUN_URL: tracking.kfp_run_url(kfp_ui),
         tracking.GIT_COMMIT: git_commit,
         tracking.CONFIG_FILE: config_file,
     }
@@ -59,12 +66,15 @@ def ingest(
     stratified: bool,
     split: dict,
     cleaning: dict,
-    memory_limit: str,
+    memory: str,
     rows_per_shard: int,
     dataset: Output[Dataset],
     rejected: Output[Dataset],
 ) -> None:
-    """Read, clean and split the source."""
+    """Read, clean and split the source; `memory` is what it may use.
+
+    Not `memory_limit`: under that name kfp hands a task the memory of its pod.
+    """
     import mlflow
     from mlflow.data.code_dataset_source import CodeDatasetSource
     from mlflow.data.dataset_source_registry import resolve_dataset_source
@@ -89,7 +99,7 @@ def ingest(
         stratified=stratified,
         split=split,
         cleaning=cleaning,
-        memory_limit=memory_limit,
+        memory_limit=memory,
         rows_per_shard=rows_per_shard,
     )
     with tracking.step_run("ingest", settings.parameters()) as run:

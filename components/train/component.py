@@ -60,7 +60,7 @@ def train(
         "threshold_metric": threshold_metric,
         **{f"training.{name}": value for name, value in settings},
     }
-    with tracking.step_run("train", parameters, [dataset.metadata], system_metrics=True) as run:
+    with tracking.step_run("train", parameters, [dataset.metadata], system_metrics=True, repeats_errors=False) as run:
         trained = train_model(
             dataset.path,
             model.path,

@@ -3,6 +3,7 @@
 import __future__
 
 import ast
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -94,7 +95,7 @@ def store(store_file, monkeypatch):
 
     from components.common import tracking
 
-    for name in ("MLFLOW_RUN_ID", "BERTH_PARENT_RUN_ID", "KFP_RUN_ID"):
+    for name in ("MLFLOW_RUN_ID", "BERTH_PARENT_RUN_ID", "BERTH_STEP_RUN_ID", "KFP_RUN_ID"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store_file}")
     run_id = tracking.create_parent("tests", "parent", {})
@@ -102,6 +103,29 @@ def store(store_file, monkeypatch):
     # parent_run() takes the variable's place while a test runs; this puts it back afterwards.
     monkeypatch.setenv("BERTH_PARENT_RUN_ID", run_id)
     return SimpleNamespace(client=mlflow.MlflowClient(), parent=run_id)
+
+
+@pytest.fixture
+def on_cluster(store, monkeypatch):
+    """This process as a pod of a new KFP run, without KFP's MLflow plugin: `run_id`, and `runs` of an experiment."""
+    for name in ("MLFLOW_RUN_ID", "BERTH_PARENT_RUN_ID"):
+        monkeypatch.delenv(name)
+    run_id = str(uuid.uuid4())
+    monkeypatch.setenv("KFP_RUN_ID", run_id)
+    # What a process finds out it keeps in its environment; this takes it away again after the test.
+    monkeypatch.setenv("BERTH_PARENT_RUN_ID", "")
+    monkeypatch.delenv("BERTH_PARENT_RUN_ID")
+
+    def runs(experiment: str) -> list[Any]:
+        found = store.client.get_experiment_by_name(experiment)
+        in_it = store.client.search_runs([found.experiment_id]) if found else []
+        return [run for run in in_it if run.data.tags.get("kfp.pipeline_run_id") == run_id]
+
+    def next_pod() -> None:
+        for name in ("BERTH_PARENT_RUN_ID", "BERTH_STEP_RUN_ID"):
+            monkeypatch.delenv(name, raising=False)
+
+    return SimpleNamespace(client=store.client, run_id=run_id, runs=runs, next_pod=next_pod)
 
 
 @pytest.fixture

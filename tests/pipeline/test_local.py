@@ -138,7 +138,7 @@ def test_a_change_of_the_code_empties_the_cache(listener, monkeypatch):
     [
         ("user", r"^blame failed: the column 'txt' is not there. Name another. Log: \.berth/logs/x-.*/blame\.log$", 1),
         ("bug", r"^blame failed: ValueError: ours \(a bug: the log has the traceback\)", 2),
-        ("killed", r"^blame failed: killed \(SIGKILL\).*smaller batch_size", 2),
+        ("killed", r"^blame failed: killed \(SIGKILL\).*smaller batch_size", 1),
     ],
 )
 def test_a_failed_step_ends_the_run_with_its_last_error_line(listener, tmp_path, kind, message, attempts):

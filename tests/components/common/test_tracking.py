@@ -41,18 +41,97 @@ def test_a_failure_is_a_tag_on_the_step_and_on_the_pipeline_run(store):
     assert store.client.get_run(store.parent).data.tags[tracking.ERROR] == "ingest: no column 'x'."
 
 
-def test_without_a_backend_the_run_is_made_once_for_a_kfp_run_and_found_again(store, monkeypatch):
-    for name in ("MLFLOW_RUN_ID", "BERTH_PARENT_RUN_ID"):
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("KFP_RUN_ID", "run-of-" + store.parent)
-    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "cluster")
-    first = tracking.parent_run()
-    assert first.data.tags[tracking.KFP_RUN_ID] == "run-of-" + store.parent
-    assert store.client.get_experiment(first.info.experiment_id).name == "cluster"
+def test_on_a_cluster_the_first_step_makes_the_run_and_every_other_finds_it(on_cluster):
+    with pytest.raises(BerthError, match="no run of the pipeline run"):
+        tracking.parent_run()
+    for _ in range(2):  # a pod that is started again
+        opened = tracking.open_run("sms-spam")
+        on_cluster.next_pod()
     with tracking.step_run("ingest"):
         pass
-    assert tracking.parent_run().info.run_id == first.info.run_id
-    assert len(tracking.children(store.client, first.info.run_id)) == 1
+    on_cluster.next_pod()
+    assert tracking.parent_run().info.run_id == opened.info.run_id
+    assert [run.info.run_id for run in on_cluster.runs("sms-spam")] == [opened.info.run_id]
+    assert [child.info.run_name for child in tracking.children(on_cluster.client, opened.info.run_id)] == ["ingest"]
+
+
+def test_two_pods_that_make_the_run_at_once_agree_on_one(on_cluster, monkeypatch):
+    made = []
+    create = tracking.create_parent
+
+    def create_late(*arguments):
+        if not made:  # the other pod was faster
+            made.append(create(*arguments))
+        return create(*arguments)
+
+    monkeypatch.setattr(tracking, "create_parent", create_late)
+    assert tracking.open_run("sms-spam").info.run_id == made[0]
+    assert [run.info.run_id for run in on_cluster.runs("sms-spam")] == made
+
+
+def test_with_kfp_s_plugin_a_step_goes_on_with_the_run_that_was_made_for_it(on_cluster, monkeypatch):
+    client = on_cluster.client
+    root = tracking.create_parent("plugin", "kfp's name", {tracking.KFP_RUN_ID: on_cluster.run_id})
+    experiment = client.get_run(root).info.experiment_id
+    group = client.create_run(experiment, run_name="steps", tags={"mlflow.parentRunId": root}).info.run_id
+    own = client.create_run(experiment, run_name="train", tags={"mlflow.parentRunId": group}).info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", own)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", experiment)
+    assert tracking.open_run("sms-spam").info.run_id == root
+    with tracking.step_run("train", {"epochs": 3}):
+        assert "MLFLOW_RUN_ID" not in os.environ
+        mlflow.log_metric("val_loss", 0.5)
+    assert tracking.parent_run().info.run_id == root
+    assert client.get_run(root).data.params == {"epochs": "3"}
+    (child,) = tracking.children(client, root)
+    assert (child.info.run_id, child.info.status, child.data.metrics) == (own, "FINISHED", {"val_loss": 0.5})
+    # The exit handler's own run is running while it closes the others; the plugin ends it.
+    tracking.close(root, "FINISHED")
+    assert client.get_run(group).info.status == "RUNNING"
+    assert client.get_run(root).info.status == "FINISHED"
+
+
+def test_what_kfp_s_plugin_made_for_a_step_out_of_the_cache_is_filled(store):
+    with tracking.step_run("train", {"epochs": 3}) as original:
+        mlflow.log_metric("val_loss", 0.5)
+    later = tracking.create_parent("tests", "later", {})
+    experiment = original.info.experiment_id
+    tags = {"mlflow.parentRunId": later}
+    made = store.client.create_run(experiment, run_name="train", tags=tags).info.run_id
+    store.client.log_param(made, "epochs", "3.0")  # as KFP logs it; MLflow lets no parameter be changed
+    os.environ["BERTH_PARENT_RUN_ID"] = later
+    with tracking.step_run("evaluate", upstream=[{tracking.RUN_ID: original.info.run_id}]):
+        pass
+    cached = tracking.children(store.client, later)[0]
+    assert (cached.info.run_id, cached.info.run_name) == (made, "train (cached)")
+    assert cached.data.metrics == {"val_loss": 0.5}
+
+
+def test_a_pod_without_the_address_of_mlflow_says_which_secret_has_it(on_cluster, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    with pytest.raises(BerthError, match=r"cluster\.mlflow_secret"):
+        tracking.open_run("sms-spam")
+
+
+def test_the_credentials_in_mlflow_s_address_are_out_of_sight_of_its_errors(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://ada:p%40ss@mlflow.example:5000/x")
+    for name in ("USERNAME", "PASSWORD"):
+        monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", "")
+    tracking.hide_credentials()
+    values = [os.environ[f"MLFLOW_TRACKING_{name}"] for name in ("URI", "USERNAME", "PASSWORD")]
+    assert values == ["https://mlflow.example:5000/x", "ada", "p@ss"]
+
+
+def test_an_error_for_the_user_is_not_trained_on_again_where_a_cluster_tries_again(on_cluster):
+    root = tracking.open_run("sms-spam").info.run_id
+    for error in (ValueError("the node is gone"), BerthError("the loss is NaN."), BerthError("not reached")):
+        message = "the loss is NaN" if isinstance(error, BerthError) else str(error)
+        with pytest.raises(type(error), match=message), tracking.step_run("train", repeats_errors=False):
+            raise error
+    assert len(tracking.children(on_cluster.client, root)) == 2
+    tracking.close(root, "FAILED")
+    with tracking.step_run("train", repeats_errors=False):  # somebody has mended it and calls for a retry
+        assert on_cluster.client.get_run(root).info.status == "RUNNING"
 
 
 def test_a_step_killed_with_sigkill_is_closed_with_the_pipeline_run(store):

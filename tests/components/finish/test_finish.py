@@ -13,7 +13,8 @@ from tests.components.conftest import component_body
 
 
 def finish(state: str, message: str = "") -> None:
-    component_body("finish", "finish")(status=SimpleNamespace(state=state, error_message=message))
+    status = SimpleNamespace(state=state, error_message=message)
+    component_body("finish", "finish")(status=status, name="sms-spam", notify={}, kfp_ui="", mlflow_ui="")
 
 
 @pytest.mark.parametrize(
@@ -75,3 +76,20 @@ def test_what_an_error_quotes_from_data_is_shown_and_not_run(store):
     assert "&lt;script&gt;" in note
     assert "[x](" not in note
     assert r"\*\*b\*\*" in note
+
+
+def test_an_error_that_a_later_try_mended_is_not_the_run_s(store):
+    with pytest.raises(BerthError), tracking.step_run("ingest"):
+        raise BerthError("the server is busy.")
+    with tracking.step_run("ingest"):
+        pass
+    close_run(store.parent, "SUCCEEDED", "")
+    run = store.client.get_run(store.parent)
+    assert tracking.ERROR not in run.data.tags
+    assert "busy" not in run.data.tags[tracking.DESCRIPTION]
+
+
+def test_a_run_whose_first_step_never_started_is_closed_all_the_same(on_cluster):
+    finish("FAILED")
+    (run,) = on_cluster.runs("sms-spam")
+    assert (run.info.status, run.data.tags[tracking.KFP_RUN_ID]) == ("FAILED", on_cluster.run_id)

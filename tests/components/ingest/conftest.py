@@ -56,9 +56,9 @@ def steps(store, artifact):
         }
         located |= {name: value for name, value in changes.items() if name in (*located, "source")}
         data = {"task": "single_label", "label_separator": ",", "label_map": {}, "max_rows": 0.0, "stratified": True}
-        data |= {"cleaning": {"near_duplicates": 0.9}, "memory_limit": "1GB", "rows_per_shard": 100_000.0}
+        data |= {"cleaning": {"near_duplicates": 0.9}, "memory": "1GB", "rows_per_shard": 100_000.0}
         data |= {name: value for name, value in changes.items() if name in data}
-        tags = {"pipeline_run_id": "p", "git_commit": "", "config_file": config_file}
+        tags = {"pipeline_run_id": "p", "git_commit": "", "config_file": config_file, "name": "n", "kfp_ui": ""}
         fingerprint = component_body("ingest", "locate")(**located, **tags)
         outputs = {"dataset": dataset, "rejected": rejected}
         component_body("ingest", "ingest")(**located, **data, source_fingerprint=fingerprint, **outputs)

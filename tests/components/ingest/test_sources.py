@@ -1,11 +1,9 @@
 """Sources that are not files of this machine: real servers on loopback, S3 (moto), HTTP, PostgreSQL; SQLite, DuckDB."""
 
-import datetime
 import functools
 import getpass
 import hashlib
 import http.server
-import ipaddress
 import json
 import os
 import shutil
@@ -26,6 +24,7 @@ from components.common.errors import BerthError
 from components.ingest.settings import Settings
 from components.ingest.source import fingerprint
 from tests.components.ingest.conftest import ROWS, everything, write
+from tests.tls import certificate
 
 ROOT = Path(__file__).parents[3]
 
@@ -177,39 +176,12 @@ def test_a_row_that_is_wrong_is_named_by_the_files_address_not_by_its_copy(inges
         ingest(f"{site}/b.parquet")
 
 
-def _certificate(folder: Path) -> Path:
-    """Write a certificate for 127.0.0.1 with its key, signed by nobody but itself."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "berth tests")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    (folder / "server.pem").write_bytes(private + certificate.public_bytes(pem))
-    (folder / "authority.pem").write_bytes(certificate.public_bytes(pem))
-    return folder / "server.pem"
-
-
 def test_https_is_read_and_a_certificate_that_nobody_vouches_for_is_said(ingest, tmp_path):
     (tmp_path / "site").mkdir()
     write(tmp_path / "site" / "a.csv")
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "site"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(_certificate(tmp_path))
+    context.load_cert_chain(certificate(tmp_path))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
