@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from components.common.errors import BerthError, printable
+from pipeline import cluster_commands
 
 app = typer.Typer(
     help="Fine-tune BERT text classifiers as a Kubeflow pipeline; every run is an MLflow run.",
@@ -57,6 +58,9 @@ def run(
     fail_if_not_blessed: Annotated[
         bool, typer.Option("--fail-if-not-blessed", help="Exit with 3 if the model does not hold its gates.")
     ] = False,
+    scheduled: Annotated[
+        bool, typer.Option("--scheduled", help="Nothing new ends the run, unless the file says on_unchanged.")
+    ] = False,
 ) -> None:
     """Run the whole pipeline on this machine."""
     from rich.console import Console
@@ -64,6 +68,8 @@ def run(
     from pipeline.config import RunConfig
 
     run_config = RunConfig.load(config)
+    if scheduled:
+        run_config = run_config.as_scheduled()
 
     from pipeline import local, terminal
 
@@ -136,8 +142,15 @@ def predict(
 def runs(
     experiment: Annotated[str | None, typer.Argument(help="Only the runs of this name.")] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, newest first.")] = 20,
+    host: Annotated[str, typer.Option(help="List the runs of this cluster instead of MLflow's.")] = "",
+    namespace: cluster_commands.Namespace = "",
+    token_file: cluster_commands.TokenFile = None,
 ) -> None:
     """List the pipeline runs."""
+    if host or namespace or token_file:
+        cluster_commands.runs(experiment, limit, host, namespace, token_file)
+        return
+
     from rich.console import Console
 
     from pipeline.runs import runs_table
@@ -195,6 +208,12 @@ def promote(
 
     for line in make_champion(model, version, reason):
         typer.echo(printable(line))
+
+
+for command in (cluster_commands.submit, cluster_commands.cancel, cluster_commands.retry, cluster_commands.schedule):
+    app.command()(command)
+app.add_typer(cluster_commands.schedules_app, name="schedules")
+app.command(name="scheduler")(cluster_commands.serve)
 
 
 @schema_app.command(name="infer")

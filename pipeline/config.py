@@ -89,7 +89,8 @@ class RunConfig(Section):
     rows_per_shard: int = Field(100_000, ge=1_000, description="Rows of a dataset's Parquet file.")
     on_unchanged: Literal["train", "skip"] = Field(
         "train",
-        description="`skip`: end the run as a success when data, settings and code are those of the champion.",
+        description="`skip`: end the run as a success when data, settings and code are those of the champion; "
+        "schedules do so unless this is set.",
     )
     schema_file: str = Field(
         "",
@@ -223,6 +224,10 @@ class RunConfig(Section):
         except pydantic.ValidationError as error:
             raise BerthError(f"{path}: {'; '.join(_explain(cls, problem) for problem in error.errors())}") from None
         return config._with_absolute_paths(path.resolve().parent)
+
+    def as_scheduled(self) -> "RunConfig":
+        """Return it as a schedule runs it: nothing new ends the run, unless the file itself says `on_unchanged`."""
+        return self if "on_unchanged" in self.model_fields_set else self.model_copy(update={"on_unchanged": "skip"})
 
     def parameters(self) -> dict[str, Any]:
         """Return the pipeline parameters of this run, JSON values by name; the schema file is given by its content."""
