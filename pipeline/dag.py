@@ -35,7 +35,7 @@ from components.push.component import push, refuse
 from components.train.component import train
 from components.validate.component import validate
 from pipeline.config import GPU_COUNT, RunConfig, Section
-from pipeline.pods import settle
+from pipeline.pods import CHECKPOINTS, mount_claim, settle
 
 _NO_SETTINGS = {
     *("git_commit", "config_file", "name", "model_name", "source", "push_to"),
@@ -102,7 +102,7 @@ def _never_cached(task: dsl.PipelineTask) -> dsl.PipelineTask:
     return task.set_caching_options(False)
 
 
-def _train_and_push(p: SimpleNamespace, dataset: Any, compared: dsl.PipelineTask) -> None:
+def _train_and_push(p: SimpleNamespace, dataset: Any, compared: dsl.PipelineTask, checkpoint_claim: bool) -> None:
     validated = validate(
         dataset=dataset,
         schema=p.schema,
@@ -128,11 +128,13 @@ def _train_and_push(p: SimpleNamespace, dataset: Any, compared: dsl.PipelineTask
         threshold_metric=p.threshold_metric,
         pooling=p.pooling,
         training=p.training,
-        checkpoints=p.checkpoints,
+        checkpoints=CHECKPOINTS if checkpoint_claim else p.checkpoints,
         checkpoint_minutes=p.checkpoint_minutes,
     )
     for task in (validated, trained):
         settle(task, p)
+    if checkpoint_claim:
+        mount_claim(trained, p)
     # Not an input: a new champion means a new validation, and must not mean that training is not cached.
     trained.after(validated)
     evaluated = _never_cached(
@@ -165,10 +167,7 @@ def _train_and_push(p: SimpleNamespace, dataset: Any, compared: dsl.PipelineTask
         settle(task, p)
 
 
-@dsl.pipeline(name="berth")
-@_with_parameters
-def berth(p: SimpleNamespace) -> None:
-    """Fine-tune a BERT text classifier, judge it, and push it when it holds its gates."""
+def _run_steps(p: SimpleNamespace, checkpoint_claim: bool) -> None:
     finished = finish(name=p.name, notify=p.notify, kfp_ui=p.cluster_kfp_ui, mlflow_ui=p.cluster_mlflow_ui)
     with dsl.ExitHandler(settle(_never_cached(finished), p), name="steps"):
         located = _never_cached(
@@ -220,19 +219,35 @@ def berth(p: SimpleNamespace) -> None:
             settle(task, p)
         # kfp.local can tell the value of a step's return in a condition, and of no other output.
         with dsl.If(compared.outputs["Output"] == True, name="something-new"):  # noqa: E712  a KFP expression, not a bool
-            _train_and_push(p, ingested.outputs["dataset"], compared)
+            _train_and_push(p, ingested.outputs["dataset"], compared, checkpoint_claim)
 
 
-def write_yaml(path: Path, images: dict[str, str] | None = None) -> None:
+def build(checkpoint_claim: bool = False) -> Callable[..., Any]:
+    """Return the pipeline; with `checkpoint_claim` train mounts `cluster.checkpoint_claim` for its checkpoints."""
+
+    @dsl.pipeline(name="berth")
+    @_with_parameters
+    def berth(p: SimpleNamespace) -> None:
+        """Fine-tune a BERT text classifier, judge it, and push it when it holds its gates."""
+        _run_steps(p, checkpoint_claim)
+
+    return berth
+
+
+berth = build()
+
+
+def write_yaml(path: Path, images: dict[str, str] | None = None, checkpoint_claim: bool = False) -> None:
     """Compile the DAG to the pipeline IR at `path`; the same code gives the same bytes.
 
-    `images` has the reference to put in the place of each image's name; without it the names stay.
+    `images` has the reference to put in the place of each image's name; without it the names stay. `checkpoint_claim`
+    is as in `build`.
 
     kfp writes the keys of a dict's default in an order that changes from process to process; here they are sorted.
     """
     with tempfile.TemporaryDirectory(prefix="berth-compile-") as scratch:
         compiled = Path(scratch) / "pipeline.yaml"
-        compiler.Compiler().compile(berth, str(compiled))
+        compiler.Compiler().compile(build(checkpoint_claim=True) if checkpoint_claim else berth, str(compiled))
         documents = list(yaml.safe_load_all(compiled.read_text(encoding="utf-8")))
     for document in documents:
         for executor in document.get("deploymentSpec", {}).get("executors", {}).values():

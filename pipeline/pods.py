@@ -17,6 +17,9 @@ STORE_VARIABLES = (
 NOTIFY_VARIABLES = ("BERTH_WEBHOOK_URL", "BERTH_SMTP_USER", "BERTH_SMTP_PASSWORD")
 """The keys of the three secrets, which are the variables that they become. What a secret lacks is not set."""
 
+CHECKPOINTS = "/checkpoints"
+"""Where train has the volume for its checkpoints, if there is one."""
+
 
 @dataclass(frozen=True)
 class _Limits:
@@ -60,6 +63,16 @@ def settle(task: dsl.PipelineTask, p: SimpleNamespace) -> dsl.PipelineTask:
     if task.name == "train":
         return _train(task, p)
     return _resources(task, p.cluster_memory, p.cluster_cpu)
+
+
+def mount_claim(task: dsl.PipelineTask, p: SimpleNamespace) -> None:
+    """Mount the volume for train's checkpoints, which outlives the pod and the run.
+
+    It is there or not by compilation, for a claim cannot be mounted on condition: KFP refuses an empty name, and a name
+    that does not exist leaves the pod waiting. A workspace of KFP's would be a volume anew for every run, and gone with
+    it; an ephemeral volume is gone with the pod.
+    """
+    kubernetes.mount_pvc(task, p.cluster_checkpoint_claim, CHECKPOINTS)
 
 
 def _train(task: dsl.PipelineTask, p: SimpleNamespace) -> dsl.PipelineTask:

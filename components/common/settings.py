@@ -283,6 +283,12 @@ class Cluster(Section):
     notify_secret: str = Field(
         "berth-notify", pattern=_OBJECT_NAME, description="The secret with what `notify` needs; it may be missing."
     )
+    checkpoint_claim: str = Field(
+        "",
+        pattern=f"{_OBJECT_NAME}|^$",
+        description="A PersistentVolumeClaim that train keeps its checkpoints in, instead of `checkpoints`. "
+        "`berth submit` and `berth schedule` compile the mount in; a bucket needs none.",
+    )
     kfp_ui: str = Field("", description="Address of the Kubeflow Pipelines UI, for links to the run.")
     mlflow_ui: str = Field("", description="Address of the MLflow UI, for links to the run; of `berth run` too.")
 

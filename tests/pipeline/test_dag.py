@@ -231,6 +231,19 @@ def test_train_has_shared_memory(pods):
     assert (mount.mount_path, mount.medium, mount.size_limit) == ("/dev/shm", "Memory", "2Gi")
 
 
+def test_a_claim_for_checkpoints_is_mounted_where_train_writes_them_and_only_if_asked_for(pods, ir, tmp_path):
+    assert not any(pod.pvc_mount for pod in pods.values())
+    assert "componentInputParameter" in task(ir, "train")["inputs"]["parameters"]["checkpoints"]
+    dag.write_yaml(tmp_path / "pipeline.yaml", checkpoint_claim=True)
+    with_claim, platform = yaml.safe_load_all((tmp_path / "pipeline.yaml").read_text(encoding="utf-8"))
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert [name for name, values in executors.items() if "pvcMount" in values] == ["exec-train"]
+    (mount,) = json_format.ParseDict(executors["exec-train"], KubernetesExecutorConfig()).pvc_mount
+    assert parameter(mount.pvc_name_parameter) == "cluster_checkpoint_claim"
+    checkpoints = task(with_claim, "train")["inputs"]["parameters"]["checkpoints"]
+    assert checkpoints["runtimeValue"]["constant"] == mount.mount_path == "/checkpoints"
+
+
 def test_secrets_are_named_by_parameters_and_become_variables_of_the_same_names(pods):
     for step, pod in pods.items():
         found = {parameter(each.secret_name_parameter): each for each in pod.secret_as_env}
@@ -343,6 +356,7 @@ def test_no_credential_can_be_a_parameter(compiled, ir):
         ({"gpu_count": -1}, "greater than or equal"),
         ({"mlflow_secret": ""}, "pattern"),
         ({"memory": "lots"}, "pattern"),
+        ({"checkpoint_claim": "Not A Name"}, "pattern"),
         ({"tolerations": [{"keys": "x"}]}, "there is no 'keys'"),
         ({"kfp_ui": "https://ada:secret@kfp"}, "without credentials"),
     ],
