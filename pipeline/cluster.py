@@ -65,7 +65,7 @@ def package(config: RunConfig, config_file: Path) -> Package:
 
     with tempfile.TemporaryDirectory(prefix="berth-submit-") as scratch:
         compiled = Path(scratch) / "pipeline.yaml"
-        dag.write_yaml(compiled, images=images)
+        dag.write_yaml(compiled, images, checkpoint_claim=bool(config.cluster.checkpoint_claim))
         pipeline = compiled.read_bytes()
     parameters = config.parameters()
     parameters["source"].pop("folder", None)  # where relative paths of a query start; there are none on a cluster

@@ -24,6 +24,7 @@ from typing import Any, get_origin
 
 import yaml
 from kfp import compiler, dsl
+from kfp.dsl.graph_component import GraphComponent
 from pydantic.fields import FieldInfo
 
 from components.common.settings import SETTINGS_END, Cluster
@@ -222,7 +223,7 @@ def _run_steps(p: SimpleNamespace, checkpoint_claim: bool) -> None:
             _train_and_push(p, ingested.outputs["dataset"], compared, checkpoint_claim)
 
 
-def build(checkpoint_claim: bool = False) -> Callable[..., Any]:
+def build(checkpoint_claim: bool = False) -> GraphComponent:
     """Return the pipeline; with `checkpoint_claim` train mounts `cluster.checkpoint_claim` for its checkpoints."""
 
     @dsl.pipeline(name="berth")

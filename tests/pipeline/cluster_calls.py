@@ -43,7 +43,12 @@ def compiled(tmp_path_factory) -> Path:
 def folder(tmp_path, monkeypatch, compiled) -> Path:
     """A working folder with a configuration for a cluster and an images.lock.yaml; no cluster is in its environment."""
 
-    def write(path: Path, images: dict[str, str]) -> None:
+    compiles = dag.write_yaml
+
+    def write(path: Path, images: dict[str, str], checkpoint_claim: bool = False) -> None:
+        if checkpoint_claim:
+            compiles(path, images, checkpoint_claim)
+            return
         digest = next(iter(images.values())).rpartition(":")[2]
         text = compiled.read_text(encoding="utf-8")
         path.write_text(text.replace("0" * 64, digest), encoding="utf-8")

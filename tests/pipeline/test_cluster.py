@@ -65,6 +65,16 @@ def test_what_is_uploaded_is_what_compile_writes_with_the_same_images(call, serv
     assert server.asked("upload_version")[0] == compiled.read_text()
 
 
+def test_a_claim_for_checkpoints_is_compiled_in_and_named_by_a_parameter(call, server, folder):
+    write_config(folder, cluster={"checkpoint_claim": "train-checkpoints", "gpu_count": 2})
+    called = call("submit", "config.yaml", "--host", server.url)
+    assert called.code == 0, called.err
+    assert "pvcMount" in server.asked("upload_version")[0]
+    (run,) = server.runs.values()
+    given = run["runtime_config"]["parameters"]
+    assert (given["cluster_checkpoint_claim"], given["cluster_gpu_count"]) == ("train-checkpoints", "2")
+
+
 def test_submit_prints_the_link_to_kubeflow_and_the_one_to_mlflow(call, server, folder, monkeypatch):
     called = call("submit", "config.yaml", "--host", server.url)
     (run_id,) = server.runs
