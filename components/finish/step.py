@@ -10,9 +10,14 @@ from components.common.settings import Notify
 from components.finish.notify import Ending, tell
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.entities import LoggedModelOutput, Run
 
-STATUSES = {"SUCCEEDED": "FINISHED", "FAILED": "FAILED", "CANCELLED": "KILLED", "CANCELED": "KILLED"}
+STATUSES = {
+    **{"SUCCEEDED": "FINISHED", "FAILED": "FAILED", "CANCELLED": "KILLED", "CANCELED": "KILLED"},
+    **{"COMPLETE": "FINISHED", "CACHED": "FINISHED"},
+}
+"""MLflow's words for KFP's: the API's, and those of the metadata store, which KFP's driver hands to an exit handler."""
 _REPORTS = {"evaluate": "report.html", "validate": "validation_report.html"}
 """What there is to read of a step that came far enough to log metrics."""
 
@@ -44,9 +49,9 @@ def close_run(run_id: str, state: str, error: str) -> "Run":
     """
     import mlflow
 
-    status = STATUSES.get(state, "FAILED")
-    tracking.close(run_id, status, error if status != "FINISHED" else "")
     client = mlflow.MlflowClient()
+    status = STATUSES.get(state) or ("FINISHED" if _is_at_its_end(client, run_id) else "FAILED")
+    tracking.close(run_id, status, error if status != "FINISHED" else "")
     steps = tracking.children(client, run_id)
     run = client.get_run(run_id)
     client.set_tag(run_id, tracking.DESCRIPTION, describe(run, steps))
@@ -86,6 +91,14 @@ def describe(run: "Run", steps: "Sequence[Run]") -> str:
     if evaluated := by_step.get("evaluate"):
         lines += [evaluated.data.tags.get(tracking.DESCRIPTION, "")]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _is_at_its_end(client: "MlflowClient", run_id: str) -> bool:
+    """Return whether the steps have left nothing to do: KFP may call a run RUNNING while its exit handler runs."""
+    if client.get_run(run_id).data.tags.get(tracking.VERDICT, "").startswith("UNCHANGED"):
+        return True
+    last = [step for step in tracking.children(client, run_id) if step.data.tags[tracking.STEP] in ("push", "refuse")]
+    return any(step.info.status == "FINISHED" for step in last)
 
 
 def _there(links: Mapping[str, str]) -> dict[str, str]:

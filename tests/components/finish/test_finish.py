@@ -18,10 +18,37 @@ def finish(state: str, message: str = "") -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "status"), [("SUCCEEDED", "FINISHED"), ("FAILED", "FAILED"), ("CANCELLED", "KILLED")]
+    ("state", "status"),
+    [
+        ("SUCCEEDED", "FINISHED"),
+        ("FAILED", "FAILED"),
+        ("CANCELLED", "KILLED"),
+        ("COMPLETE", "FINISHED"),  # this and the next as KFP's metadata store has it
+        ("CANCELED", "KILLED"),
+    ],
 )
 def test_the_pipeline_run_ends_as_kfp_says(store, state, status):
     finish(state)
+    assert store.client.get_run(store.parent).info.status == status
+
+
+@pytest.mark.parametrize(
+    ("steps", "verdict", "status"),
+    [
+        (["ingest", "evaluate", "push"], "BLESSED", "FINISHED"),
+        (["ingest", "evaluate", "refuse"], "NOT BLESSED: accuracy", "FINISHED"),
+        (["ingest", "compare"], "UNCHANGED: data", "FINISHED"),
+        (["ingest", "evaluate"], "BLESSED", "FAILED"),
+        (["ingest"], "", "FAILED"),
+    ],
+)
+def test_where_kfp_calls_a_run_running_at_its_end_the_steps_say_how_it_ended(store, steps, verdict, status):
+    for step in steps:
+        with tracking.step_run(step):
+            pass
+    if verdict:
+        tracking.log_to_parent({tracking.VERDICT: verdict})
+    finish("RUNNING")
     assert store.client.get_run(store.parent).info.status == status
 
 
