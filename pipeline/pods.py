@@ -9,13 +9,14 @@ from types import SimpleNamespace
 
 from kfp import dsl, kubernetes
 
-MLFLOW_VARIABLES = ("URI", "USERNAME", "PASSWORD", "TOKEN", "INSECURE_TLS")
+from components.common import tracking
+
 STORE_VARIABLES = (
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"),
     *("MLFLOW_S3_ENDPOINT_URL", "DATABASE_URL"),
 )
 NOTIFY_VARIABLES = ("BERTH_WEBHOOK_URL", "BERTH_SMTP_USER", "BERTH_SMTP_PASSWORD")
-"""The keys of the three secrets, which are the variables that they become. What a secret lacks is not set."""
+"""The keys of two secrets, which are the variables that they become. What a secret lacks is not set."""
 
 CHECKPOINTS = "/checkpoints"
 """Where train has the volume for its checkpoints, if there is one."""
@@ -55,11 +56,11 @@ def settle(task: dsl.PipelineTask, p: SimpleNamespace) -> dsl.PipelineTask:
     kubernetes.set_security_context(task, run_as_non_root=True)
     # The run's id as a parameter would be another one each time, and so the cache's key.
     kubernetes.use_field_path_as_env(task, "KFP_RUN_ID", "metadata.labels['pipeline/runid']")
-    _secret(task, p.cluster_mlflow_secret, *(f"MLFLOW_TRACKING_{name}" for name in MLFLOW_VARIABLES))
+    _secret(task, p.cluster_mlflow_secret, {key: name for name, key in tracking.FROM_SECRET.items()})
     if task.name == "finish":
-        _secret(task, p.cluster_notify_secret, *NOTIFY_VARIABLES)
+        _secret(task, p.cluster_notify_secret, {name: name for name in NOTIFY_VARIABLES})
     else:
-        _secret(task, p.cluster_store_secret, *STORE_VARIABLES)
+        _secret(task, p.cluster_store_secret, {name: name for name in STORE_VARIABLES})
     if task.name == "train":
         return _train(task, p)
     return _resources(task, p.cluster_memory, p.cluster_cpu)
@@ -95,5 +96,5 @@ def _resources(
     return task.set_memory_request(memory).set_memory_limit(memory).set_cpu_request(cpu)
 
 
-def _secret(task: dsl.PipelineTask, name: dsl.pipeline_channel.PipelineChannel, *variables: str) -> None:
-    kubernetes.use_secret_as_env(task, name, {variable: variable for variable in variables}, optional=True)
+def _secret(task: dsl.PipelineTask, name: dsl.pipeline_channel.PipelineChannel, variables: dict[str, str]) -> None:
+    kubernetes.use_secret_as_env(task, name, variables, optional=True)

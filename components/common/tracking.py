@@ -70,6 +70,15 @@ AUDIT = "berth.audit."
 RUN_ID = "mlflow_run_id"
 """The key under which an output artifact's metadata names the MLflow run of the step that wrote it."""
 
+FROM_SECRET = {
+    f"BERTH_MLFLOW_{name}": f"MLFLOW_TRACKING_{name}"
+    for name in ("URI", "USERNAME", "PASSWORD", "TOKEN", "INSECURE_TLS")
+}
+"""MLflow's variables by those in which a pod has them from its secret.
+
+Under MLflow's own names they would stand beside those of KFP's MLflow plugin in the pod, which Kubernetes refuses.
+"""
+
 _PARENT = "mlflow.parentRunId"
 _SOURCE = {"mlflow.source.name": "berth", "mlflow.source.type": "PROJECT"}
 _PIPELINE_RUN = "BERTH_PARENT_RUN_ID"
@@ -368,6 +377,8 @@ def _known_run() -> "Run | None":
     """Return the pipeline run's MLflow run where a backend, or an earlier call, has named it or one nested in it."""
     import mlflow
 
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        os.environ.update({own: os.environ[name] for name, own in FROM_SECRET.items() if os.environ.get(name)})
     hide_credentials()
     if pipeline_run_id() and not os.environ.get("MLFLOW_TRACKING_URI"):
         raise BerthError(

@@ -8,7 +8,7 @@ from pipeline import pods
 from tests.components.conftest import MESSAGES, component_body
 
 VARIABLES = [  # not the user's name: MLflow shows who made a run
-    *("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"),
+    *("BERTH_MLFLOW_PASSWORD", "BERTH_MLFLOW_TOKEN", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"),
     *(name for name in pods.STORE_VARIABLES if not name.endswith("_URL") or name == "DATABASE_URL"),
     *pods.NOTIFY_VARIABLES,
 ]

@@ -244,16 +244,18 @@ def test_a_claim_for_checkpoints_is_mounted_where_train_writes_them_and_only_if_
     assert checkpoints["runtimeValue"]["constant"] == mount.mount_path == "/checkpoints"
 
 
-def test_secrets_are_named_by_parameters_and_become_variables_of_the_same_names(pods):
+def test_secrets_are_named_by_parameters_and_become_variables(pods):
     for step, pod in pods.items():
         found = {parameter(each.secret_name_parameter): each for each in pod.secret_as_env}
         other = "cluster_notify_secret" if step == "finish" else "cluster_store_secret"
         assert found.keys() == {"cluster_mlflow_secret", other}
         assert all(secret.optional for secret in found.values())
-        pairs = [(key.secret_key, key.env_var) for secret in found.values() for key in secret.key_to_env]
-        assert all(key == variable for key, variable in pairs)
-        variables = {variable for _, variable in pairs}
-        assert {"MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD"} <= variables
+        mlflow = {key.secret_key: key.env_var for key in found["cluster_mlflow_secret"].key_to_env}
+        # Not as MLflow calls them: KFP's plugin gives the pod variables of those names.
+        assert all(variable == key.replace("MLFLOW_TRACKING_", "BERTH_MLFLOW_") for key, variable in mlflow.items())
+        assert {"MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD"} <= mlflow.keys()
+        variables = {key.secret_key for key in found[other].key_to_env}
+        assert variables == {key.env_var for key in found[other].key_to_env}
         assert ("BERTH_WEBHOOK_URL" in variables) == (step == "finish")
         assert ("AWS_SECRET_ACCESS_KEY" in variables) == (step != "finish")
         assert [parameter(each.secret_name_parameter) for each in pod.image_pull_secret] == [

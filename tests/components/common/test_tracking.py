@@ -113,6 +113,22 @@ def test_a_pod_without_the_address_of_mlflow_says_which_secret_has_it(on_cluster
         tracking.open_run("sms-spam")
 
 
+@pytest.mark.parametrize("plugin", [False, True])
+def test_a_pod_takes_mlflow_from_its_secret_unless_kfp_s_plugin_has_told_it(on_cluster, monkeypatch, plugin):
+    address = os.environ["MLFLOW_TRACKING_URI"]
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "the plugin's" if plugin else "")
+    monkeypatch.setenv("BERTH_MLFLOW_TOKEN", "the secret's")
+    if plugin:
+        monkeypatch.setenv("BERTH_MLFLOW_URI", "http://127.0.0.1:1")
+    else:
+        monkeypatch.setenv("BERTH_MLFLOW_URI", address)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    tracking.open_run("sms-spam")
+    assert os.environ["MLFLOW_TRACKING_URI"] == address
+    assert os.environ["MLFLOW_TRACKING_TOKEN"] == ("the plugin's" if plugin else "the secret's")
+    assert len(on_cluster.runs("sms-spam")) == 1
+
+
 def test_the_credentials_in_mlflow_s_address_are_out_of_sight_of_its_errors(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://ada:p%40ss@mlflow.example:5000/x")
     for name in ("USERNAME", "PASSWORD"):
