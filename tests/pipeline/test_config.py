@@ -4,6 +4,7 @@ import pytest
 
 from components.common.errors import BerthError
 from components.common.settings import Checks, Cleaning, Gates, Source, Split
+from components.train.recipe import Recipe
 from pipeline.config import RunConfig, reference
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +37,8 @@ def test_relative_paths_are_relative_to_the_file_and_addresses_stay(load, tmp_pa
 def test_the_baseline_recipe_brings_its_own_learning_rate(load):
     assert load("name: a\nsource: b\nrecipe: baseline\n").learning_rate == 1e-3
     assert load("name: a\nsource: b\nrecipe: baseline\nlearning_rate: 0.1\n").learning_rate == 0.1
-    assert load("name: a\nsource: b\n").learning_rate == 3e-5
+    own = load("name: a\nsource: b\n").learning_rate
+    assert Recipe("berth", 1, 32, own, 0.1, 0.01, 0).peak_rate == 3e-5
 
 
 def test_the_schema_travels_by_content_because_a_cluster_has_no_such_file(load, tmp_path):
