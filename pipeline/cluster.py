@@ -1,4 +1,4 @@
-"""Backend 2: the DAG on a Kubeflow cluster: submit a run, follow it, list, cancel and try again.
+"""Backend 2: the DAG on a Kubeflow cluster: submit a run, list, cancel and try again.
 
 What a run is made of is found or made, each once: the pipeline `berth`, its version named by the hash of the compiled
 bytes, and the experiment. The run's name ends in a token, so that a request whose answer was lost can be recognised.
@@ -11,30 +11,23 @@ import os
 import re
 import secrets
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import kfp_server_api
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from components.common.errors import BerthError, printable
 from pipeline import home
 from pipeline.config import RunConfig
+from pipeline.following import ENDED
 from pipeline.images import LOCK, locked
-from pipeline.kfp_api import Api, Unreachable
+from pipeline.kfp_api import Api
 
 PIPELINE = "berth"
-POLL = 5.0
-"""Seconds between two looks at a run."""
-OUTAGE = 120
-"""Looks in a row that may find no API before `follow` gives up: ten minutes of a cluster that is upgraded."""
-_ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
-_MARKS = {"SUCCEEDED": "[green]✓[/]", "FAILED": "[red]✗[/]", "CANCELED": "[red]✗[/]", "SKIPPED": "[dim]-[/]"}
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -175,40 +168,6 @@ def mlflow_link(config: RunConfig, run: kfp_server_api.V2beta1Run) -> str:
     return f"{home.redacted(uri).rstrip('/')}/#/experiments" if re.match(r"https?://", uri) else ""
 
 
-def follow(api: Api, run_id: str, steps: list[str], console: Console) -> str:
-    """Print each step's state as it changes until the run has ended, and return the verdict.
-
-    The verdict is BLESSED when push ran, NOT BLESSED when refuse ran, and UNCHANGED when neither did.
-
-    Raises:
-        BerthError: the run failed or was cancelled, or the API has not answered for ten minutes.
-    """
-    shown: dict[str, str] = {}
-    silent = 0
-    while True:
-        try:
-            run = api.call(api.runs.run_service_get_run, run_id)
-            silent = 0
-        except Unreachable:
-            silent += 1
-            if silent == OUTAGE:
-                raise
-            time.sleep(POLL)
-            continue
-        tasks = _tasks(run, steps)
-        for name, task in tasks.items():
-            if task.state and shown.get(name) != task.state:
-                shown[name] = task.state
-                console.print(_line(name, task), highlight=False)
-        if run.state in _ENDED:
-            break
-        time.sleep(POLL)
-    if run.state != "SUCCEEDED":
-        raise BerthError(_ending(run, tasks))
-    pushed, refused = (name in tasks and tasks[name].state == "SUCCEEDED" for name in ("push", "refuse"))
-    return "BLESSED" if pushed else "NOT BLESSED" if refused else "UNCHANGED"
-
-
 def runs_table(api: Api, name: str | None, limit: int) -> Table:
     """Return the cluster's newest runs as a table; with `name`, those of the experiment that is called so."""
     scope: dict[str, Any] = {"namespace": api.namespace}
@@ -245,7 +204,7 @@ def find_run(api: Api, name: str) -> kfp_server_api.V2beta1Run:
 def cancel(api: Api, name: str) -> kfp_server_api.V2beta1Run:
     """Stop a run that goes on."""
     run = find_run(api, name)
-    if run.state in _ENDED:
+    if run.state in ENDED:
         raise BerthError(f"{run.display_name}: has ended already ({run.state}). There is nothing to cancel.")
     api.call(api.runs.run_service_terminate_run, run.run_id)
     return run
@@ -296,33 +255,3 @@ def _steps(spec: Any) -> list[str]:
         for task in dag.tasks.values()
         if spec.components[task.component_ref.name].executor_label
     ]
-
-
-def _tasks(run: kfp_server_api.V2beta1Run, steps: list[str]) -> dict[str, Any]:
-    """Return the newest task of each step that has begun, in the order of their beginnings."""
-    details = (run.run_details.task_details if run.run_details else None) or []
-    never = datetime.datetime.max.replace(tzinfo=datetime.UTC)
-    begun = sorted((task for task in details if task.display_name in steps), key=lambda task: task.start_time or never)
-    return {task.display_name: task for task in begun}
-
-
-def _line(name: str, task: Any) -> str:
-    took = ""
-    if task.state in _ENDED and task.start_time and task.end_time and task.end_time >= task.start_time:
-        took = f"{(task.end_time - task.start_time).total_seconds():.1f} s"
-    why = f" {escape(printable(_message(task)))}" if task.state == "FAILED" else ""
-    return f"{_MARKS.get(task.state, '[cyan]…[/]')} {name:<9} {took:>9} {task.state.lower()}{why}"
-
-
-def _ending(run: kfp_server_api.V2beta1Run, tasks: dict[str, Any]) -> str:
-    """Return why a run did not succeed: the step that failed, or what was done to the run."""
-    failed = next((name for name, task in tasks.items() if task.state == "FAILED"), "")
-    if run.state == "FAILED":
-        reason = _message(tasks[failed]) if failed else _message(run)
-        return f"{failed or 'the run'} failed. {reason} 'berth retry {run.display_name}' tries again."
-    return f"{run.display_name}: {run.state.lower()}."
-
-
-def _message(part: Any) -> str:
-    text = " ".join((part.error.message if part.error and part.error.message else "").split())
-    return f"{text[:200]}..." if len(text) > 200 else f"{text.rstrip('.')}." if text else ""

@@ -48,10 +48,11 @@ def submit(
 
     from rich.console import Console
 
-    from pipeline import cluster
+    from pipeline import cluster, cluster_secrets, following
 
     package = cluster.package(run_config, config)
     api = _connect(host, namespace, token_file)
+    cluster_secrets.check(api, run_config)
     run = cluster.submit(api, run_config, package, experiment)
     typer.echo(f"run {run.display_name}, version {package.version}")
     typer.echo(f"kubeflow  {cluster.kubeflow_link(api, run_config, run)}")
@@ -60,7 +61,7 @@ def submit(
     if not wait:
         return
     try:
-        verdict = cluster.follow(api, run.run_id, package.steps, Console(file=sys.stdout))
+        verdict = following.follow(api, run.run_id, package.steps, Console(file=sys.stdout))
     except KeyboardInterrupt:
         typer.echo(f"the run goes on; 'berth cancel {run.display_name}' stops it", err=True)
         raise
@@ -105,7 +106,7 @@ def schedule(
     local: Local = False,
 ) -> None:
     """Run the pipeline again and again, on a cluster or on this machine; the same name replaces a schedule."""
-    from pipeline.config import RunConfig
+    from pipeline.config import RunConfig, check_name
     from pipeline.cron import when as read
 
     if local and (host or namespace or experiment or token_file or follow_latest):
@@ -115,19 +116,23 @@ def schedule(
     when = read(cron, start, end)
     zone = _zone(timezone_note)
     run_config = RunConfig.load(config)
-    name = name or run_config.name
+    try:
+        name = check_name(name or run_config.name)
+    except ValueError as error:
+        raise BerthError(f"--name {name!r}: {error}.") from None
 
     if local:
         from pipeline import scheduler
 
         replaced = int(scheduler.put(name, when, config))
     else:
-        from pipeline import cluster, schedules
+        from pipeline import cluster, cluster_secrets, schedules
 
         run_config = run_config.as_scheduled()
         package = cluster.package(run_config, config)
         wanted = schedules.Schedule(name, when, follow_latest, f"Made for {zone}." if timezone_note else "")
         api = _connect(host, namespace, token_file)
+        cluster_secrets.check(api, run_config)
         _, replaced = schedules.put(api, wanted, run_config, package, experiment)
     version = "" if local else f", version {'latest' if follow_latest else package.version}"
     typer.echo(printable(f"schedule {name}{' replaced' if replaced else ''}: cron {when.cron.text} in UTC{version}"))

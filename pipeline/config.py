@@ -27,7 +27,8 @@ from components.common.settings import (
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
 
 
-def _check_name(name: str) -> str:
+def check_name(name: str) -> str:
+    """Return `name`; ValueError if it could not be the name of a run, a model or a schedule."""
     if not _NAME.fullmatch(name):
         raise ValueError("use 1 to 63 lower-case letters, digits, '-', '_' and '.', such as sms-spam")
     return name
@@ -53,7 +54,7 @@ def _as_texts(labels: Any) -> Any:
 GPU_COUNT = "cluster_gpu_count"
 """A text among the pipeline's parameters: KFP fills a number into a pod's resources as nothing, and asks for no GPU."""
 
-Name = Annotated[str, AfterValidator(_check_name)]
+Name = Annotated[str, AfterValidator(check_name)]
 
 
 class RunConfig(Section):

@@ -22,9 +22,10 @@ from typing import Any, TypeVar
 import kfp
 import kfp_server_api
 import urllib3
-from kfp_server_api.exceptions import ApiException, OpenApiException
+from kfp_server_api.exceptions import ApiException
 
 from components.common.errors import BerthError
+from pipeline.kfp_errors import PORT_FORWARD, Conflict, Missing, Unreachable, asked_to_wait, passes, refusal, trouble
 
 TIMEOUT = (10, 60)
 """Seconds to connect, and to wait for a byte of the answer."""
@@ -33,17 +34,10 @@ PAUSES = (0.5, 1.0, 2.0, 4.0)
 OLDEST = (2, 14)
 _MISSING = "GPUs, node settings and secrets that are parameters of the pipeline"
 """What a backend before OLDEST does not have, and pipeline.yaml needs."""
-_PORT_FORWARD = "kubectl port-forward -n {namespace} svc/ml-pipeline-ui 8080:80"
-_TRANSIENT = (429, 500, 502, 503, 504)
 _PAGE = 100
-_LONGEST_WAIT = 30
 _TOKEN_PATH = "KF_PIPELINES_SA_TOKEN_PATH"
 
 Made = TypeVar("Made")
-
-
-class Unreachable(BerthError):
-    """The API did not answer, or said that it cannot now; asking again later may help."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +52,7 @@ class Access:
 class Api:
     """An open connection to the KFP API; `connect` makes one."""
 
-    def __init__(self, client: Any, host: str, installed_in: str) -> None:
+    def __init__(self, client: Any, host: str, installed_in: str, by_address: bool) -> None:
         self._configuration = client._existing_config
         self._client = client._run_api.api_client  # kfp's own: it carries the cookie and the token
         # kfp's requests would follow a redirect to a login page, and repeat what they must not.
@@ -67,6 +61,8 @@ class Api:
         self.ui = (client._uihost or "").rstrip("/")
         """Where the pages are; empty in a pod and behind a kubeconfig, where kfp knows the way to the API alone."""
         self.installed_in = installed_in
+        self.by_address = by_address
+        """Whether an address was given; else the cluster is the pod's or the kubeconfig's."""
         self.namespace: str | None = None
         """The user's namespace where the installation has several users, else None: KFP refuses one then."""
         self.runs = kfp_server_api.RunServiceApi(self._client)
@@ -81,7 +77,7 @@ class Api:
 
     def delete(self, method: Callable[..., Any], *arguments: Any, **keywords: Any) -> None:
         """Delete something; what is not there any more is deleted."""
-        with contextlib.suppress(_Missing):
+        with contextlib.suppress(Missing):
             self.call(method, *arguments, **keywords)
 
     def create(
@@ -112,7 +108,7 @@ class Api:
 
         try:
             made = self._repeat(attempt)
-        except (_Conflict, Unreachable):
+        except (Conflict, Unreachable):
             found = find()
             if not found:
                 raise
@@ -178,7 +174,7 @@ class Api:
                     _request_timeout=TIMEOUT,
                 )
             )
-        except _Missing:
+        except Missing:
             return None
         return answer if isinstance(answer, dict) else None
 
@@ -191,49 +187,11 @@ class Api:
             except BerthError:
                 raise  # a request inside of this one has been repeated already
             except (ApiException, urllib3.exceptions.HTTPError, OSError, AttributeError, ValueError) as error:
-                trouble = _trouble(error)
-                if pause is None or not _passes(trouble):
-                    raise self._refusal(trouble) from None
-                time.sleep(max(pause * random.uniform(1, 1.5), _asked_to_wait(trouble)))
+                cause = trouble(error)
+                if pause is None or not passes(cause):
+                    raise refusal(cause, self.host, self.namespace, self.installed_in, self._masked) from None
+                time.sleep(max(pause * random.uniform(1, 1.5), asked_to_wait(cause)))
         raise AssertionError
-
-    def _refusal(self, error: Exception) -> BerthError:
-        """Return what went wrong as one line, without a credential in it."""
-        if not isinstance(error, ApiException):
-            return Unreachable(self._masked(self._unreachable(error)))
-        status, words = error.status, self._masked(_words(error))
-        where = f" in the namespace {self.namespace!r}" if self.namespace else ""
-        if status == 401 or 300 <= status < 400:
-            return BerthError(
-                f"{self.host}: asks who you are ({status}): no token, or one that has expired. "
-                "Give a file with a fresh one: --token-file."
-            )
-        if status == 403:
-            return BerthError(f"{self.host}: no permission{where} (403): {words} Check --namespace, or ask for access.")
-        if status == 404:
-            return _Missing(f"{self.host}: not found{where} (404): {words} Check the name, and --namespace.")
-        if status == 409:
-            return _Conflict(f"{self.host}: already exists (409): {words}")
-        if status in _TRANSIENT:
-            return Unreachable(f"{self.host}: answers {status} again and again: {words} Try again later.")
-        return BerthError(f"{self.host}: refused ({status}): {words}")
-
-    def _unreachable(self, error: Exception) -> str:
-        # urllib3 counts a refused connection and an unknown name among its timeouts.
-        unheard = isinstance(error, urllib3.exceptions.NewConnectionError)
-        here = re.match(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:|/|$)", self.host)
-        if here and unheard:
-            forward = _PORT_FORWARD.format(namespace=self.installed_in)
-            return f"{self.host}: nothing listens there. Open the way to the cluster first: {forward}"
-        if isinstance(error, urllib3.exceptions.TimeoutError) and not unheard:
-            return f"{self.host}: does not answer within {TIMEOUT[1]} s. Check --host and the network."
-        if isinstance(error, urllib3.exceptions.SSLError):
-            return f"{self.host}: no TLS connection: {_last(error)}. Check --host: http:// or https://?"
-        if isinstance(error, urllib3.exceptions.LocationParseError | urllib3.exceptions.LocationValueError):
-            return f"{self.host}: not an address. Write it as https://kfp.example.com."
-        if isinstance(error, ValueError):
-            return f"{self.host}: answers with something that is not Kubeflow Pipelines. Check --host."
-        return f"{self.host}: cannot be reached: {_last(error)}. Check --host and the network."
 
     def _masked(self, text: str) -> str:
         """Return `text` without the token and the cookie: a proxy's error page may show the request's headers."""
@@ -241,14 +199,6 @@ class Api:
             if secret:
                 text = text.replace(secret, "***")
         return text
-
-
-class _Missing(BerthError):
-    """What was asked for is not there (404)."""
-
-
-class _Conflict(BerthError):
-    """There is something of this name already (409)."""
 
 
 class _Client(kfp.Client):
@@ -282,9 +232,9 @@ def connect(access: Access) -> Api:
     if not host and address == kfp_server_api.Configuration().host:
         raise BerthError(
             "no cluster: there is no --host, no KF_PIPELINES_ENDPOINT, no pod and no kubeconfig. "
-            f"Call {_PORT_FORWARD.format(namespace=installed_in)} and give --host http://localhost:8080."
+            f"Call {PORT_FORWARD.format(namespace=installed_in)} and give --host http://localhost:8080."
         )
-    api = Api(client, address, installed_in)
+    api = Api(client, address, installed_in, bool(host))
     api.greet(access.namespace)
     return api
 
@@ -333,52 +283,3 @@ def _version(health: dict[str, Any] | None) -> str:
         if health and health.get(field):
             return str(health[field])
     return ""
-
-
-def _trouble(error: Exception) -> Exception:
-    """Return what is behind `error`: the generated client stumbles over its own TLS errors, which have no body."""
-    if isinstance(error, AttributeError | UnicodeDecodeError):
-        behind = error.__context__
-        if not isinstance(behind, ApiException):
-            raise error
-        error = behind
-    if isinstance(error, ApiException) and error.status in (0, None):
-        return urllib3.exceptions.SSLError(str(error.reason).splitlines()[-1])
-    if isinstance(error, OpenApiException) and not isinstance(error, ApiException):
-        raise error  # a call that the client itself does not understand: a bug of ours
-    return error
-
-
-def _passes(trouble: Exception) -> bool:
-    if isinstance(trouble, ApiException):
-        return trouble.status in _TRANSIENT
-    # A refused connection is a cluster that restarts, or none at all: the second is so often a closed port-forward
-    # that the user should hear of it at once.
-    lasting = (urllib3.exceptions.SSLError, urllib3.exceptions.NewConnectionError)
-    parsing = (urllib3.exceptions.LocationParseError, urllib3.exceptions.LocationValueError)
-    return isinstance(trouble, urllib3.exceptions.HTTPError | OSError) and not isinstance(trouble, lasting + parsing)
-
-
-def _asked_to_wait(trouble: Exception) -> float:
-    """Return the seconds that the answer asks for, as far as they are bearable."""
-    headers = getattr(trouble, "headers", None) or {}
-    asked = str(headers.get("Retry-After", ""))
-    return float(min(int(asked), _LONGEST_WAIT)) if asked.isdigit() else 0.0
-
-
-def _words(error: ApiException) -> str:
-    """Return what an error's answer says, short; KFP's JSON has it several times."""
-    body = error.body if isinstance(error.body, str) else ""
-    with contextlib.suppress(ValueError):
-        answer = json.loads(body)
-        if isinstance(answer, dict):
-            body = str(answer.get("message") or answer.get("error") or body)
-    if body.lstrip().startswith("<"):
-        body = str(error.reason)
-    text = " ".join((body or str(error.reason)).split())
-    return (text if len(text) <= 300 else f"{text[:300]}...").rstrip(".") + "."
-
-
-def _last(error: Exception) -> str:
-    """Return the reason at the end of an error's text, without the objects that urllib3 shows in front of it."""
-    return str(error).rpartition(">: ")[2].strip("() '\".") or type(error).__name__

@@ -1,7 +1,7 @@
 """Schedules on one machine: APScheduler keeps them in .berth/schedules.db, and `berth scheduler` runs them.
 
-One scheduler, one run at a time. A time that was missed, because the scheduler was not running or a run took longer,
-is made up for once, however often it was missed.
+One scheduler, one run at a time: a schedule that is due while another's run goes on waits for it, and one whose own run
+goes on passes that time over. What was missed while no scheduler ran is made up for once, however often it was missed.
 """
 
 import contextlib

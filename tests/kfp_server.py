@@ -13,6 +13,7 @@ import functools
 import http.server
 import json
 import re
+import sys
 import threading
 import time
 import uuid
@@ -27,30 +28,13 @@ from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from tests import kfp_cron
+from tests.kfp_models import Refused, checked
 
-_SERVERS_OWN = {
-    *(
-        "run_id",
-        "recurring_run_id",
-        "created_at",
-        "updated_at",
-        "finished_at",
-        "scheduled_at",
-        "state",
-        "state_history",
-    ),
-    *("run_details", "error", "status", "storage_state", "plugins_output", "experiment_id_", "last_run_created_at"),
-}
+_PROXY = re.compile(r"^/api/v1/namespaces/kubeflow/services/ml-pipeline:http/proxy/+(?=/)")
+"""In front of KFP's paths when they go through Kubernetes' own API, as a kubeconfig leads."""
+_SECRET = re.compile(r"/api/v1/namespaces/([^/]+)/secrets/([^/]+)")
 _TYPES = {"NUMBER_INTEGER": (int,), "NUMBER_DOUBLE": (int, float), "STRING": (str,), "BOOLEAN": (bool,)}
 _TYPES |= {"STRUCT": (dict,), "LIST": (list,)}
-
-
-class Refused(Exception):
-    """An answer other than 200."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 @dataclass
@@ -59,7 +43,8 @@ class Fault:
 
     `kind`: a status; `drop` (the connection is closed, nothing was done); `lost` (done, then closed); `hang` (done, and
     no answer until the client gives up); `late` (no answer, and done only after the client has given up); `echo` (403
-    that shows the request's headers); `html` (a page instead of JSON).
+    that shows the request's headers); `html` (a page instead of JSON); `rival` (somebody else was a moment earlier with
+    the same request).
     """
 
     at: str
@@ -96,8 +81,14 @@ class KfpServer(http.server.ThreadingHTTPServer):
         self.script: list[tuple[str, dict[str, str]]] = []
         """The state of a run and of its steps, one for each time that it is asked for; the last stays."""
         self.mlflow_url = ""
+        self.secrets: set[tuple[str, str]] | None = set()
+        """Namespace and name of Kubernetes' secrets; None: the user may not look."""
         self.lock = threading.RLock()
         self.seconds = 0
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):  # a client that went away, as those with a limit do
+            super().handle_error(request, client_address)
 
     def active(self, name: str) -> list[dict[str, Any]]:
         return [one for one in self.schedules.values() if one["display_name"] == name and one["status"] == "ENABLED"]
@@ -159,6 +150,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         try:
             with self.server.lock:
+                if kind == "rival":
+                    self._act(target.path, parse_qs(target.query), body)
                 status, answer = 200, self._act(target.path, parse_qs(target.query), body)
         except Refused as refusal:
             status, answer = refusal.status, {"error": str(refusal), "message": str(refusal), "code": 3}
@@ -195,6 +188,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _act(self, path: str, query: dict[str, list[str]], raw: bytes) -> Any:
         asked = {name: values[0] for name, values in query.items()}
+        if match := _SECRET.fullmatch(path):
+            return self._get_secret(*match.groups())
+        path = _PROXY.sub("", path)
         upload = path.endswith("/upload_version")
         body = _file_of(self.headers["Content-Type"], raw) if upload else json.loads(raw) if raw else None
         self.server.requests.append((self.command, path, body))
@@ -212,6 +208,18 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if found is None:
             raise Refused(404, "Not Found")
         return found(parts.split("/")[1:], action, asked, body)
+
+    # Kubernetes' own API
+
+    def _get_secret(self, namespace: str, name: str) -> Any:
+        self.server.requests.append((self.command, f"/secrets/{namespace}/{name}", None))
+        if self.server.secrets is None:
+            raise Refused(403, "secrets is forbidden")
+        if "PartialObjectMetadata" not in self.headers["Accept"]:
+            raise Refused(400, "Berth has no business with what is in a secret")
+        if (namespace, name) not in self.server.secrets:
+            raise Refused(404, f'secrets "{name}" not found')
+        return {"kind": "PartialObjectMetadata", "metadata": {"name": name, "namespace": namespace}}
 
     # pipelines and their versions
 
@@ -370,46 +378,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _mine(self, kept: dict[str, dict[str, Any]], asked: dict[str, str]) -> list[dict[str, Any]]:
         self._may(asked.get("namespace"))
         return [one for one in kept.values() if one.get("namespace") == asked.get("namespace")]
-
-
-def checked(model: str, body: Any, at: str = "") -> None:
-    """Refuse what the official model does not have, what has another type, and what only the server sets."""
-    kind = getattr(kfp_server_api, model)
-    if not isinstance(body, dict):
-        raise Refused(400, f"{at or model}: not an object")
-    fields = {kind.attribute_map[name]: type_name for name, type_name in kind.openapi_types.items()}
-    for name, value in body.items():
-        if name not in fields or (not at and name in _SERVERS_OWN):
-            raise Refused(400, f"{at or model}: unknown field {name!r}")
-        _fits(fields[name], value, f"{at or model}.{name}")
-
-
-def _fits(kind: str, value: Any, at: str) -> None:
-    simple = {"str": str, "int": int, "bool": bool}
-    if kind in simple:
-        if type(value) is not simple[kind]:
-            raise Refused(400, f"{at}: {value!r} is not a {kind}")
-    elif kind == "object":
-        pass
-    elif kind == "datetime":
-        if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", str(value)):
-            raise Refused(400, f"{at}: {value!r} is not an RFC 3339 time")
-    elif match := re.fullmatch(r"dict\(str, (\w+)\)", kind):
-        if not isinstance(value, dict):
-            raise Refused(400, f"{at}: {value!r} is not a map")
-        for name, inner in value.items():
-            _fits(match[1], inner, f"{at}.{name}")
-    elif match := re.fullmatch(r"list\[(\w+)\]", kind):
-        if not isinstance(value, list):
-            raise Refused(400, f"{at}: {value!r} is not a list")
-        for number, inner in enumerate(value):
-            _fits(match[1], inner, f"{at}[{number}]")
-    else:
-        official = getattr(kfp_server_api, kind)
-        if official.openapi_types:
-            checked(kind, value, at)
-        elif value not in {choice for name, choice in vars(official).items() if name.isupper()}:
-            raise Refused(400, f"{at}: {value!r} is not a {kind}")
 
 
 def _file_of(content_type: str, raw: bytes) -> str:

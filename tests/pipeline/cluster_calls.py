@@ -68,7 +68,7 @@ def folder(tmp_path, monkeypatch, compiled) -> Path:
 def server(monkeypatch) -> Iterator[KfpServer]:
     monkeypatch.setattr("pipeline.kfp_api.PAUSES", (0.01, 0.01, 0.01, 0.5))
     monkeypatch.setattr("pipeline.kfp_api.TIMEOUT", (0.5, 0.5))
-    monkeypatch.setattr("pipeline.cluster.POLL", 0.01)
+    monkeypatch.setattr("pipeline.following.POLL", 0.01)
     with kfp_server() as made:
         yield made
 

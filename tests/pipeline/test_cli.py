@@ -25,6 +25,8 @@ def berth(*arguments: str, cwd: Path, **environment: str) -> subprocess.Complete
 def test_help_names_the_commands_and_loads_nothing_heavy(tmp_path):
     done = berth("--help", cwd=tmp_path)
     assert done.returncode == 0
+    for command in ("submit", "cancel", "retry", "schedule", "schedules", "scheduler"):
+        assert f" {command} " in done.stdout
     for command in ("run", "compile", "ui", "predict", "runs", "compare", "models", "rollback", "promote", "config"):
         assert f" {command} " in done.stdout
     code = "import sys, pipeline.cli; print([m for m in ('kfp', 'mlflow', 'pandas', 'tensorflow') if m in sys.modules])"

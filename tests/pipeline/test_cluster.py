@@ -15,8 +15,9 @@ import kfp
 import pytest
 import yaml
 
-from pipeline import cluster, dag, images, kfp_api
-from tests.kfp_server import Fault, Refused, checked
+from pipeline import cluster, dag, following, images, kfp_api
+from tests.kfp_models import Refused, checked
+from tests.kfp_server import Fault
 from tests.pipeline.cluster_calls import one_line, references, write_config
 
 README = Path(__file__).parents[2] / "README.md"
@@ -144,7 +145,7 @@ def test_conditions_and_groups_of_the_pipeline_are_not_shown_as_steps(call, serv
 def test_ctrl_c_while_waiting_leaves_the_run_going_and_says_so(call, server, monkeypatch):
     server.script = [RUNNING]
     main_thread = threading.main_thread().ident
-    monkeypatch.setattr(cluster, "POLL", 5)
+    monkeypatch.setattr(following, "POLL", 5)
     timer = threading.Timer(1.5, signal.pthread_kill, (main_thread, signal.SIGINT))
     timer.start()
     called = call("submit", "config.yaml", "--host", server.url, "--wait")
@@ -186,24 +187,13 @@ def test_a_run_that_was_made_by_the_last_request_of_all_is_found(call, server):
     assert len(server.runs) == 1
 
 
-def test_someone_else_making_the_same_pipeline_at_once_is_no_error(call, server):
-    made = {"display_name": "berth", "name": "berth", "created_at": server.now(), "pipeline_id": "theirs"}
-
-    class Race(Fault):
-        @property
-        def times(self):
-            if CREATES["pipeline"] == self.at and "theirs" not in server.pipelines:
-                server.pipelines["theirs"] = made
-            return 0
-
-        @times.setter
-        def times(self, _):
-            pass
-
-    server.faults = [Race(CREATES["version"], 500)]
-    server.pipelines["theirs"] = made
-    assert call("submit", "config.yaml", "--host", server.url).code == 0
-    assert list(server.pipelines) == ["theirs"]
+@pytest.mark.parametrize("thing", ["pipeline", "version", "experiment"])
+def test_somebody_else_making_the_same_thing_at_once_is_no_error(call, server, thing):
+    server.faults = [Fault(CREATES[thing], "rival")]
+    called = call("submit", "config.yaml", "--host", server.url)
+    assert called.code == 0, called.err
+    assert len(server.asked(CREATES[thing])) == 2
+    assert len(server.pipelines) == len(server.versions) == len(server.experiments) == len(server.runs) == 1
 
 
 @pytest.mark.parametrize("kind", [503, "drop"])
@@ -281,6 +271,13 @@ def test_a_backend_that_is_new_enough_or_does_not_tell_is_taken(call, server, ta
     assert call("submit", "config.yaml", "--host", server.url).code == 0
 
 
+def test_a_way_to_a_login_page_is_not_followed(call, server):
+    server.faults = [Fault("GET .*/healthz", 302, 9, headers={"Location": f"{server.url}/login"})]
+    line = one_line(call("submit", "config.yaml", "--host", server.url))
+    assert "asks who you are (302)" in line
+    assert not server.requests
+
+
 def test_a_page_instead_of_an_answer_is_one_line(call, server):
     server.faults = [Fault("GET .*/healthz", "html", 9)]
     assert "not a Kubeflow Pipelines API" in one_line(call("submit", "config.yaml", "--host", server.url))
@@ -349,12 +346,58 @@ def test_kfps_own_variables_name_the_cluster_and_the_token(call, server, folder,
 def test_in_a_pod_the_service_and_the_pods_token_are_found(call, server, folder, monkeypatch):
     server.token = "of-the-pod"
     (folder / "token").write_text("of-the-pod")
-    monkeypatch.setattr("kubernetes.config.load_incluster_config", lambda: None)
+    monkeypatch.setattr("kubernetes.config.load_incluster_config", lambda **_: None)
     monkeypatch.setattr(kfp.Client, "_IN_CLUSTER_DNS_NAME", server.url)
     monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(folder / "token"))
     called = call("submit", "config.yaml")
     assert called.code == 0, called.err
     assert "(cluster.kfp_ui makes this a link)" in called.out
+
+
+@pytest.fixture
+def kubeconfig(folder, server):
+    """A kubeconfig whose cluster is the loopback server."""
+    entries = {
+        "clusters": [{"name": "c", "cluster": {"server": server.url}}],
+        "users": [{"name": "u", "user": {"token": "of-the-kubeconfig"}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+    }
+    (folder / ".kube").mkdir()
+    path = folder / ".kube" / "config"
+    path.write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "Config", "current-context": "x", **entries}))
+
+
+def test_a_kubeconfig_leads_to_kfp_through_kubernetes_own_api(call, server, kubeconfig):
+    server.token = "of-the-kubeconfig"
+    called = call("submit", "config.yaml")
+    assert called.code == 0, called.err
+    assert len(server.runs) == 1
+
+
+@pytest.mark.parametrize("command", [["submit", "config.yaml"], ["schedule", "config.yaml", "--cron", "0 3 * * 1"]])
+def test_a_secret_that_does_not_exist_is_named_before_anything_is_made(call, server, folder, kubeconfig, command):
+    write_config(folder, cluster={"store_secret": "of-the-store", "mlflow_secret": "of-mlflow"})
+    server.secrets = {("kubeflow", "of-mlflow")}
+    line = one_line(call(*command))
+    assert "cluster.store_secret: the namespace 'kubeflow' has no secret 'of-the-store'" in line
+    assert not server.asked("POST")
+    server.secrets.add(("kubeflow", "of-the-store"))
+    assert call(*command).code == 0
+
+
+@pytest.mark.parametrize("why", ["no permission", "defaults", "no kubeconfig", "another cluster"])
+def test_secrets_that_cannot_be_seen_or_need_not_exist_are_no_hindrance(
+    call, server, folder, why, request, monkeypatch
+):
+    if why != "no kubeconfig":
+        request.getfixturevalue("kubeconfig")
+    if why == "no permission":
+        server.secrets = None
+    if why == "another cluster":
+        monkeypatch.setattr("pipeline.cluster_secrets._LOOPBACK", re.compile("https://kubernetes.example"))
+    write_config(folder, cluster={} if why == "defaults" else {"store_secret": "of-the-store"})
+    called = call("submit", "config.yaml", "--host", server.url)
+    assert called.code == 0, called.err
 
 
 # before anything is asked

@@ -199,6 +199,7 @@ def test_resume_after_an_interrupted_replacement_enables_one(plan, call, server)
     [
         (("--cron", "0 0 3 * * 1"), "six fields"),
         (("--cron", "0 3 * * FOO"), "'FOO' is no day of the week"),
+        (("--cron", "0 3 * * 1", "--name", "../../elsewhere"), "--name '../../elsewhere': use 1 to 63 lower-case"),
         (("--cron", "0 3 * * 1", "--end", "2020-01-01"), "--end 2020-01-01: is past"),
         (("--cron", "0 3 * * 1", "--timezone-note", "Mars/Olympus"), "no such zone"),
         (("--cron", "0 3 * * 1", "--timezone-note", "../../etc/passwd"), "no such zone"),
