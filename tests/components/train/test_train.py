@@ -82,7 +82,7 @@ def test_it_learns_a_word_that_decides(train, tmp_path):
 
 
 def test_the_epoch_with_the_lowest_validation_loss_is_exported(train, dataset, tmp_path, real_rows):
-    training, logged = train(dataset, epochs=4, learning_rate=2e-2)
+    training, logged = train(dataset, epochs=4, learning_rate=1e-2)
     best = min(logged, key=lambda epoch: logged[epoch]["val_loss"])
     assert training.outcome.best_epoch == best
     metrics = {"train_loss", "val_loss", "val_accuracy", "val_macro_f1", "learning_rate", "examples_per_second"}

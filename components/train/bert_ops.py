@@ -1,0 +1,89 @@
+"""The parts of BERT's graph that TensorFlow's own make slow on a CPU: fewer passes over memory, the same numbers.
+
+Next to a matmul every pass over its result counts: written with plain ops, layer norms, GELUs and dropouts are half of
+a training step. Each here has its gradient by hand, which shares what the forward pass has computed.
+"""
+
+from typing import Any
+
+_ROOT_HALF, _LOG_ROOT_2_PI = 0.5**0.5, 0.9189385332046727
+
+
+def layer_norm(x: Any, scale: Any, offset: Any, epsilon: float) -> Any:
+    """Return the layer norm of `x`, float32 [rows, hidden], over its last axis (Ba et al. 2016)."""
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def normalise(x: Any, scale: Any, offset: Any) -> Any:
+        centred = x - tf.reduce_mean(x, -1, keepdims=True)
+        inverse = tf.math.rsqrt(tf.reduce_mean(tf.square(centred), -1, keepdims=True) + epsilon)
+        normal = centred * inverse
+
+        def gradient(upstream: Any) -> Any:
+            product = upstream * normal
+            scaled = upstream * scale
+            mean = tf.reduce_mean(scaled, -1, keepdims=True)
+            projection = tf.reduce_mean(scaled * normal, -1, keepdims=True)
+            rows = tf.ones([1, tf.shape(x)[0]])
+            return (
+                (scaled - mean - normal * projection) * inverse,
+                tf.matmul(rows, product)[0],
+                tf.matmul(rows, upstream)[0],
+            )
+
+        return normal * scale + offset, gradient
+
+    return normalise(x, tf.convert_to_tensor(scale), tf.convert_to_tensor(offset))
+
+
+def gelu(x: Any) -> Any:
+    """Return x times the normal distribution's share below x, the exact GELU (Hendrycks and Gimpel 2016)."""
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def exact(x: Any) -> Any:
+        share = 0.5 + 0.5 * tf.math.erf(x * _ROOT_HALF)  # erfc takes three times as long
+
+        def gradient(upstream: Any) -> Any:
+            return upstream * (share + x * tf.exp(-0.5 * tf.square(x) - _LOG_ROOT_2_PI))
+
+        return x * share, gradient
+
+    return exact(x)
+
+
+class Dropout:
+    """The dropouts of one step, each call with a mask of its own, all from one random number.
+
+    A byte decides about a value, so that `rate` is rounded to a 256th. The number comes from an ordinary RandomUniform:
+    whoever seeds or replaces the random ops of TF-Hub encoders reaches these masks too.
+    """
+
+    def __init__(self, rate: float) -> None:
+        import tensorflow as tf
+
+        self._dropped = round(rate * 256)
+        self._calls = 0
+        self._key = tf.cast(tf.random.uniform([1], seed=1) * 2**24, tf.uint64)
+
+    def __call__(self, x: Any) -> Any:
+        """Return `x` with some of its values zeroed and the others scaled up, so that its mean stays."""
+        import tensorflow as tf
+
+        self._calls += 1
+        size = tf.size(x)
+        draws = tf.raw_ops.StatelessRandomUniformFullIntV2(
+            shape=[(size + 3) // 4],
+            key=self._key,
+            counter=tf.constant([0, self._calls], tf.uint64),
+            alg=1,  # Philox
+            dtype=tf.uint32,
+        )
+        draws = tf.reshape(tf.reshape(tf.bitcast(draws, tf.uint8), [-1])[:size], tf.shape(x))
+        kept = tf.cast(draws >= tf.constant(self._dropped, tf.uint8), tf.float32) * (256 / (256 - self._dropped))
+
+        @tf.custom_gradient
+        def masked(x: Any) -> Any:
+            return x * kept, lambda upstream: upstream * kept
+
+        return masked(x)
