@@ -1,9 +1,13 @@
 """Batches: every text once, similar lengths together, within a token budget."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from components.train.data import Batching, Split, TokenIds, batches, segments
+
+MESSAGES = Path(__file__).parents[3] / "examples/sms-spam/sms_spam_collection.tsv"
 
 
 def split_of(lengths: list[int]) -> Split:
@@ -50,6 +54,32 @@ def test_batches_by_length_pad_less_than_shuffled_ones(split):
         return sum(len(rows) * widths[rows].max() for rows in batches(split, batching, np.random.default_rng(0)))
 
     assert padded(True) < 0.8 * padded(False)
+
+
+def test_of_real_lengths_less_than_three_in_a_hundred_tokens_are_padding():
+    lines = MESSAGES.read_text(encoding="utf-8").splitlines()
+    split = split_of([min(126, len(line.split("\t", 1)[1]) // 4) for line in lines[:1500]])  # about 4 letters a token
+    batching = Batching(32, 126, 2)
+    widths = batching.widths(split)
+    made = list(batches(split, batching, np.random.default_rng(0)))
+    assert 1 - widths.sum() / sum(len(rows) * widths[rows].max() for rows in made) < 0.03
+    assert len(made) <= 1.1 * len(split) / 32
+
+
+def test_a_batch_is_cut_where_lengths_jump_only_if_that_saves_more_than_a_step_costs():
+    def sizes(lengths: list[int]) -> list[int]:
+        batching = Batching(32, 126, 2)
+        return sorted(map(len, batches(split_of(lengths), batching, np.random.default_rng(0))))
+
+    assert sizes([10] * 31 + [100]) == [1, 31]
+    assert sizes([10] * 31 + [12]) == [32]
+    assert sizes([10] * 16 + [40] * 14 + [120] * 2) == [2, 14, 16]
+
+
+def test_texts_of_equal_length_come_together_anew_each_epoch(split):
+    rng, batching = np.random.default_rng(0), Batching(16, 126, 2)
+    first, second = ({frozenset(rows.tolist()) for rows in batches(split, batching, rng)} for _ in range(2))
+    assert len(first & second) < len(first) / 4
 
 
 def test_segments_hold_their_rows_tokens():
