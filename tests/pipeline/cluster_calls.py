@@ -66,8 +66,7 @@ def folder(tmp_path, monkeypatch, compiled) -> Path:
 
 @pytest.fixture
 def server(monkeypatch) -> Iterator[KfpServer]:
-    monkeypatch.setattr("pipeline.kfp_api.PAUSES", (0.01, 0.01, 0.01, 0.5))
-    monkeypatch.setattr("pipeline.kfp_api.TIMEOUT", (0.5, 0.5))
+    monkeypatch.setattr("pipeline.kfp_api.PAUSES", (0.01, 0.01, 0.01, 0.05))
     monkeypatch.setattr("pipeline.following.POLL", 0.01)
     with kfp_server() as made:
         yield made
@@ -89,6 +88,12 @@ def call(monkeypatch, capsys, folder) -> Call:
         return Called(code, captured.out, captured.err)
 
     return call
+
+
+def give_up_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the client give requests up before the server's `hang` and `late` end, and look again after them."""
+    monkeypatch.setattr("pipeline.kfp_api.TIMEOUT", (0.5, 0.5))
+    monkeypatch.setattr("pipeline.kfp_api.PAUSES", (0.01, 0.01, 0.01, 1.0))
 
 
 def references(digit: str) -> dict[str, str]:
