@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from pydantic import ValidationError
+
 from components.common import tracking
 from components.common.markdown import escaped
 from components.common.settings import Notify
@@ -27,7 +29,7 @@ def finish_run(name: str, state: str, error: str, notify: Mapping[str, Any], kfp
 
     A run that MLflow cannot be told of is told to people all the same, before the error is raised.
     """
-    settings = Notify.model_validate(notify)
+    settings, warnings = _understood(notify)
     links = {"Kubeflow": tracking.kfp_run_url(kfp_ui)}
     try:
         run = close_run(tracking.open_run(name).info.run_id, state, error)
@@ -39,7 +41,8 @@ def finish_run(name: str, state: str, error: str, notify: Mapping[str, Any], kfp
     if mlflow_ui:
         links["MLflow"] = f"{mlflow_ui.rstrip('/')}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
     reason = run.data.tags.get(tracking.ERROR) or run.data.tags.get(tracking.VERDICT, "")
-    return tell(settings, Ending(name, run.info.run_name or run.info.run_id, run.info.status, reason, _there(links)))
+    ending = Ending(name, run.info.run_name or run.info.run_id, run.info.status, reason, _there(links))
+    return warnings + tell(settings, ending)
 
 
 def close_run(run_id: str, state: str, error: str) -> "Run":
@@ -91,6 +94,14 @@ def describe(run: "Run", steps: "Sequence[Run]") -> str:
     if evaluated := by_step.get("evaluate"):
         lines += [evaluated.data.tags.get(tracking.DESCRIPTION, "")]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _understood(notify: Mapping[str, Any]) -> tuple[Notify, list[str]]:
+    """Return the settings, or none and a warning: a run started from KFP's form is closed whatever it says there."""
+    try:
+        return Notify.model_validate(notify), []
+    except ValidationError as error:
+        return Notify.model_validate({}), [f"notify: {error.errors()[0]['msg']}. Nobody was told."]
 
 
 def _is_at_its_end(client: "MlflowClient", run_id: str) -> bool:

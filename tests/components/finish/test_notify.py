@@ -251,6 +251,13 @@ def test_a_dead_webhook_does_not_fail_a_run(store, webhook):
     assert store.client.get_run(store.parent).info.status == "FINISHED"
 
 
+def test_settings_that_kfp_s_form_has_wrong_do_not_keep_a_run_from_being_closed(store):
+    (warning,) = finish_run("sms-spam", "SUCCEEDED", "", {"on": "always", "webhook": f"https://x/{SECRET}"}, "", "")
+    assert "write env:NAME" in warning
+    assert SECRET not in warning
+    assert store.client.get_run(store.parent).info.status == "FINISHED"
+
+
 def test_people_are_told_when_mlflow_cannot_be(store, webhook, monkeypatch):
     def down(*_):
         raise ConnectionError("MLflow is down")
