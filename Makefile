@@ -16,7 +16,12 @@ LOCK_core := docker/core/requirements.lock
 LOCK_validate := docker/validate/requirements$(if $(OLD_GLIBC),-tfdv1.16).lock
 LOCK_train := docker/train/requirements.lock
 
-.PHONY: help setup setup-test demo test lint ui bench-data compile locks clean
+# Docker or Podman, and what the images' labels say.
+ENGINE := $(or $(shell command -v docker),$(shell command -v podman),docker)
+REVISION = $(shell git describe --always --abbrev=40 --exclude='*' --dirty)
+CODE = $(shell python3.11 -c 'from components.common.code import code_version; print(code_version())')
+
+.PHONY: help setup setup-test demo test test-images lint ui bench-data compile images push-images locks clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | column -t -s '|'
@@ -32,6 +37,10 @@ test: setup-test lint ## Check style and types, then run the tests in the enviro
 	.venv/validate/bin/python -m pytest tests/components/validate
 	.venv/train/bin/python -m pytest tests/components/train tests/components/evaluate
 	.venv/core/bin/python -m pytest tests/e2e
+	@$(MAKE) test-images
+
+test-images: .venv/core/.ready-to-test ## Build the images and run the pipeline in them; skipped where no engine answers
+	.venv/core/bin/python -m pytest -rs tests/images
 
 lint: setup-test ## Check style and types
 	.venv/core/bin/ruff check .
@@ -48,6 +57,16 @@ bench-data: setup ## Measure ingest and validate beside pandas and TFDV's own fu
 compile: setup ## Write pipeline.yaml
 	@$(BERTH) compile
 
+images: $(IMAGES:%=image-%) ## Build the images with Docker or Podman (GPU=1: train with CUDA)
+image-%:
+	$(NEED_PYTHON)
+	DOCKER_BUILDKIT=1 $(ENGINE) build --network=host --file docker/$*/Dockerfile \
+	  --build-arg CODE=$(CODE) --build-arg REVISION=$(REVISION) \
+	  $(if $(GPU),$(if $(filter train,$*),--build-arg LOCK=requirements-gpu.lock)) --tag berth-$*:$(REVISION) --tag berth-$* .
+
+push-images: .venv/core/.ready ## Push the images to REGISTRY=host/path and write their digests to images.lock.yaml
+	@.venv/core/bin/python -m pipeline.images '$(ENGINE)' '$(REGISTRY)'
+
 clean: ## Remove the environments (runs and models in .berth/ stay)
 	rm -rf .venv .tools
 
@@ -58,6 +77,7 @@ locks: $(UV) ## Resolve docker/*/requirements.in and tests/requirements.in anew
 	for name in requirements requirements-tfdv1.16; do $(COMPILE) docker/validate/$$name.in \
 	  --excludes docker/validate/excludes.txt --overrides docker/validate/overrides.txt -o docker/validate/$$name.lock; done
 	$(COMPILE) docker/train/requirements.in --excludes docker/train/excludes.txt -o docker/train/requirements.lock
+	$(COMPILE) docker/train/requirements-gpu.in --excludes docker/train/excludes.txt --constraints docker/train/requirements.lock -o docker/train/requirements-gpu.lock
 	$(COMPILE) tests/requirements.in --constraints docker/core/requirements.lock -o tests/requirements.lock
 	$(COMPILE) tests/requirements-core.in --constraints docker/core/requirements.lock --constraints tests/requirements.lock -o tests/requirements-core.lock
 

@@ -6,6 +6,7 @@ blessed model (a run that found nothing new is no refusal: 0), 130 interrupted.
 
 import json
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +25,13 @@ config_app = typer.Typer(help="The run configuration.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 schema_app = typer.Typer(help="The schema that validate holds the data to, a file for review.", no_args_is_help=True)
 app.add_typer(schema_app, name="schema")
+
+
+class Runner(StrEnum):
+    """The choices of `berth run --runner`."""
+
+    ENVIRONMENTS = "environments"
+    DOCKER = "docker"
 
 
 def main() -> None:
@@ -61,6 +69,9 @@ def run(
     scheduled: Annotated[
         bool, typer.Option("--scheduled", help="Nothing new ends the run, unless the file says on_unchanged.")
     ] = False,
+    runner: Annotated[
+        Runner, typer.Option(help="Where steps run: in the images' local environments, or in containers of the images.")
+    ] = Runner.ENVIRONMENTS,
 ) -> None:
     """Run the whole pipeline on this machine."""
     from rich.console import Console
@@ -75,7 +86,7 @@ def run(
 
     console = Console(file=sys.stdout)  # this one: kfp's own prints are sent elsewhere while a run lasts
     with terminal.TerminalReporter(console, verbose) as reporter:
-        result = local.run(run_config, config, reporter)
+        result = local.run(run_config, config, reporter, in_containers=runner == Runner.DOCKER)
     console.print()
     console.print(terminal.closing_table(result))
     if result.blessed:

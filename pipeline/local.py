@@ -1,8 +1,9 @@
-"""Backend 1: the DAG on one machine. kfp.local executes it; each step runs in the environment of its image.
+"""Backend 1: the DAG on one machine. kfp.local executes it; each step runs in the environment of its image, or in it.
 
-Two things are added to kfp.local while a run lasts: SubprocessTaskHandler, which knows one interpreter only, is
-replaced by one that picks the environment by the task's image; and the function that executes a task is wrapped, to
-tell what ran. Scheduling, conditions, retries, the cache and the exit handler are kfp's own.
+Two things are added to kfp.local while a run lasts: its task handlers, which know one interpreter only, or take a
+container that ended quickly for a success, are replaced by one that runs the task's command in a Place; and the
+function that executes a task is wrapped, to tell what ran. Scheduling, conditions, retries, the cache and the exit
+handler are kfp's own.
 """
 
 import contextlib
@@ -25,7 +26,7 @@ from typing import Any, Protocol
 from unittest import mock
 
 from kfp import local
-from kfp.local import status, subprocess_task_handler
+from kfp.local import docker_task_handler, status, subprocess_task_handler, task_handler_interface
 from kfp.local.orchestrator import task_executor
 
 from components.common import progress, tracking
@@ -73,29 +74,51 @@ class Reporter(Protocol):
     def ended(self, step: Step) -> None: ...
 
 
-def run(config: RunConfig, config_file: Path, reporter: Reporter) -> Result:
+@dataclass(frozen=True)
+class Place:
+    """Where steps run."""
+
+    runner: local.SubprocessRunner | local.DockerRunner
+    code: str
+    """A digest of what the steps run there: their code and packages."""
+    execute: Callable[[str, list[str], dict[str, str], Path, Callable[[str], None]], int]
+    """Runs, for an image, a command with variables, its output line by line to a log and to a function; returns the
+    exit code, negative for a signal."""
+
+
+def run(config: RunConfig, config_file: Path, reporter: Reporter, in_containers: bool = False) -> Result:
     """Run the pipeline as `config` says, under .berth/ in the working directory.
 
     Raises:
-        BerthError: a step failed; the message is the step's name and its last error line.
+        BerthError: a step failed; the message is the step's name and its last error line. Or there are no containers
+            to be had.
     """
     from pipeline import dag
 
+    if in_containers:
+        from pipeline import containers
+
+        place = containers.place(config)
+    else:
+        place = environments()
     parameters = config.parameters()
     parameters["push_to"] = _serving_folder(config.push_to)
     arguments = {"git_commit": home.git_commit(), "config_file": str(config_file), **parameters}
-    return run_pipeline(dag.berth, arguments, config.name, reporter)
+    return run_pipeline(dag.berth, arguments, config.name, reporter, place)
 
 
-def run_pipeline(pipeline: Callable[..., Any], arguments: dict[str, Any], name: str, reporter: Reporter) -> Result:
+def run_pipeline(
+    pipeline: Callable[..., Any], arguments: dict[str, Any], name: str, reporter: Reporter, place: Place | None = None
+) -> Result:
     """Run `pipeline` with `arguments` as a run of the MLflow experiment `name`; raises as `run` does."""
+    place = place or environments()
     started = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     run_id = _open_run(name, f"{name}-{started}")
     log_dir = home.berth_home() / "logs" / f"{name}-{started}-{run_id[:6]}"
     steps: list[Step] = []
     try:
         (log_dir / "tmp").mkdir(parents=True)
-        with _patched_kfp(reporter, steps, log_dir, {"MLFLOW_RUN_ID": run_id}), _interruptible():
+        with _patched_kfp(place, reporter, steps, log_dir, {"MLFLOW_RUN_ID": run_id}), _interruptible():
             pipeline(**arguments)
     except BaseException as error:
         interrupted = isinstance(error, KeyboardInterrupt)
@@ -146,8 +169,10 @@ def _open_run(experiment: str, run_name: str) -> str:
 
 
 @contextlib.contextmanager
-def _patched_kfp(reporter: Reporter, steps: list[Step], log_dir: Path, environment: dict[str, str]) -> Iterator[None]:
-    """Let kfp.local run tasks in the environments of their images and tell `reporter`; its own prints go to kfp.log."""
+def _patched_kfp(
+    place: Place, reporter: Reporter, steps: list[Step], log_dir: Path, environment: dict[str, str]
+) -> Iterator[None]:
+    """Let kfp.local run tasks in `place` and tell `reporter`; its own prints go to kfp.log."""
     execute = task_executor.execute_single_task
     executed: set[str] = set()
     running: list[str] = []
@@ -171,44 +196,43 @@ def _patched_kfp(reporter: Reporter, steps: list[Step], log_dir: Path, environme
         reporter.ended(steps[-1])
         return outputs, outcome
 
-    class EnvironmentTaskHandler(subprocess_task_handler.SubprocessTaskHandler):
-        """Runs a task in the environment that stands for its image."""
+    class PlaceTaskHandler(task_handler_interface.ITaskHandler):
+        """Runs a task in the place."""
 
-        def validate_image(self, image: str) -> None:
-            home.environment_bin(image)
+        def __init__(
+            self, image: str, full_command: list[str], pipeline_root: str, runner: Any, env_vars: dict[str, str]
+        ) -> None:
+            self.image, self.command, self.variables = image, full_command, env_vars
 
         def run(self) -> status.Status:
-            step = self.full_command[self.full_command.index("--function_to_execute") + 1]
+            step = self.command[self.command.index("--function_to_execute") + 1]
             executed.add(step)
             log = log_dir / f"{step}.log"
             if _is_final(log):
                 return status.Status.FAILURE  # a retry
-            code = _execute(
-                self.full_command,
-                {**self.env_vars, **environment, **_step_environment(self.image, log_dir)},
-                log,
-                lambda line: _tell(reporter, step, line),
-            )
+            variables = {**self.variables, **environment, "PYTHONUNBUFFERED": "1", "TMPDIR": str(log_dir / "tmp")}
+            code = place.execute(self.image, self.command, variables, log, lambda line: _tell(reporter, step, line))
             if code != 0:
                 with log.open("a", encoding="utf-8") as stream:
                     stream.write(_obituary(code))
             return status.Status.SUCCESS if code == 0 else status.Status.FAILURE
 
     local.init(
-        runner=local.SubprocessRunner(use_venv=False),
+        runner=place.runner,
         pipeline_root=str(home.berth_home() / "pipeline"),
         workspace_root=str(log_dir / "tmp" / "workspace"),
         raise_on_error=False,
         enable_caching=True,
         # The cache knows parameters and inputs, not code: a cache per state of the code.
-        cache_root=str(home.berth_home() / "cache" / home.code_digest()),
+        cache_root=str(home.berth_home() / "cache" / place.code),
     )
     root = logging.getLogger()
     handler = logging.FileHandler(log_dir / "kfp.log", encoding="utf-8")
     with (
         mock.patch.object(task_executor, "execute_single_task", execute_and_tell),
         mock.patch.object(task_executor, "time", SimpleNamespace(sleep=wait)),
-        mock.patch.object(subprocess_task_handler, "SubprocessTaskHandler", EnvironmentTaskHandler),
+        mock.patch.object(subprocess_task_handler, "SubprocessTaskHandler", PlaceTaskHandler),
+        mock.patch.object(docker_task_handler, "DockerTaskHandler", PlaceTaskHandler),
         (log_dir / "kfp.log").open("a", encoding="utf-8") as kfp_log,
         contextlib.redirect_stdout(kfp_log),
         warnings.catch_warnings(),
@@ -222,21 +246,17 @@ def _patched_kfp(reporter: Reporter, steps: list[Step], log_dir: Path, environme
             handler.close()
 
 
-def _step_environment(image: str, log_dir: Path) -> dict[str, str]:
-    """Return the variables that make the command's `python3` that of `image`, and its `components` this checkout's."""
-    return {
-        "PATH": os.pathsep.join([str(home.environment_bin(image)), os.environ.get("PATH", os.defpath)]),
-        "PYTHONPATH": str(home.CHECKOUT),
-        "PYTHONUNBUFFERED": "1",
-        "TMPDIR": str(log_dir / "tmp"),
-    }
+def environments() -> Place:
+    """Return the place where each step runs as a process, in the environment that stands for its image."""
+    return Place(local.SubprocessRunner(use_venv=False), home.code_digest(), _execute)
 
 
-def _execute(command: list[str], environment: dict[str, str], log: Path, tell: Callable[[str], None]) -> int:
-    """Run `command`, its output line by line to `log` and `tell`; return its exit code, negative for a signal.
+def _execute(image: str, command: list[str], variables: dict[str, str], log: Path, tell: Callable[[str], None]) -> int:
+    """See Place. The command gets a process group of its own: stopping its shell alone would leave the step running.
 
-    The command gets a process group of its own: stopping its shell alone would leave the step running.
+    Its `python3` is that of the environment, its `components` this checkout's.
     """
+    path = os.pathsep.join([str(home.environment_bin(image)), os.environ.get("PATH", os.defpath)])
     with (
         log.open("a", encoding="utf-8") as stream,
         subprocess.Popen(
@@ -246,7 +266,7 @@ def _execute(command: list[str], environment: dict[str, str], log: Path, tell: C
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             errors="replace",
-            env={**os.environ, **environment},
+            env={**os.environ, **variables, "PATH": path, "PYTHONPATH": str(home.CHECKOUT)},
             process_group=0,
         ) as process,
     ):

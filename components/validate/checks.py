@@ -55,19 +55,25 @@ class Distance:
     threshold: float
 
 
-def validations(checks: Checks) -> Any:
-    """Return the checks that TFDV can make of the derived features, as its custom validations in SQL."""
-    from tensorflow_data_validation.anomalies.proto import custom_validation_config_pb2
+def add_to_tfdv(result: Any, statistics: Any, checks: Checks) -> None:
+    """Add to TFDV's anomalies `result` where the mean of a derived feature is beyond its bound.
 
-    config = custom_validation_config_pb2.CustomValidationConfig()
+    They look as those of TFDV's custom validations do, which it no longer has from 1.17 on.
+    """
+    from tensorflow_metadata.proto.v0 import anomalies_pb2
+
     for kind, (feature, bound) in _bounds(checks).items():
-        validation = config.feature_validations.add()
-        validation.feature_path.step.append(feature)
-        rule = validation.validations.add()
-        rule.sql_expression = f"feature.num_stats.mean <= {bound!r}"
-        rule.severity = 2  # ERROR, for TFDV; what it is for the run the configuration says
-        rule.description = kind
-    return config
+        if (found := mean(statistics, feature)) <= bound:
+            continue
+        info = result.anomaly_info[feature]
+        if not info.path.step:
+            info.path.step.append(feature)
+        info.severity = anomalies_pb2.AnomalyInfo.ERROR  # for TFDV; what it is for the run the configuration says
+        info.reason.add(
+            type=anomalies_pb2.AnomalyInfo.CUSTOM_VALIDATION,
+            short_description=kind,
+            description=f"The mean of {feature} is {found:g}, more than {bound:g}.",
+        )
 
 
 def _bounds(checks: Checks) -> dict[str, tuple[str, float]]:

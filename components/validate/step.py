@@ -9,7 +9,7 @@ from components.common.dataset import SPLITS, Manifest
 from components.common.settings import Checks
 from components.validate import report as reports
 from components.validate import schema as schemas
-from components.validate.checks import Anomaly, Distance, from_tfdv, of_the_whole, validations
+from components.validate.checks import Anomaly, Distance, add_to_tfdv, from_tfdv, of_the_whole
 from components.validate.features import TextFeatures
 from components.validate.statistics import Scan, in_memory, scan_only, with_beam
 from components.validate.vocabulary import Vocabulary
@@ -150,8 +150,8 @@ def _judge(
             own,
             previous_statistics=reference if split == "train" else None,
             serving_statistics=reference if split != "train" else None,
-            custom_validation_config=validations(checks),
         )
+        add_to_tfdv(result, statistics[split], checks)
         tfdv.write_anomalies_text(result, str(outputs.anomalies / f"{split}.pbtxt"))
         listed, measured = from_tfdv(
             split, result, statistics[split], reference, schema, manifest, scans[split], checks

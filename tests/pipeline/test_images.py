@@ -16,7 +16,7 @@ REFERENCES = {
 
 
 def test_what_was_written_is_read_back(tmp_path):
-    images.write_lock(tmp_path / "images.lock.yaml", REFERENCES, "1234567")
+    images.write_lock(tmp_path / "images.lock.yaml", REFERENCES)
     assert images.locked(tmp_path / "images.lock.yaml") == REFERENCES
     assert [path.name for path in tmp_path.iterdir()] == ["images.lock.yaml"]
 
