@@ -46,6 +46,8 @@ def place(config: RunConfig) -> Place:
     found = {name: _image(client, name) for name in images.ALL}
     writable, readable = _writable(config), _readable(config)
     user = f"{os.getuid()}:{os.getgid()}" if os.getuid() else None
+    if user is None:
+        _check_open(readable)
     runner = local.DockerRunner(
         network_mode="host",
         read_only=True,
@@ -124,6 +126,16 @@ def _readable(config: RunConfig) -> list[Path]:
     named += [os.environ.get(name, "") for name in _CREDENTIAL_FILES]
     paths = [_without_magic(Path(name)) for name in named if name.startswith("/")]
     return [path for path in dict.fromkeys(paths) if path.exists()]
+
+
+def _check_open(paths: list[Path]) -> None:
+    """Raise unless everybody may read `paths`: for root's runs, the image's user is a stranger."""
+    for path in paths:
+        needed = 0o005 if path.is_dir() else 0o004
+        if path.stat().st_mode & needed != needed:
+            raise BerthError(
+                f"{path}: cannot be read by the images' user. Call: chmod o+rX {path}, or do not run berth as root."
+            )
 
 
 def _without_magic(path: Path) -> Path:
