@@ -9,6 +9,7 @@ import codecs
 import contextlib
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -31,6 +32,8 @@ from pipeline.local import Place
 
 _PASSED_ON = ("AWS_", "BERTH_", "GOOGLE_", "KAGGLE_", "MLFLOW_", "TF_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 """How the names of the variables begin that a step may need: stores, their credentials, proxies."""
+_NAMED = re.compile(r'"env:(\w+)"')
+"""How the configuration names a variable of its own."""
 _CREDENTIAL_FILES = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "GOOGLE_APPLICATION_CREDENTIALS")
 _PATIENCE = 10
 """Seconds that an interrupted step may take to say so."""
@@ -48,6 +51,11 @@ def place(config: RunConfig) -> Place:
     user = f"{os.getuid()}:{os.getgid()}" if os.getuid() else None
     if user is None:
         _check_open(readable)
+    for path in writable:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BerthError(f"{path}: cannot be made ({error.strerror}). Name a folder that can.") from None
     runner = local.DockerRunner(
         network_mode="host",
         read_only=True,
@@ -70,9 +78,8 @@ def place(config: RunConfig) -> Place:
         create = partial(client.containers.create, found[image].id, command, **runner.container_run_args)
         return _execute(create, {**_variables(config), **variables}, log, tell)
 
-    return Place(
-        runner, hashlib.sha256("".join(str(image.id) for image in found.values()).encode()).hexdigest()[:16], execute
-    )
+    identities = "".join(str(image.id) for image in found.values())
+    return Place(runner, hashlib.sha256(identities.encode()).hexdigest()[:16], execute)
 
 
 def _connect() -> DockerClient:
@@ -105,10 +112,9 @@ def _image(client: DockerClient, name: str) -> Image:
 
 
 def _writable(config: RunConfig) -> list[Path]:
-    """Return the folders that steps write to: .berth/, the serving folder, that of a SQLite store elsewhere."""
+    """Return the folders that steps write to: .berth/, those that the configuration names, that of a SQLite store."""
     found = [home.writable_home()]
-    if config.push_to and "://" not in config.push_to:
-        found.append(Path(config.push_to))
+    found += [Path(name) for name in (config.push_to, config.checkpoints) if name and "://" not in name]
     if (store := home.tracking_uri()).startswith("sqlite:///"):
         found.append(Path(store.removeprefix("sqlite:///")).resolve().parent)
     return [path for path in dict.fromkeys(found) if path == found[0] or not path.is_relative_to(found[0])]
@@ -148,9 +154,9 @@ def _without_magic(path: Path) -> Path:
 
 
 def _variables(config: RunConfig) -> dict[str, str]:
-    connection = config.source.connection.removeprefix("env:")
+    named = set(_NAMED.findall(config.model_dump_json()))
     passed_on = {
-        name: value for name, value in os.environ.items() if name.upper().startswith(_PASSED_ON) or name == connection
+        name: value for name, value in os.environ.items() if name.upper().startswith(_PASSED_ON) or name in named
     }
     encoders = home.berth_home() / "encoders"
     return passed_on | {"XDG_CACHE_HOME": str(encoders), "TFHUB_CACHE_DIR": str(encoders / "tfhub")}
