@@ -84,3 +84,14 @@ def test_compile_takes_the_lock_of_the_working_directory_and_refuses_it_in_one_l
     assert refused.stderr.startswith("error: images.lock.yaml: cannot be read")
     assert refused.stderr.count("\n") == 1
     assert not (tmp_path / "pipeline.yaml").exists()
+
+
+def test_without_an_engine_a_run_in_containers_is_one_line_and_makes_nothing(tmp_path):
+    (tmp_path / "config.yaml").write_text("name: x\nsource: messages.tsv\n")
+    done = berth(tmp_path, "run", "config.yaml", "--runner", "docker", DOCKER_HOST=f"unix://{tmp_path}/none.sock")
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"error: no container engine answers at unix://{tmp_path}/none.sock. Start it, set DOCKER_HOST, "
+        "or leave out --runner docker.\n"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
