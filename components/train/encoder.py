@@ -1,24 +1,26 @@
-"""Resolve an encoder and its preprocessor, `minilm` or any TF-Hub handles, and check that they fit each other."""
+"""Resolve an encoder and its preprocessor, `minilm` or any handles, and load them.
 
-import contextlib
-import socket
-from collections.abc import Iterator
+What is not a folder of this machine is fetched once into the user's cache (components.train.cache).
+"""
+
 from pathlib import Path
 from typing import Any
 
 from components.common.errors import BerthError
+from components.train import cache, download
+from components.train.archive import saved_model_below
+from components.train.handle import ADVICE, Handle, parse
 
-_PATIENCE = 60
-"""Seconds that a hub may be silent before the run gives up."""
+BUILT_IN = "minilm"
 
 
 def resolve(encoder: str, preprocessor: str) -> tuple[str, str]:
-    """Return the local folders of the encoder and the preprocessor, downloaded into TF-Hub's cache if need be.
+    """Return the local folders of the encoder and the preprocessor, fetched into the cache if need be.
 
     Raises:
         BerthError: a handle does not lead to a SavedModel; the message names the field and what to change.
     """
-    if encoder == "minilm":
+    if encoder == BUILT_IN:
         from components.train import minilm
 
         own_encoder, own_preprocessor = minilm.handles()
@@ -26,33 +28,56 @@ def resolve(encoder: str, preprocessor: str) -> tuple[str, str]:
     return _resolve("encoder", encoder), _resolve("preprocessor", preprocessor)
 
 
-def _resolve(field: str, handle: str) -> str:
-    import tensorflow as tf
-    import tensorflow_hub as hub
-
-    advice = "Name a TF-Hub text model: a tfhub.dev or Kaggle URL, gs://, an https .tar.gz or a folder."
-    if "://" not in handle and not Path(handle).is_dir():
-        raise BerthError(f"{field}: no folder {handle!r}. {advice}")
-    try:
-        with _bounded_waits():
-            folder = hub.resolve(handle)
-    except Exception as error:  # whatever the resolver of this kind of handle raises
-        reason = getattr(error, "reason", None) or str(error) or type(error).__name__
-        raise BerthError(f"{field}: {handle!r} does not resolve ({reason}). {advice}") from error
-    if not tf.io.gfile.exists(f"{folder}/saved_model.pb"):
-        raise BerthError(f"{field}: {handle!r} is no SavedModel, it has no saved_model.pb. {advice}")
-    return str(folder)
+def _resolve(field: str, text: str) -> str:
+    handle = parse(field, text)
+    if handle.kind != "folder":
+        return str(obtain(field, handle))
+    folder = Path(text)
+    if not folder.is_dir():
+        raise BerthError(f"{field}: no folder {text!r}. {ADVICE}")
+    if not (folder / "saved_model.pb").is_file():
+        raise BerthError(f"{field}: {text!r} is no SavedModel, it has no saved_model.pb. {ADVICE}")
+    return text
 
 
-@contextlib.contextmanager
-def _bounded_waits() -> Iterator[None]:
-    """Bound each wait for a socket: TF-Hub's own downloads wait for ever."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_PATIENCE)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
+def obtain(field: str, handle: Handle) -> Path:
+    """Return the folder in the cache of the SavedModel that `handle` leads to, fetched now if no earlier run has.
+
+    What is fetched is loaded once before it is in the cache, so that no later run meets what is no text model.
+
+    Raises:
+        BerthError: it does not lead to an encoder or a preprocessor.
+    """
+
+    def make(folder: Path) -> tuple[str, list[cache.TextModel]]:
+        from components.train.examine import examine
+
+        print(f"fetching {handle.address}", flush=True)
+        try:
+            archive_sha256 = download.fetch(handle, folder)
+        except BerthError as error:
+            raise BerthError(f"{field}: {handle.text!r} does not resolve ({error}). {ADVICE}") from None
+        found = saved_model_below(folder)
+        if found is None:
+            raise BerthError(f"{field}: {handle.text!r} is no SavedModel, it has no saved_model.pb. {ADVICE}")
+        return archive_sha256, [examine(field, str(found), handle.text)]
+
+    folder = saved_model_below(cache.obtain(handle.name, handle.text, make))
+    if folder is None:
+        raise BerthError(
+            f"{field}: the cache of {handle.text!r}, {cache.root() / handle.name}, has lost files. Remove that folder."
+        )
+    return folder
+
+
+def sha256(folder: str | Path) -> str:
+    """Return the SHA-256 of the files of a folder that `resolve` gave: the cache's record of it, or taken now."""
+    folder = Path(folder)
+    if folder.is_relative_to(cache.root()):
+        recorded = cache.entry(folder.relative_to(cache.root()).parts[0])
+        if recorded is not None:
+            return recorded.sha256
+    return cache.digest(folder)
 
 
 def load(field: str, folder: str, handle: str) -> Any:

