@@ -75,6 +75,7 @@ def train(
             checkpoint_minutes=checkpoint_minutes,
             log_metrics=lambda values, epoch: mlflow.log_metrics(values, step=epoch),
         )
+        mlflow.set_tag("encoder_sha256", trained.encoder_sha256)
         outcome = trained.outcome
         numbers = {
             "best_epoch": outcome.best_epoch,

@@ -35,6 +35,8 @@ class TrainedModel:
     threshold: Threshold
     truncated: int
     """Rows of the train split that are longer than sequence_length."""
+    encoder_sha256: str
+    """Of the encoder's files."""
     seconds: float
 
 
@@ -72,6 +74,7 @@ def train_model(
     from components.train.predictions import write
     from components.train.text import Preprocessor
     from components.train.threshold import choose, refuse_undefined
+    from components.train.vocabulary import refuse_misfit
 
     start = time.perf_counter()
     manifest = Manifest.read(dataset)
@@ -91,10 +94,14 @@ def train_model(
 
     classifier = Classifier(encoder_folder, encoder, manifest.labels, recipe.seed, manifest.task, pooling)
     classifier.refuse_longer(sequence_length, encoder)
+    texts = [own for split in splits.values() for own in (split.tokens, split.pair_tokens) if own is not None]
+    largest = max(int(own.values.max(initial=0)) for own in texts)
+    refuse_misfit(classifier.encoder.resolved_object, classifier.interface, loaded, preprocessor_folder, largest)
+    encoder_sha256 = encoders.sha256(encoder_folder)
     evaluation = evaluation_function(classifier, prepare)
     identity = {
         "data": manifest.fingerprint,
-        "encoder": encoder,
+        "encoder": f"{encoder} {encoder_sha256}",
         "preprocessor": preprocessor,
         "sequence_length": str(sequence_length),
         "pooling": pooling,
@@ -121,7 +128,9 @@ def train_model(
     if place:
         place.clear()
     seconds = time.perf_counter() - start
-    return TrainedModel(outcome, manifest.task, manifest.pairs, manifest.labels, threshold, truncated, seconds)
+    return TrainedModel(
+        outcome, manifest.task, manifest.pairs, manifest.labels, threshold, truncated, encoder_sha256, seconds
+    )
 
 
 def _read(dataset: str | Path, name: str, manifest: Manifest, prepare: "Preprocessor") -> "tuple[Split, int]":

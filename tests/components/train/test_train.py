@@ -1,6 +1,7 @@
 """The train step on the tiny BERT: the recipe, the batches, the export, and what cannot be trained."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from components.common.edge_cases import EDGE_CASES
 from components.common.errors import BerthError
 from components.common.saved_model import load
 from components.common.settings import Training
+from components.train import bert
 from components.train import encoder as encoders
 from components.train.model import Classifier
 from components.train.recipe import Recipe
@@ -161,6 +163,15 @@ def test_what_is_no_text_encoder_or_no_preprocessor_is_refused(train, dataset, t
         train(dataset, sequence_length=129)  # the tiny BERT has 128 positions
 
 
+def test_a_vocabulary_that_the_encoder_has_no_rows_for_ends_the_step_before_training(train, dataset, tiny, tmp_path):
+    words = (Path(tiny.preprocessor) / "assets" / "vocab.txt").read_text(encoding="utf-8")
+    (tmp_path / "vocab.txt").write_text(f"{words}zebra\n", encoding="utf-8")
+    bert.save_preprocessor(tmp_path / "vocab.txt", tmp_path / "larger")
+    with pytest.raises(BerthError, match=r"preprocessor: it knows \d+ tokens, .* They do not belong together"):
+        train(dataset, preprocessor=str(tmp_path / "larger"))
+    assert not (tmp_path / "model").exists()
+
+
 def test_word_gradients_are_sparse_through_tf_hub(tiny, preprocessor):
     classifier = Classifier(tiny.encoder, "tiny", ["ham", "spam"], 0)
     with tf.GradientTape() as tape:
@@ -201,6 +212,7 @@ def test_the_step_says_what_came_out_and_logs_each_epoch(store, artifact, datase
     assert (model.metadata["task"], model.metadata["pairs"]) == ("single_label", False)
     threshold = load(tmp_path / "outputs/model").threshold
     assert model.metadata["threshold"] == metrics.logged["threshold"] == step.data.metrics["threshold"] == threshold
+    assert re.fullmatch("[0-9a-f]{64}", step.data.tags["encoder_sha256"])
     assert (step.data.params["threshold_metric"], step.data.params["pooling"]) == ("mcc", "mean")
     assert step.data.metrics["train_seconds"] > 0
     assert {name: len(own.row) for name, own in read_predictions(predictions.path).items()} == {
