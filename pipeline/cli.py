@@ -25,6 +25,8 @@ config_app = typer.Typer(help="The run configuration.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 schema_app = typer.Typer(help="The schema that validate holds the data to, a file for review.", no_args_is_help=True)
 app.add_typer(schema_app, name="schema")
+encoders_app = typer.Typer(help="The encoders and preprocessors in this user's cache.", no_args_is_help=True)
+app.add_typer(encoders_app, name="encoders")
 
 
 class Runner(StrEnum):
@@ -252,6 +254,39 @@ def schema_diff(
     changes = schema.diff(RunConfig.load(config), other)
     for change in changes or ["no difference"]:
         typer.echo(printable(change))
+
+
+@encoders_app.command(name="list")
+def list_encoders() -> None:
+    """List what is in the cache."""
+    from rich.console import Console
+
+    from pipeline import encoders
+
+    Console().print(encoders.table())
+
+
+@encoders_app.command(name="add")
+def add_encoder(
+    handle: Annotated[str, typer.Argument(help="A tfhub.dev or Kaggle URL, an https .tar.gz, gs:// or s3://.")],
+    sha256: Annotated[str, typer.Option(help="Of the archive; another one is refused.")] = "",
+) -> None:
+    """Fetch an encoder or a preprocessor into the cache, and see that it is one."""
+    from pipeline import encoders
+
+    for line in encoders.add(handle, sha256):
+        typer.echo(printable(line))
+
+
+@encoders_app.command(name="verify")
+def verify_encoders(
+    name: Annotated[str | None, typer.Argument(help="A name or a handle out of the list; without it: all.")] = None,
+) -> None:
+    """Hash what is in the cache, load it, and say what it takes and gives."""
+    from pipeline import encoders
+
+    for line in encoders.verify(name):
+        typer.echo(printable(line))
 
 
 @config_app.command()

@@ -105,7 +105,8 @@ class RunConfig(Section):
     encoder: str = Field(
         "minilm",
         min_length=1,
-        description="`minilm` (built in), or a TF-Hub text encoder: tfhub.dev or Kaggle URL, gs://, .tar.gz, folder.",
+        description="`minilm` (built in), or a TF-Hub text encoder: a tfhub.dev or Kaggle URL, an https .tar.gz "
+        "(`#sha256=` and its digest behind it pins it), gs://, s3:// or a folder. See docs/encoders.md.",
     )
     preprocessor: str = Field("", description="The encoder's TF-Hub text preprocessor; `minilm` brings its own.")
     pooling: Literal["auto", "pooled_output", "cls", "mean"] = Field(
