@@ -15,13 +15,14 @@ OLD_GLIBC := $(filter-out 2.39,$(shell printf '%s\n' 2.39 $(GLIBC) | sort -V | h
 LOCK_core := docker/core/requirements.lock
 LOCK_validate := docker/validate/requirements$(if $(OLD_GLIBC),-tfdv1.16).lock
 LOCK_train := docker/train/requirements.lock
+LOCK_torch := benchmarks/requirements-torch.lock
 
 # Docker or Podman, and what the images' labels say.
 ENGINE := $(or $(shell command -v docker),$(shell command -v podman),docker)
 REVISION = $(shell git describe --always --abbrev=40 --exclude='*' --dirty)
 CODE = $(shell python3.11 -c 'from components.common.code import code_version; print(code_version())')
 
-.PHONY: help setup setup-test demo test test-images lint ui bench-data compile images push-images locks clean
+.PHONY: help setup setup-test demo test test-images lint ui bench-data bench-train compile images push-images locks clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | column -t -s '|'
@@ -54,6 +55,10 @@ bench-data: setup ## Measure ingest and validate beside pandas and TFDV's own fu
 	.venv/core/bin/python -m benchmarks.ingest
 	.venv/validate/bin/python -m benchmarks.validate
 
+bench-train: setup .venv/torch/.ready ## Measure training beside the original recipe and PyTorch (20 minutes, 5 GB of disk)
+	.venv/train/bin/python -m benchmarks.train
+	.venv/train/bin/python -m benchmarks.train --startup
+
 compile: setup ## Write pipeline.yaml
 	@$(BERTH) compile
 
@@ -72,7 +77,7 @@ clean: ## Remove the environments (runs and models in .berth/ stay)
 
 # Lock files: every package with hashes, no index address, so that any index or mirror serves them.
 COMPILE = $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command 'make locks'
-locks: $(UV) ## Resolve docker/*/requirements.in and tests/requirements.in anew
+locks: $(UV) ## Resolve the requirements.in of docker/, tests/ and benchmarks/ anew
 	$(COMPILE) docker/core/requirements.in -o docker/core/requirements.lock
 	for name in requirements requirements-tfdv1.16; do $(COMPILE) docker/validate/$$name.in \
 	  --excludes docker/validate/excludes.txt --overrides docker/validate/overrides.txt -o docker/validate/$$name.lock; done
@@ -80,6 +85,7 @@ locks: $(UV) ## Resolve docker/*/requirements.in and tests/requirements.in anew
 	$(COMPILE) docker/train/requirements-gpu.in --excludes docker/train/excludes.txt --constraints docker/train/requirements.lock -o docker/train/requirements-gpu.lock
 	$(COMPILE) tests/requirements.in --constraints docker/core/requirements.lock -o tests/requirements.lock
 	$(COMPILE) tests/requirements-core.in --constraints docker/core/requirements.lock --constraints tests/requirements.lock -o tests/requirements-core.lock
+	$(COMPILE) benchmarks/requirements-torch.in -o benchmarks/requirements-torch.lock
 
 define NEED_PYTHON
 @python3.11 -c '' 2>/dev/null || { echo 'Berth needs Python 3.11, and no python3.11 on the PATH works. Install it: apt-get install python3.11 (Debian 12), or pyenv install 3.11.' >&2; exit 1; }

@@ -1,0 +1,369 @@
+"""The contenders of benchmarks.train, each a process that answers what it is asked, so that rounds interleave.
+
+    python -m benchmarks.contenders CONTENDER DATA WEIGHTS
+
+reads {"steps": [which, of]} (train on a sample of an epoch's batches, alike in length to the whole) or
+{"accuracy": seed} as lines of JSON and answers each with one. All start from the weights in WEIGHTS, learn from the
+same texts in batches of 32 with the same schedule, and clip to a global norm of 1; `original` does as its recipe says.
+"""
+
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+DATA = {
+    "reviews": ["examples/sentences/sentences_imdb.tsv", "examples/sentences/sentences_amazon.tsv"],
+    "messages": ["examples/sms-spam/sms_spam_collection.tsv"],
+}
+BATCH, EPOCHS, RATE, WARMUP, DECAY, LENGTH = 32, 3, 1e-4, 0.1, 0.01, 128
+LAYERS, HIDDEN, INNER = 6, 384, 1536
+SAMPLE = 8
+"""Batches of a round."""
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Texts with their classes, 0 or 1."""
+
+    texts: list[str]
+    classes: np.ndarray
+
+    def part(self, start: float, end: float) -> "Texts":
+        """Return the texts from the share `start` to the share `end`."""
+        first, last = (round(share * len(self.texts)) for share in (start, end))
+        return Texts(self.texts[first:last], self.classes[first:last])
+
+
+def read(data: str) -> dict[str, Texts]:
+    """Return the distinct texts of `data`, dealt to train, validation and test: 70, 10 and 20 percent."""
+    rows: dict[str, str] = {}
+    for path in DATA[data]:
+        for line in (ROOT / path).read_text(encoding="utf-8").splitlines():
+            label, text = line.split("\t", 1)
+            rows.setdefault(text, label)
+    labels = sorted(set(rows.values()))
+    order = np.random.default_rng(0).permutation(len(rows))
+    texts = list(rows)
+    classes = np.array([labels.index(rows[text]) for text in texts], np.int32)
+    shuffled = Texts([texts[row] for row in order], classes[order])
+    return {name: shuffled.part(*ends) for name, ends in zip(PARTS, ((0, 0.7), (0.7, 0.8), (0.8, 1)), strict=True)}
+
+
+PARTS = ("train", "validation", "test")
+
+
+def timed(
+    step: Callable[[Any], object], dealt: list[Any], widths: "np.ndarray", which: int, of: int
+) -> dict[str, float]:
+    """Take SAMPLE steps on batches of an epoch's `dealt`, and return what they were and how long they took.
+
+    The batches are evenly from the shortest to the longest, each time (`which` of `of`) others.
+    """
+    ordered = sorted(dealt, key=lambda rows: int(widths[rows].max()))
+    chosen = [ordered[int((number + (which + 0.5) / of) * len(ordered) / SAMPLE)] for number in range(SAMPLE)]
+    start = time.perf_counter()
+    for rows in chosen:
+        step(rows)
+    seconds = time.perf_counter() - start
+    padded = sum(len(rows) * int(widths[rows].max()) for rows in dealt)
+    return {**work(widths[np.concatenate(chosen)]), "padding": 1 - widths.sum() / padded, "seconds": seconds}
+
+
+def work(widths: "np.ndarray") -> dict[str, float]:
+    """Return texts, tokens and floating-point operations of training on texts as wide as `widths`.
+
+    Two operations for each weight of a layer's matrix products and each token forward, twice that backward; and of
+    attention 4 * hidden for each pair of tokens of a text forward, twice that backward (Kaplan et al. 2020).
+    """
+    weights = LAYERS * (4 * HIDDEN * HIDDEN + 2 * HIDDEN * INNER)
+    tokens, pairs = float(widths.sum()), float((widths.astype(np.int64) ** 2).sum())
+    return {
+        "texts": len(widths),
+        "tokens": tokens,
+        "flops": 6 * weights * tokens + 12 * LAYERS * HIDDEN * pairs,
+    }
+
+
+class Original:
+    """The original recipe: preprocessor and encoder as Keras layers, 128 tokens, Adam as it comes, compile and fit."""
+
+    def __init__(self, texts: dict[str, Texts], weights: str, seed: int = 0) -> None:
+        import tensorflow as tf
+        import tensorflow_hub as hub
+        import tensorflow_text  # noqa: F401
+        import tf_keras
+
+        from components.train import minilm
+
+        tf.random.set_seed(seed)
+        encoder, preprocessor = minilm.handles()
+        self.texts = texts
+        text = tf_keras.layers.Input(shape=(), dtype=tf.string)
+        encoded = hub.KerasLayer(encoder, trainable=True)(hub.KerasLayer(preprocessor)(text))
+        dropped = tf_keras.layers.Dropout(0.1)(encoded["pooled_output"])
+        self.model = tf_keras.Model(text, tf_keras.layers.Dense(1, activation="sigmoid")(dropped))
+        self.model.compile(optimizer="adam", loss="binary_crossentropy", metrics=["accuracy"])
+        rows = tf.data.Dataset.from_tensor_slices((texts["train"].texts, texts["train"].classes))
+        self.batches = rows.shuffle(10_000, seed=seed).batch(BATCH)
+        self.endless = iter(rows.shuffle(10_000, seed=seed).repeat().batch(BATCH).prefetch(2))
+        self.mean = _mean_width(texts["train"])
+
+    def steps(self, which: int, of: int) -> dict[str, float]:
+        start = time.perf_counter()
+        self.model.fit(self.endless, steps_per_epoch=SAMPLE, verbose=0)
+        seconds = time.perf_counter() - start
+        # Its batches are not by length: they have the mean length.
+        useful = work(np.full(SAMPLE * BATCH, self.mean))
+        return {**useful, "padding": 1 - self.mean / LENGTH, "seconds": seconds}
+
+    def accuracy(self, seed: int) -> float:
+        validation, test = self.texts["validation"], self.texts["test"]
+        self.__init__(self.texts, "", seed)  # type: ignore[misc]
+        best, accuracy = math.inf, 0.0
+        for _ in range(EPOCHS):
+            self.model.fit(self.batches, verbose=0)
+            loss, _ = self.model.evaluate(np.array(validation.texts), validation.classes, verbose=0)
+            if loss < best:
+                best = loss
+                accuracy = self.model.evaluate(np.array(test.texts), test.classes, verbose=0)[1]
+        return accuracy
+
+
+class Berth:
+    """The recipe `berth`: fit's own steps on fit's own batches; accuracy is of fit itself."""
+
+    def __init__(self, texts: dict[str, Texts], weights: str, precision: str = "auto") -> None:
+        from components.common.settings import Training
+        from components.train import encoder, minilm
+        from components.train.data import Split
+        from components.train.text import Preprocessor, tokenize_all
+
+        self.encoder, preprocessor = minilm.handles()
+        self.prepare = Preprocessor(encoder.load("preprocessor", preprocessor, ""), LENGTH, "")
+        self.splits = {
+            name: Split(tokenize_all(self.prepare, own.texts)[0], own.classes) for name, own in texts.items()
+        }
+        self.training = Training.model_validate({"precision": precision})
+        self.fitting = self._fitting(0)
+
+    def _fitting(self, seed: int) -> Any:
+        import tensorflow as tf
+
+        from components.train.evaluation import evaluation_function
+        from components.train.loop import _Fitting
+        from components.train.model import Classifier
+        from components.train.recipe import Recipe
+
+        tf.random.set_seed(seed)
+        classifier = Classifier(self.encoder, "minilm", ["0", "1"], seed)
+        self.classifier, self.evaluation = classifier, evaluation_function(classifier, self.prepare)
+        recipe = Recipe("berth", EPOCHS, BATCH, RATE, WARMUP, DECAY, seed, self.training)
+        splits = self.splits["train"], self.splits["validation"]
+        return _Fitting(classifier, self.prepare, self.evaluation, *splits, recipe, lambda *_: None, None, math.inf)
+
+    def steps(self, which: int, of: int) -> dict[str, float]:
+        from components.train.data import batches
+
+        fitting = self.fitting
+        dealt = list(batches(fitting.train, fitting.batching, fitting.rng))
+        return timed(lambda rows: fitting.stepper(fitting.train, [rows], 1e-6), dealt, fitting.widths, which, of)
+
+    def accuracy(self, seed: int) -> float:
+        from components.train.evaluation import evaluate
+
+        self._fitting(seed).run()
+        return evaluate(self.evaluation, self.classifier, self.prepare, self.splits["test"])["val_accuracy"]
+
+
+class Torch:
+    """PyTorch and transformers as people use them: tokenised once, padded by batch, AdamW; a plain loop."""
+
+    def __init__(self, texts: dict[str, Texts], weights: str, grouped: bool = False) -> None:
+        import torch
+        from transformers import BertTokenizerFast, DataCollatorWithPadding
+
+        torch.set_num_threads(os.cpu_count() or 1)
+        self.weights, self.grouped = weights, grouped
+        tokenizer = BertTokenizerFast(vocab=f"{weights}/vocab.txt", do_lower_case=True)
+        self.collate = DataCollatorWithPadding(tokenizer)
+        self.rows = {
+            name: [
+                {"input_ids": ids, "labels": int(label)}
+                for ids, label in zip(
+                    tokenizer(own.texts, truncation=True, max_length=LENGTH)["input_ids"], own.classes, strict=True
+                )
+            ]
+            for name, own in texts.items()
+        }
+        self._start(0)
+
+    def _start(self, seed: int) -> None:
+        import torch
+        from safetensors.torch import load_file
+        from transformers import BertConfig, BertForSequenceClassification, get_linear_schedule_with_warmup
+
+        torch.manual_seed(seed)
+        config = BertConfig(
+            vocab_size=30522,
+            hidden_size=HIDDEN,
+            num_hidden_layers=LAYERS,
+            num_attention_heads=12,
+            intermediate_size=INNER,
+            num_labels=2,
+        )
+        self.model = BertForSequenceClassification(config)
+        missing = self.model.bert.load_state_dict(load_file(f"{self.weights}/model.safetensors"), strict=False)
+        assert not missing.missing_keys, missing.missing_keys
+        self.model.train()
+        spared = ("bias", "LayerNorm.weight")
+        groups = [
+            {
+                "params": [own for name, own in self.model.named_parameters() if name.endswith(spared) == flag],
+                "weight_decay": decay,
+            }
+            for flag, decay in ((False, DECAY), (True, 0.0))
+        ]
+        self.optimizer = torch.optim.AdamW(groups, lr=RATE, eps=1e-6)
+        steps = EPOCHS * math.ceil(len(self.rows["train"]) / BATCH)
+        self.schedule = get_linear_schedule_with_warmup(self.optimizer, round(WARMUP * steps), steps)
+
+    def _dealt(self) -> list[list[int]]:
+        import torch
+        from transformers.trainer_pt_utils import LengthGroupedSampler
+
+        rows = self.rows["train"]
+        order = torch.randperm(len(rows)).tolist()
+        if self.grouped:
+            order = list(LengthGroupedSampler(BATCH, lengths=[len(row["input_ids"]) for row in rows]))
+        return [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
+
+    def _step(self, rows: list[int]) -> None:
+        import torch
+
+        batch = self.collate([self.rows["train"][row] for row in rows])
+        self.model(**batch).loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.schedule.step()
+        self.optimizer.zero_grad()
+
+    def steps(self, which: int, of: int) -> dict[str, float]:
+        widths = np.array([len(row["input_ids"]) for row in self.rows["train"]])
+        return timed(self._step, self._dealt(), widths, which, of)
+
+    def accuracy(self, seed: int) -> float:
+        self._start(seed)
+        best, accuracy = math.inf, 0.0
+        for _ in range(EPOCHS):
+            for rows in self._dealt():
+                self._step(rows)
+            loss, _ = self._evaluate("validation")
+            if loss < best:
+                best, accuracy = loss, self._evaluate("test")[1]
+        return accuracy
+
+    def _evaluate(self, name: str) -> tuple[float, float]:
+        import torch
+
+        self.model.eval()
+        rows, loss, right = self.rows[name], 0.0, 0
+        with torch.no_grad():
+            for start in range(0, len(rows), BATCH):
+                batch = self.collate(rows[start : start + BATCH])
+                said = self.model(**batch)
+                loss += float(said.loss) * len(batch["labels"])
+                right += int((said.logits.argmax(-1) == batch["labels"]).sum())
+        self.model.train()
+        return loss / len(rows), right / len(rows)
+
+
+class Matmuls:
+    """What the machine reaches, in float32: the products of a layer forward and backward, and large ones."""
+
+    def __init__(self, texts: dict[str, Texts], weights: str) -> None:
+        import tensorflow as tf
+
+        rows = round(BATCH * _mean_width(texts["train"]))
+        shapes = [(HIDDEN, 3 * HIDDEN), (HIDDEN, HIDDEN), (HIDDEN, INNER), (INNER, HIDDEN)]
+        operands = [
+            (tf.random.normal([rows, ins]), tf.random.normal([ins, outs]), tf.random.normal([rows, outs]))
+            for ins, outs in shapes
+        ]
+
+        @tf.function
+        def layer() -> Any:
+            return [
+                product
+                for x, kernel, upstream in operands
+                for product in (
+                    tf.matmul(x, kernel),
+                    tf.matmul(upstream, kernel, transpose_b=True),
+                    tf.matmul(x, upstream, transpose_a=True),
+                )
+            ]
+
+        large = tf.random.normal([2048, 2048])
+        self.tasks = {
+            "own": (layer, 6 * rows * (4 * HIDDEN * HIDDEN + 2 * HIDDEN * INNER), 60),
+            "large": (tf.function(lambda: tf.matmul(large, large)), 2 * 2048**3, 20),
+        }
+        for task, _, _ in self.tasks.values():
+            task()
+
+    def steps(self, which: int, of: int) -> dict[str, float]:
+        answer = {}
+        for name, (task, flops, times) in self.tasks.items():
+            start = time.perf_counter()
+            for _ in range(times):
+                done = task()
+            (done[0] if isinstance(done, list) else done).numpy()
+            answer[name] = times * flops / (time.perf_counter() - start)
+        return answer
+
+
+CONTENDERS: dict[str, Callable[[dict[str, Texts], str], Any]] = {
+    "original": Original,
+    "berth": Berth,
+    "berth-float32": lambda texts, weights: Berth(texts, weights, "float32"),
+    "torch": Torch,
+    "torch-grouped": lambda texts, weights: Torch(texts, weights, grouped=True),
+    "matmuls": Matmuls,
+}
+
+
+def _mean_width(texts: Texts) -> float:
+    """Return the mean number of tokens of a text, special tokens counted."""
+    from components.train import encoder, minilm
+    from components.train.text import Preprocessor, tokenize_all
+
+    prepare = Preprocessor(encoder.load("preprocessor", minilm.handles()[1], ""), LENGTH, "")
+    return float(tokenize_all(prepare, texts.texts)[0].lengths().mean()) + prepare.special_tokens
+
+
+def _asked() -> Iterator[dict[str, Any]]:
+    for line in sys.stdin:
+        yield json.loads(line)
+
+
+def main(contender: str, data: str, weights: str) -> None:
+    answers = os.fdopen(os.dup(1), "w")  # libraries print to standard output, too
+    os.dup2(2, 1)
+    own = CONTENDERS[contender](read(data), weights)
+    for asked in _asked():
+        answer = own.steps(*asked["steps"]) if "steps" in asked else {"accuracy": own.accuracy(asked["accuracy"])}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    if not sys.argv[1].startswith("torch"):
+        import components.train  # noqa: F401  Keras 2
+    main(*sys.argv[1:])
