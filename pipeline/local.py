@@ -103,6 +103,8 @@ def run(config: RunConfig, config_file: Path, reporter: Reporter, in_containers:
         place = environments()
     parameters = config.parameters()
     parameters["push_to"] = _serving_folder(config.push_to)
+    # The same text for every run, or train would never come out of the cache.
+    parameters["checkpoints"] = config.checkpoints or str(home.writable_home() / "checkpoints")
     arguments = {"git_commit": home.git_commit(), "config_file": str(config_file), **parameters}
     return run_pipeline(dag.berth, arguments, config.name, reporter, place)
 

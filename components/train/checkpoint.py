@@ -150,7 +150,8 @@ class Preempted(SystemExit):
 def preemption() -> Iterator[Callable[[], bool]]:
     """Give a function that says whether the process was asked to end, by SIGTERM (a node goes) or SIGINT (Ctrl-C).
 
-    Whoever asks after each step can save and leave; Kubernetes gives 30 s. A second SIGINT interrupts at once.
+    Whoever asks after each step can save and leave; Kubernetes gives 30 s. A second SIGINT interrupts at once. A signal
+    that nobody has acted on when the context ends takes its usual effect then.
     """
     asked: list[int] = []
     if threading.current_thread() is not threading.main_thread():  # only that one can have handlers
@@ -168,6 +169,8 @@ def preemption() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    if asked:
+        signal.raise_signal(asked[0])
 
 
 def _checkpoints(folder: CheckpointFolder) -> list[_Found]:

@@ -1,5 +1,6 @@
 """The training loop: epochs of steps, evaluations, the best weights kept, checkpoints on the way."""
 
+import contextlib
 import itertools
 import math
 import time
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.common import progress
 from components.common.errors import BerthError
+from components.train.checkpoint import Preempted, preemption
 from components.train.collapse import refuse_collapsed, spread
 from components.train.data import Batching, Split, batches
 from components.train.evaluation import evaluate
@@ -91,6 +93,8 @@ class _Position:
     step: int = 0
     rng: dict[str, Any] = field(default_factory=dict)
     """The state of the generator that dealt this epoch's batches, before it did."""
+    rate: float = 0.0
+    """The last step's learning rate."""
     of_epoch: _Meter = field(default_factory=_Meter)
     whole: _Meter = field(default_factory=_Meter)
     best: _Best | None = None
@@ -168,16 +172,17 @@ class _Fitting:
         self.said = self.saved = time.monotonic()
 
     def run(self) -> Outcome:
-        self._resume()
-        position, recipe = self.position, self.recipe
-        seen = self.evaluation, self.preprocessor, self.validation
-        if position.step == 0:
-            position.untrained_spread = spread(*seen)
-        while position.epoch <= recipe.epochs and not self._stopped():
-            self._epoch()
-            position.epoch, position.batch = position.epoch + 1, 0
-            position.rng = dict(self.rng.bit_generator.state)
-            self._save_if_due()
+        with preemption() if self.checkpoints else contextlib.nullcontext(lambda: False) as self.preempted:
+            self._resume()
+            position, recipe = self.position, self.recipe
+            seen = self.evaluation, self.preprocessor, self.validation
+            if position.step == 0:
+                position.untrained_spread = spread(*seen)
+            while position.epoch <= recipe.epochs and not self._stopped():
+                self._epoch()
+                position.epoch, position.batch = position.epoch + 1, 0
+                position.rng = dict(self.rng.bit_generator.state)
+                self._checkpoint()
         best = position.best
         assert best is not None
         self.classifier.restore(self.best_weights)
@@ -201,16 +206,16 @@ class _Fitting:
         every = max(1, total // _POINTS)
         if position.batch == 0:
             position.of_epoch = _Meter()
-        rate, since = 0.0, _Meter()
+        since = _Meter()
         for start in range(position.batch, len(dealt), accumulate):
-            meter, rate = self._step(dealt[start : start + accumulate], total)
+            meter, position.rate = self._step(dealt[start : start + accumulate], total)
             for own in (position.of_epoch, position.whole, since):
                 own.add(meter)
             position.batch, position.step = start + accumulate, position.step + 1
             last = position.batch >= len(dealt)
             self._report(steps - math.ceil(position.batch / accumulate), steps, total)
             if position.step % every == 0 or last:
-                values = since.metrics(self.flops_per_token) | {"learning_rate": rate}
+                values = since.metrics(self.flops_per_token) | {"learning_rate": position.rate}
                 self.log_metrics({f"steps/{name}": value for name, value in values.items()}, position.step)
                 since = _Meter()
             evaluate_steps = recipe.training.evaluate_steps
@@ -219,9 +224,8 @@ class _Fitting:
                 self.log_metrics({f"steps/{name}": value for name, value in values.items()}, position.step)
                 if self._stopped():
                     break
-            if not last:
-                self._save_if_due()
-        metrics = position.of_epoch.metrics(self.flops_per_token) | {"learning_rate": rate}
+            self._checkpoint()
+        metrics = position.of_epoch.metrics(self.flops_per_token) | {"learning_rate": position.rate}
         if not self._stopped():
             metrics |= self._evaluate()
         self.log_metrics(metrics, position.epoch)
@@ -237,7 +241,7 @@ class _Fitting:
             whole = len(self.train) * recipe.epochs
             rate = warmup_then_linear_decay(position.whole.texts, texts, whole, rate, recipe.warmup_fraction)
         start = time.perf_counter()
-        loss = self.stepper(self.train, dealt, rate)
+        loss = self.stepper(self.train, dealt, rate, position.step)
         seconds = time.perf_counter() - start
         if not math.isfinite(loss):
             raise BerthError(
@@ -299,13 +303,25 @@ class _Fitting:
         self.rng.bit_generator.state = self.position.rng
         print(f"going on from a checkpoint: epoch {self.position.epoch}, step {self.position.step}", flush=True)
 
-    def _save_if_due(self) -> None:
-        if self.checkpoints is None or time.monotonic() - self.saved < self.checkpoint_seconds:
+    def _checkpoint(self) -> None:
+        """Save if it is time to, or if the process was asked to end: then end it."""
+        import numpy as np
+
+        if self.checkpoints is None:
+            return
+        preempted = self.preempted()
+        if not preempted and time.monotonic() - self.saved < self.checkpoint_seconds:
             return
         arrays = {f"state/{number}": variable.numpy() for number, variable in enumerate(self.stepper.state)}
         arrays |= {f"best/{number}": weight for number, weight in enumerate(self.best_weights)}
-        self.checkpoints.save(arrays, asdict(self.position))
+        # A step whose loss was a number may leave weights that are none: the next one stops, and these are not kept.
+        if all(np.isfinite(array).all() for array in arrays.values()):
+            self.checkpoints.save(arrays, asdict(self.position))
         self.saved = time.monotonic()
+        if preempted:
+            raise Preempted(
+                f"stopped from outside after step {self.position.step}; started again, it goes on from there"
+            )
 
 
 def flops_per_token(classifier: Classifier, trained: list[Any]) -> float:

@@ -1,9 +1,11 @@
 """The classifier of the original recipe: encoder -> one vector a text -> Dropout(0.1) -> Dense."""
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from components.common.errors import BerthError
+from components.train.dropout import Seeds, with_seeded_dropout
 from components.train.interface import INPUTS, of_encoder, standard_inputs
 from components.train.pooling import pool
 
@@ -22,7 +24,7 @@ class Classifier:
         encoder: Folder of the TF-Hub text encoder.
         handle: What the user calls that encoder.
         labels: The label vocabulary; of two classes the second is the positive one.
-        seed: Seeds the head's initial weights.
+        seed: Seeds the head's initial weights, and dropout.
         task: `single_label` or `multi_label`.
         pooling: How the encoder's outputs become one vector, as components.train.pooling has it.
     """
@@ -47,10 +49,12 @@ class Classifier:
         self.sigmoids = self.binary or task == "multi_label"
         """Whether a logit says of one label alone whether it applies."""
         self.pooling = pooling
-        loaded = load("encoder", encoder, handle)
+        self._scratch = tempfile.TemporaryDirectory(prefix="berth-encoder-")  # its links are the export's assets
+        loaded = load("encoder", with_seeded_dropout(encoder, self._scratch.name), handle)
         self.interface = of_encoder(loaded, handle)
         self.encoder = hub.KerasLayer(loaded, trainable=True, name="encoder")
-        self.dropout = tf_keras.layers.Dropout(DROPOUT, seed=seed)
+        self.seeds = Seeds(loaded, seed)
+        """What all dropout draws from; to be set before each step."""
         self.head = tf_keras.layers.Dense(
             1 if self.binary else len(self.labels),
             kernel_initializer=tf_keras.initializers.TruncatedNormal(stddev=0.02, seed=seed),
@@ -81,7 +85,9 @@ class Classifier:
         inputs = standard_inputs(inputs)
         outputs = self.interface.call(self.encoder, inputs, training)
         pooled = pool(outputs, inputs["input_mask"], self.pooling)
-        return tf.cast(self.head(self.dropout(pooled, training=training)), tf.float32)
+        if training:
+            pooled = self.seeds.dropout(pooled, DROPOUT)
+        return tf.cast(self.head(pooled), tf.float32)
 
     def loss(self, logits: Any, targets: Any) -> Any:
         """Return the cross-entropy of each row, [batch]; `targets` are class indices, int32 [batch].

@@ -49,8 +49,8 @@ class Stepper:
         """The variables that a step changes and a checkpoint has to hold, in a fixed order."""
         return [*self.variables, *self.optimizer.state, *(self._loss_scale.state if self._loss_scale else ())]
 
-    def __call__(self, split: Split, batches: "Sequence[np.ndarray]", rate: float) -> float:
-        """Take one step from the rows of `split` that each of `batches` names; return their mean loss.
+    def __call__(self, split: Split, batches: "Sequence[np.ndarray]", rate: float, step: int) -> float:
+        """Take the 0-based `step` from the rows of `split` that each of `batches` names; return their mean loss.
 
         Raises:
             BerthError: memory ran out.
@@ -63,21 +63,23 @@ class Stepper:
                 parts = [part for batch in batches for part in _parts(batch, self._most_rows)]
             try:
                 with training(self.precision):
-                    return self._step(split, parts, rate)
+                    return self._step(split, parts, rate, step)
             except tf.errors.ResourceExhaustedError as error:
                 self._shrink(max(map(len, parts)), error)
 
-    def _step(self, split: Split, parts: "list[np.ndarray]", rate: float) -> float:
+    def _step(self, split: Split, parts: "list[np.ndarray]", rate: float, step: int) -> float:
         import tensorflow as tf
 
         rate = tf.constant(rate, tf.float32)
+        self.classifier.seeds.set(step, 0)
         if len(parts) == 1 and not self.recipe.training.auto_batch:
             return float(self._fused(segments(split, parts[0]), split.targets[parts[0]], rate))
         # Gradients and update apart: of the batches' gradients only the sum is kept, and memory that runs out in the
         # middle leaves the weights as they were.
         rows = tf.constant(sum(map(len, parts)), tf.float32)
         loss, summed = 0.0, None
-        for part in parts:
+        for number, part in enumerate(parts):
+            self.classifier.seeds.set(step, number)
             own_loss, gradients = self._gradients(segments(split, part), split.targets[part], rows)
             summed = gradients if summed is None else [_add(*pair) for pair in zip(summed, gradients, strict=True)]
             loss += float(own_loss)

@@ -241,16 +241,26 @@ def test_kill_9_while_it_saves_leaves_a_whole_checkpoint_and_the_next_run_cleans
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_sets_the_flag_and_handlers_are_as_before(number):
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    with preemption() as asked:
-        assert not asked()
-        signal.raise_signal(number)
-        assert asked()
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+    def step_after_step():
+        with preemption() as asked:
+            assert not asked()
+            signal.raise_signal(number)
+            assert asked()
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+            raise Preempted("stopped; a checkpoint is kept")
+
     with pytest.raises(SystemExit, match="a checkpoint is kept") as ended:
-        raise Preempted("stopped; a checkpoint is kept")
+        step_after_step()
     assert ended.value.code == 143
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def test_a_signal_that_comes_too_late_to_save_has_its_usual_effect():
+    with pytest.raises(KeyboardInterrupt), preemption() as asked:  # noqa: PT012
+        signal.raise_signal(signal.SIGINT)
+        assert asked()
 
 
 def test_files_are_readable_by_whom_the_umask_lets(tmp_path):

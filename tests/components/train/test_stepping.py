@@ -59,8 +59,8 @@ ROWS = np.arange(16)
 def test_batches_that_make_one_step_together_update_as_one_batch(stepper, split):
     whole, parts = stepper(), stepper()
     for _ in range(2):
-        loss = whole(split, [ROWS], RATE)
-        assert parts(split, [ROWS[:11], ROWS[11:]], RATE) == pytest.approx(loss, abs=1e-5)
+        loss = whole(split, [ROWS], RATE, 0)
+        assert parts(split, [ROWS[:11], ROWS[11:]], RATE, 0) == pytest.approx(loss, abs=1e-5)
     for own, other in zip(weights(whole), weights(parts), strict=True):
         assert own == pytest.approx(other, abs=2e-5)
 
@@ -68,7 +68,7 @@ def test_batches_that_make_one_step_together_update_as_one_batch(stepper, split)
 def test_frozen_embeddings_and_layers_stay_and_the_rest_learns(stepper, split):
     made = stepper(freeze_embeddings=True, freeze_layers=1)
     before = weights(made)
-    made(split, [ROWS], RATE)
+    made(split, [ROWS], RATE, 0)
     changed = {
         variable.name: bool((old != new).any())
         for variable, old, new in zip(made.classifier.variables, before, weights(made), strict=True)
@@ -96,7 +96,7 @@ def test_where_memory_runs_out_auto_batch_halves_and_the_update_is_the_same(step
     plain, small = stepper(), stepper(auto_batch=True)
     running_out(small, 5)
     for _ in range(2):
-        assert small(split, [ROWS], RATE) == pytest.approx(plain(split, [ROWS], RATE), abs=1e-5)
+        assert small(split, [ROWS], RATE, 0) == pytest.approx(plain(split, [ROWS], RATE, 0), abs=1e-5)
     for own, other in zip(weights(plain), weights(small), strict=True):
         assert own == pytest.approx(other, abs=2e-5)
     said = capsys.readouterr().out.splitlines()
@@ -109,8 +109,8 @@ def test_without_auto_batch_the_error_says_which_size_to_try(stepper, split):
     with pytest.raises(
         BerthError, match=r"memory ran out in a batch of 16 texts\. Try batch_size: 8, or training\.auto"
     ):
-        made(split, [ROWS], RATE)
+        made(split, [ROWS], RATE, 0)
     alone = stepper(auto_batch=True)
     running_out(alone, 0)
     with pytest.raises(BerthError, match=r"in a batch of 1 texts\. Try a smaller sequence_length"):
-        alone(split, [ROWS], RATE)
+        alone(split, [ROWS], RATE, 0)

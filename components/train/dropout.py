@@ -1,0 +1,155 @@
+"""Dropout whose masks depend on the run's seed, the step and the place alone: a resumed run draws what it would have.
+
+The random ops of a TF-Hub encoder count in their kernels, which begin anew in each process, and most are exported
+without a seed, so that no two runs are alike. `with_seeded_dropout` replaces them, before TF-Hub loads the encoder, by
+stateless ops on a variable that `Seeds.set` gives its value before each step. The variable is found by its name: a
+function of a SavedModel takes nothing that its author did not foresee.
+"""
+
+import itertools
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+_VARIABLE = "berth/dropout_seed"
+_DEVICE = "/device:CPU:0"
+"""Stateless ops take their seed from host memory, on a GPU too."""
+_STATELESS = {
+    "RandomUniform": "StatelessRandomUniform",
+    "RandomStandardNormal": "StatelessRandomNormal",
+    "TruncatedNormal": "StatelessTruncatedNormal",
+}
+_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+_PLACE = 32
+"""The bit of the seed's first number from which on it says the place: a random op, or the head (place 0)."""
+_PART = 20
+"""The bits of the seed's second number that say the part of a step."""
+
+
+class Seeds:
+    """What an encoder's dropouts and its head's draw from.
+
+    Args:
+        encoder: The SavedModel that `with_seeded_dropout` wrote, as it is loaded.
+        seed: The run's; another process of the same run, with other texts, takes another.
+    """
+
+    def __init__(self, encoder: Any, seed: int) -> None:
+        import tensorflow as tf
+
+        self._seed = seed % 2**_PLACE
+        with tf.device(_DEVICE):
+            self._handle = tf.raw_ops.VarHandleOp(dtype=tf.int64, shape=[2], shared_name=_variable_of(encoder))
+        self.set(0, 0)
+
+    def set(self, step: int, part: int) -> None:
+        """Say what comes next: the `part` of `step` that gradients are taken of."""
+        import tensorflow as tf
+
+        with tf.device(_DEVICE):
+            value = tf.constant([self._seed, (step << _PART) + part], tf.int64)
+            tf.raw_ops.AssignVariableOp(resource=self._handle, value=value)
+
+    def dropout(self, x: Any, rate: float) -> Any:
+        """Return `x` with dropout, of which there is one in a model beside its encoder's."""
+        import tensorflow as tf
+
+        with tf.device(_DEVICE):
+            seed = tf.raw_ops.ReadVariableOp(resource=self._handle, dtype=tf.int64)
+        return tf.nn.experimental.stateless_dropout(x, rate, seed)
+
+
+def _variable_of(encoder: Any) -> str:
+    """Return the name that TensorFlow gave the variable when it loaded `encoder`, so that no two share one."""
+    for function in getattr(encoder.__call__, "concrete_functions", ()):
+        graph = function.graph.as_graph_def()
+        for nodes in (graph.node, *(own.node_def for own in graph.library.function)):
+            for node in nodes:
+                if node.op == "VarHandleOp" and node.attr["shared_name"].s.startswith(_VARIABLE.encode()):
+                    return str(node.attr["shared_name"].s.decode())
+    return f"{_VARIABLE}_{id(encoder)}"  # an encoder without dropout
+
+
+def with_seeded_dropout(encoder: str, scratch: str | Path) -> str:
+    """Return a folder, made in `scratch`, of the SavedModel `encoder` with its training's random ops replaced.
+
+    It refers to the variables and assets of `encoder` itself, which is returned where there is nothing to replace. A
+    random op inside a loop stays as it is.
+    """
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    source = Path(encoder).absolute()
+    model = SavedModel()
+    try:
+        model.ParseFromString((source / "saved_model.pb").read_bytes())
+    except (OSError, DecodeError):  # whoever loads it says what is wrong
+        return encoder
+    graph = model.meta_graphs[0]
+    functions = {function.signature.name: function for function in graph.graph_def.library.function}
+    roots = [root for root in _called_functions(graph.object_graph_def) if _is_random(functions, root)]
+    if not roots:
+        return encoder
+    copies = itertools.count()
+    for root in roots:
+        _replace(functions, graph.graph_def.library, functions[root], itertools.count(1), copies)
+    folder = Path(tempfile.mkdtemp(prefix="encoder-", dir=scratch))
+    for path in source.iterdir():
+        if path.name not in ("saved_model.pb", "fingerprint.pb"):  # the fingerprint is of the file that changes
+            (folder / path.name).symlink_to(path)
+    (folder / "saved_model.pb").write_bytes(model.SerializeToString())
+    return str(folder)
+
+
+def _called_functions(objects: Any) -> list[str]:
+    """Return the names of the concrete functions behind the root object's __call__, which is what TF-Hub calls."""
+    for child in objects.nodes[0].children if objects.nodes else ():
+        if child.local_name == "__call__":
+            return list(objects.nodes[child.node_id].function.concrete_functions)
+    return []
+
+
+def _is_random(functions: dict[str, Any], name: str) -> bool:
+    return any(
+        node.op in _STATELESS or (node.op in _CALLS and _is_random(functions, node.attr["f"].func.name))
+        for node in functions[name].node_def
+    )
+
+
+def _replace(
+    functions: dict[str, Any], library: Any, function: Any, places: Iterator[int], copies: Iterator[int]
+) -> None:
+    """Replace the random ops of `function`, and of what it calls: by a copy for each call, or masks would repeat."""
+    for node in list(function.node_def):
+        if node.op in _CALLS and _is_random(functions, called := node.attr["f"].func.name):
+            copy = library.function.add()
+            copy.CopyFrom(functions[called])
+            copy.signature.name = node.attr["f"].func.name = f"{called}_dropout_{next(copies)}"
+            _replace(functions, library, copy, places, copies)
+        elif node.op in _STATELESS:
+            _make_stateless(function, node, next(places))
+
+
+def _make_stateless(function: Any, node: Any, place: int) -> None:
+    import tensorflow as tf
+
+    def add(suffix: str, op: str, inputs: list[str], **attributes: Any) -> None:
+        made = function.node_def.add(name=f"{node.name}/{suffix}", op=op, input=inputs, device=_DEVICE)
+        for key, value in attributes.items():
+            made.attr[key].CopyFrom(value)
+
+    integer = tf.compat.v1.AttrValue(type=tf.int64.as_datatype_enum)
+    shape = tf.compat.v1.AttrValue(shape=tf.TensorShape([2]).as_proto())
+    offset = tf.compat.v1.AttrValue(tensor=tf.make_tensor_proto([place << _PLACE, 0], tf.int64))
+    name = tf.compat.v1.AttrValue(s=_VARIABLE.encode())
+    add("seed_handle", "VarHandleOp", [], dtype=integer, shape=shape, shared_name=name)
+    add("seed_of_step", "ReadVariableOp", [f"{node.name}/seed_handle:resource:0"], dtype=integer)
+    add("seed_of_place", "Const", [], dtype=integer, value=offset)
+    parts = [f"{node.name}/seed_of_step:value:0", f"{node.name}/seed_of_place:output:0"]
+    add("seed", "AddV2", parts, T=integer)
+    node.op = _STATELESS[node.op]
+    node.input.insert(1, f"{node.name}/seed:z:0")
+    for key in ("seed", "seed2"):
+        node.attr.pop(key, None)
+    node.attr["Tseed"].CopyFrom(integer)
