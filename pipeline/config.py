@@ -146,6 +146,7 @@ class RunConfig(Section):
         "Empty: .berth/checkpoints on one machine, nowhere on a cluster.",
     )
     checkpoint_minutes: float = Field(10.0, gt=0, description="Minutes of training that an interruption may cost.")
+    require_gpu: bool = Field(False, description="End train at once where TensorFlow sees no GPU.")
     evaluation: Evaluation = Field(Evaluation.model_validate({}), description="How evaluate looks at the model.")
     gates: Gates = Field(
         Gates.model_validate({}), description="Bounds that a model has to hold to be blessed and pushed."

@@ -40,7 +40,8 @@ from pipeline.pods import CHECKPOINTS, mount_claim, settle
 
 _NO_SETTINGS = {
     *("git_commit", "config_file", "name", "model_name", "source", "push_to"),
-    *("on_unchanged", "memory_limit", "rows_per_shard", "beam_args", "keep", "checkpoints", "checkpoint_minutes"),
+    *("on_unchanged", "memory_limit", "rows_per_shard", "beam_args", "keep"),
+    *("checkpoints", "checkpoint_minutes", "require_gpu"),
     "notify",
     *(f"cluster_{name}" for name in Cluster.model_fields),
 }
@@ -131,6 +132,7 @@ def _train_and_push(p: SimpleNamespace, dataset: Any, compared: dsl.PipelineTask
         training=p.training,
         checkpoints=CHECKPOINTS if checkpoint_claim else p.checkpoints,
         checkpoint_minutes=p.checkpoint_minutes,
+        require_gpu=p.require_gpu,
     )
     for task in (validated, trained):
         settle(task, p)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 _KEPT = 2
+_POSITION = "position"
 _NAME = re.compile(r"^(\d{6,})-([0-9a-f]{64})\.safetensors$")
 
 
@@ -133,6 +134,28 @@ class Checkpoints:
                 f"checkpoints: {folder.address} holds a checkpoint of another run ({', '.join(differ)} differ). "
                 "Name another folder, or remove that checkpoint."
             )
+
+
+def packed(restored: "tuple[dict[str, np.ndarray], dict[str, Any]] | None") -> bytes:
+    """Return what Checkpoints.restore gave as bytes, for other processes of the run."""
+    import numpy as np
+    from safetensors.numpy import save
+
+    if restored is None:
+        return b""
+    arrays, position = restored
+    text = np.frombuffer(json.dumps(position).encode(), np.uint8)
+    return bytes(save({**arrays, _POSITION: text}))
+
+
+def unpacked(content: bytes) -> "tuple[dict[str, np.ndarray], dict[str, Any]] | None":
+    """Return what `packed` was given."""
+    from safetensors.numpy import load
+
+    if not content:
+        return None
+    arrays = load(content)
+    return arrays, json.loads(arrays.pop(_POSITION).tobytes())
 
 
 class Preempted(SystemExit):

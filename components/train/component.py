@@ -24,6 +24,7 @@ def train(
     training: dict,
     checkpoints: str,
     checkpoint_minutes: float,
+    require_gpu: bool,
     model: Output[Model],
     metrics: Output[Metrics],
     predictions: Output[Artifact],
@@ -73,6 +74,7 @@ def train(
             pooling=pooling,
             checkpoints=checkpoints,
             checkpoint_minutes=checkpoint_minutes,
+            require_gpu=require_gpu,
             log_metrics=lambda values, epoch: mlflow.log_metrics(values, step=epoch),
         )
         mlflow.set_tag("encoder_sha256", trained.encoder_sha256)

@@ -23,8 +23,8 @@ _STATELESS = {
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _PLACE = 32
 """The bit of the seed's first number from which on it says the place: a random op, or the head (place 0)."""
-_PART = 20
-"""The bits of the seed's second number that say the part of a step."""
+_WORKER, _STEP = 16, 32
+"""The bits of the seed's second number from which on it says the process and the step; below is the step's part."""
 
 
 class Seeds:
@@ -32,7 +32,7 @@ class Seeds:
 
     Args:
         encoder: The SavedModel that `with_seeded_dropout` wrote, as it is loaded.
-        seed: The run's; another process of the same run, with other texts, takes another.
+        seed: The run's.
     """
 
     def __init__(self, encoder: Any, seed: int) -> None:
@@ -43,12 +43,15 @@ class Seeds:
             self._handle = tf.raw_ops.VarHandleOp(dtype=tf.int64, shape=[2], shared_name=_variable_of(encoder))
         self.set(0, 0)
 
-    def set(self, step: int, part: int) -> None:
-        """Say what comes next: the `part` of `step` that gradients are taken of."""
+    def set(self, step: int, part: int, worker: int = 0) -> None:
+        """Say what comes next: the `part` of `step` that gradients are taken of, in which process of the run.
+
+        The replicas of one process draw alike, each for texts of its own.
+        """
         import tensorflow as tf
 
         with tf.device(_DEVICE):
-            value = tf.constant([self._seed, (step << _PART) + part], tf.int64)
+            value = tf.constant([self._seed, (step << _STEP) + (worker << _WORKER) + part], tf.int64)
             tf.raw_ops.AssignVariableOp(resource=self._handle, value=value)
 
     def dropout(self, x: Any, rate: float) -> Any:

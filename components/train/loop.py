@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from components.common import progress
 from components.common.errors import BerthError
-from components.train.checkpoint import Preempted, preemption
+from components.train.checkpoint import Preempted, packed, preemption, unpacked
 from components.train.collapse import refuse_collapsed, spread
 from components.train.data import Batching, Split, batches
+from components.train.devices import Devices
 from components.train.evaluation import evaluate
 from components.train.model import Classifier
 from components.train.objective import objective
@@ -110,18 +111,21 @@ class _Position:
 
 def fit(
     classifier: Classifier,
+    replicated: Classifier,
     preprocessor: Preprocessor,
     evaluation: Any,
     train: Split,
     validation: Split,
     recipe: Recipe,
     log_metrics: Log,
+    devices: Devices,
     checkpoints: "Checkpoints | None" = None,
     checkpoint_seconds: float = math.inf,
 ) -> Outcome:
     """Fine-tune `classifier` in place and leave it at its best evaluation by training.select_by.
 
-    `evaluation` is the classifier's evaluation function. `log_metrics` gets what _Meter.metrics and evaluate give, and
+    `evaluation` is the classifier's evaluation function. `replicated` is what is trained: the classifier itself, or of
+    several `devices` one that was made in their scope. `log_metrics` gets what _Meter.metrics and evaluate give, and
     learning_rate, of each 1-based epoch; and some of them on the way, named `steps/...`, by 1-based step. Training goes
     on from the newest of `checkpoints`, and writes one every `checkpoint_seconds`.
 
@@ -129,7 +133,17 @@ def fit(
         BerthError: the loss is no longer a finite number, the model has collapsed, or memory ran out.
     """
     return _Fitting(
-        classifier, preprocessor, evaluation, train, validation, recipe, log_metrics, checkpoints, checkpoint_seconds
+        classifier,
+        replicated,
+        preprocessor,
+        evaluation,
+        train,
+        validation,
+        recipe,
+        log_metrics,
+        devices,
+        checkpoints,
+        checkpoint_seconds,
     ).run()
 
 
@@ -139,20 +153,23 @@ class _Fitting:
     def __init__(
         self,
         classifier: Classifier,
+        replicated: Classifier,
         preprocessor: Preprocessor,
         evaluation: Any,
         train: Split,
         validation: Split,
         recipe: Recipe,
         log_metrics: Log,
+        devices: Devices,
         checkpoints: "Checkpoints | None",
         checkpoint_seconds: float,
     ) -> None:
         import numpy as np
 
         self.classifier, self.preprocessor, self.evaluation = classifier, preprocessor, evaluation
+        self.replicated = replicated
         self.train, self.validation = train, validation
-        self.recipe, self.log_metrics = recipe, log_metrics
+        self.recipe, self.log_metrics, self.devices = recipe, log_metrics, devices
         self.checkpoints, self.checkpoint_seconds = checkpoints, checkpoint_seconds
         training = recipe.training
         self.batching = Batching(
@@ -164,7 +181,7 @@ class _Fitting:
         )
         self.widths = self.batching.widths(train)
         aim = objective(training, classifier.task, train.targets, len(classifier.labels))
-        self.stepper = Stepper(classifier, preprocessor, recipe, aim)
+        self.stepper = Stepper(replicated, preprocessor, recipe, aim, devices)
         self.flops_per_token = flops_per_token(classifier, self.stepper.variables)
         self.position = _Position()
         self.best_weights: list[np.ndarray] = []
@@ -258,7 +275,7 @@ class _Fitting:
         position = self.position
         now = time.monotonic()
         done = position.epoch * steps - left
-        if now - self.said < _PROGRESS_SECONDS and position.step != 1 and done != total:
+        if not self.devices.chief or (now - self.said < _PROGRESS_SECONDS and position.step != 1 and done != total):
             return
         self.said = now
         own, whole = position.of_epoch, position.whole
@@ -276,6 +293,8 @@ class _Fitting:
     def _evaluate(self) -> dict[str, float]:
         """Return what the weights of now are worth, and keep them if they are the best."""
         position, name = self.position, self.recipe.training.select_by
+        if self.replicated is not self.classifier:
+            self.classifier.restore(self.replicated.weights())
         metrics = evaluate(self.evaluation, self.classifier, self.preprocessor, self.validation)
         score = -metrics[name] if name == "val_loss" else metrics[name]
         if position.best is None or score > position.best.score:
@@ -293,6 +312,8 @@ class _Fitting:
     def _resume(self) -> None:
         """Go on from the newest checkpoint, if there is one."""
         found = self.checkpoints.restore() if self.checkpoints else None
+        if not self.devices.alone:
+            found = unpacked(self.devices.from_chief(packed(found)))
         if found is None:
             return
         arrays, values = found

@@ -131,14 +131,20 @@ class Classifier:
         import tensorflow as tf
 
         empty = {name: tf.ones([1, 2], tf.int32) for name in INPUTS}
-        try:
+        reached: list[bool] = []
+
+        def call() -> None:
             with tf.GradientTape() as tape:
                 logits = self.logits(empty, training=False)
+            gradients = tape.gradient(logits, [*self.encoder.trainable_variables, *self.head.trainable_variables])
+            reached[:] = [gradient is not None for gradient in gradients]
+
+        try:
+            tf.distribute.get_strategy().run(call)  # what TF-Hub loads in a strategy's scope runs in a replica alone
         except (ValueError, TypeError, KeyError, tf.errors.OpError) as error:
             reason = str(error).splitlines()[0]
             raise BerthError(
                 f"encoder: {handle!r} does not run on token ids ({reason}). Name a TF-Hub text encoder."
             ) from error
         variables = [*self.encoder.trainable_variables, *self.head.trainable_variables]
-        gradients = tape.gradient(logits, variables)
-        return [own for own, gradient in zip(variables, gradients, strict=True) if gradient is not None]
+        return [own for own, is_reached in zip(variables, reached, strict=True) if is_reached]

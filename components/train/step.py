@@ -53,12 +53,14 @@ def train_model(
     pooling: str = "auto",
     checkpoints: str = "",
     checkpoint_minutes: float = 10,
+    require_gpu: bool = False,
     log_metrics: Callable[[dict[str, float], int], object],
 ) -> TrainedModel:
     """Fine-tune `encoder` on the dataset's train split and export its best evaluation to the folder `model`.
 
     What that one says of the validation and the train split, and of EDGE_CASES, goes to the file `predictions`. A run
     that ended in the middle goes on from what it left below `checkpoints`, a folder, s3:// or gs://; empty: nothing.
+    Where it is one of several processes (TF_CONFIG), only the chief writes.
 
     Raises:
         BerthError: the data, the encoder or the recipe do not allow it; nothing is exported then.
@@ -67,6 +69,7 @@ def train_model(
 
     from components.train import encoder as encoders
     from components.train.checkpoint import Checkpoints
+    from components.train.devices import find
     from components.train.evaluation import evaluation_function
     from components.train.export import export
     from components.train.loop import fit
@@ -77,6 +80,7 @@ def train_model(
     from components.train.vocabulary import refuse_misfit
 
     start = time.perf_counter()
+    devices = find(require_gpu)  # before anything else starts TensorFlow
     manifest = Manifest.read(dataset)
     refuse_undefined(threshold_metric, manifest.task)
     encoder_folder, preprocessor_folder = encoders.resolve(encoder, preprocessor)
@@ -92,7 +96,11 @@ def train_model(
         flush=True,
     )
 
-    classifier = Classifier(encoder_folder, encoder, manifest.labels, recipe.seed, manifest.task, pooling)
+    made = encoder_folder, encoder, manifest.labels, recipe.seed, manifest.task, pooling
+    classifier = Classifier(*made)
+    with devices.scope():
+        # What TF-Hub loads in a strategy's scope runs in its replicas alone: it can be neither evaluated nor exported.
+        replicated = Classifier(*made) if devices.replicas > 1 else classifier
     classifier.refuse_longer(sequence_length, encoder)
     texts = [own for split in splits.values() for own in (split.tokens, split.pair_tokens) if own is not None]
     largest = max(int(own.values.max(initial=0)) for own in texts)
@@ -108,25 +116,29 @@ def train_model(
         "recipe": str(recipe),
         "code": code_version(),
     }
-    place = Checkpoints(checkpoints, identity) if checkpoints else None
+    place = Checkpoints(checkpoints, identity) if checkpoints and devices.chief else None
     outcome = fit(
         classifier,
+        replicated,
         prepare,
         evaluation,
         splits["train"],
         splits["validation"],
         recipe,
-        log_metrics,
+        log_metrics if devices.chief else lambda *_: None,
+        devices,
         place,
         60 * checkpoint_minutes,
     )
     said = _predict_all(evaluation, prepare, splits, recipe.seed)
     threshold = choose(said["validation"].probabilities, splits["validation"].targets, manifest.task, threshold_metric)
     print(_in_words(threshold, threshold_metric, manifest), flush=True)
-    export(classifier, prepare, threshold.value, model)
-    write(said, predictions)
+    if devices.chief:
+        export(classifier, prepare, threshold.value, model)
+        write(said, predictions)
     if place:
         place.clear()
+    devices.wait()
     seconds = time.perf_counter() - start
     return TrainedModel(
         outcome, manifest.task, manifest.pairs, manifest.labels, threshold, truncated, encoder_sha256, seconds

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.common.errors import BerthError
 from components.train.data import Split, segments
+from components.train.devices import Devices
 from components.train.evaluation import batch_signature
 from components.train.model import Classifier
 from components.train.objective import Objective
@@ -24,7 +25,12 @@ class Stepper:
     """
 
     def __init__(
-        self, classifier: Classifier, preprocessor: Preprocessor, recipe: Recipe, objective: Objective
+        self,
+        classifier: Classifier,
+        preprocessor: Preprocessor,
+        recipe: Recipe,
+        objective: Objective,
+        devices: Devices,
     ) -> None:
         knobs = recipe.training
         names = [variable.name for variable in classifier.variables]
@@ -32,13 +38,15 @@ class Stepper:
         self.recipe = recipe
         self.classifier = classifier
         self.variables = [own for own, factor in zip(classifier.variables, factors, strict=True) if factor]
-        if recipe.recipe == "berth":
-            trained = [factor for factor in factors if factor]
-            self.optimizer: Any = AdamW(self.variables, recipe.weight_decay, trained)
-        else:
-            self.optimizer = _Adam(self.variables)
+        self.devices = devices
         self.precision = choose(knobs.precision) if recipe.recipe == "berth" else "float32"
-        self._loss_scale = LossScale() if self.precision == "float16" else None
+        with devices.scope():
+            if recipe.recipe == "berth":
+                trained = [factor for factor in factors if factor]
+                self.optimizer: Any = AdamW(self.variables, recipe.weight_decay, trained)
+            else:
+                self.optimizer = _Adam(self.variables, recipe.peak_rate)
+            self._loss_scale = LossScale() if self.precision == "float16" else None
         self._preprocessor = preprocessor
         self._objective = objective
         self._most_rows: int | None = None
@@ -71,20 +79,25 @@ class Stepper:
         import tensorflow as tf
 
         rate = tf.constant(rate, tf.float32)
-        self.classifier.seeds.set(step, 0)
+        rows = tf.constant(sum(map(len, parts)), tf.float32)
+        self.classifier.seeds.set(step, 0, self.devices.worker)
         if len(parts) == 1 and not self.recipe.training.auto_batch:
-            return float(self._fused(segments(split, parts[0]), split.targets[parts[0]], rate))
+            return float(self._fused(self._shares(split, parts[0]), rows, rate))
         # Gradients and update apart: of the batches' gradients only the sum is kept, and memory that runs out in the
         # middle leaves the weights as they were.
-        rows = tf.constant(sum(map(len, parts)), tf.float32)
         loss, summed = 0.0, None
         for number, part in enumerate(parts):
-            self.classifier.seeds.set(step, number)
-            own_loss, gradients = self._gradients(segments(split, part), split.targets[part], rows)
+            self.classifier.seeds.set(step, number, self.devices.worker)
+            own_loss, gradients = self._gradients(self._shares(split, part), rows)
             summed = gradients if summed is None else [_add(*pair) for pair in zip(summed, gradients, strict=True)]
             loss += float(own_loss)
         self._apply(summed, rate)
         return loss
+
+    def _shares(self, split: Split, rows: "np.ndarray") -> list[Any]:
+        """Return what each replica here gets of `rows`: segments and targets."""
+        shares = self.devices.share(rows, split.lengths())
+        return [(segments(split, own), split.targets[own]) for own in shares]
 
     def _applied(self, gradients: Any, rate: Any) -> Any:
         import tensorflow as tf
@@ -104,24 +117,27 @@ class Stepper:
     def _compile(self) -> tuple[Any, Any, Any]:
         """Return three compiled functions.
 
-        (segments, targets, rate) -> mean loss, having updated the weights; (segments, targets, rows) -> (summed loss /
-        rows, its gradients); (gradients, rate) -> nothing, having updated the weights.
+        (shares, rows, rate) -> mean loss, having updated the weights; (shares, rows) -> (summed loss / rows, its
+        gradients); (gradients, rate) -> nothing, having updated the weights. A share is the segments and the targets
+        of one replica here, `rows` how many texts all replicas have together.
         """
         import tensorflow as tf
 
         number = tf.TensorSpec([], tf.float32)
-        signature = [*batch_signature(self.classifier, self._preprocessor), number]
+        shares_signature = [tuple(batch_signature(self.classifier, self._preprocessor))] * self.devices.here
         # The original recipe pads every text to the same length.
         length = self._preprocessor.sequence_length if self.recipe.recipe == "baseline" else None
 
-        def differentiate(segments: Any, targets: Any, rows: Any) -> Any:
+        def differentiate(share: Any, rows: Any) -> Any:
+            segments, targets = share
             inputs = self._preprocessor.pack(segments, length)
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(self.variables)
                 logits = self.classifier.logits(inputs, training=True)
                 loss = tf.reduce_sum(self._objective(self.classifier, logits, targets)) / rows
                 scaled = self._loss_scale.scale(loss) if self._loss_scale else loss
-            return loss, tape.gradient(scaled, self.variables)
+            loss, *gradients = self.devices.sum([loss, *tape.gradient(scaled, self.variables)])
+            return loss, gradients
 
         def update(gradients: Any, rate: Any) -> None:
             if self._loss_scale is None:
@@ -132,26 +148,35 @@ class Stepper:
             tf.cond(finite, lambda: self._applied(gradients, rate), lambda: tf.constant(False))
             self._loss_scale.update(finite)
 
-        @tf.function(input_signature=signature)
-        def fused(segments: Any, targets: Any, rate: Any) -> Any:
-            loss, gradients = differentiate(segments, targets, tf.cast(tf.shape(targets)[0], tf.float32))
+        def step(share: Any, rows: Any, rate: Any) -> Any:
+            loss, gradients = differentiate(share, rows)
             update(gradients, rate)
             return loss
 
+        run = self.devices.run
+
+        @tf.function(input_signature=[shares_signature, number, number])
+        def fused(shares: Any, rows: Any, rate: Any) -> Any:
+            return run(lambda replica: step(shares[replica], rows, rate))
+
+        @tf.function(input_signature=[shares_signature, number])
+        def gradients(shares: Any, rows: Any) -> Any:
+            return run(lambda replica: differentiate(shares[replica], rows))
+
         @tf.function(reduce_retracing=True)
         def apply(gradients: Any, rate: Any) -> None:
-            update(gradients, rate)
+            run(lambda _: update(gradients, rate))
 
-        return fused, tf.function(differentiate, input_signature=signature), apply
+        return fused, gradients, apply
 
 
 class _Adam:
     """Adam as Keras has it, for the original recipe."""
 
-    def __init__(self, variables: Sequence[Any]) -> None:
+    def __init__(self, variables: Sequence[Any], learning_rate: float) -> None:
         import tf_keras
 
-        self._adam = tf_keras.optimizers.Adam()
+        self._adam = tf_keras.optimizers.Adam(learning_rate)
         self._adam.build(variables)
 
     @property
@@ -159,8 +184,8 @@ class _Adam:
         return list(self._adam.variables)
 
     def apply(self, gradients: Sequence[Any], variables: Sequence[Any], learning_rate: Any) -> None:
-        self._adam.learning_rate.assign(learning_rate)
-        self._adam.apply_gradients(zip(gradients, variables, strict=True))
+        # The rate is the same in every step, and replicas have added up their gradients already.
+        self._adam.apply_gradients(zip(gradients, variables, strict=True), skip_gradients_aggregation=True)
 
 
 def _parts(rows: "np.ndarray", most: int) -> "list[np.ndarray]":

@@ -7,6 +7,7 @@ from components.common.errors import BerthError
 from components.common.settings import Training
 from components.train import encoder as encoders
 from components.train.data import Split
+from components.train.devices import find
 from components.train.evaluation import evaluation_function
 from components.train.loop import fit
 from components.train.model import Classifier
@@ -39,12 +40,14 @@ def fitted(tiny, preprocessor, splits):
         classifier = Classifier(tiny.encoder, "tiny", ["ham", "spam"], 0)
         outcome = fit(
             classifier,
+            classifier,
             preprocessor,
             evaluation_function(classifier, preprocessor),
             splits["train"],
             splits["validation"],
             Recipe(recipe, epochs, 32, rate, 0.1, 0.01, 0, Training(**training)),
             lambda values, number: logged.append((number, values)),
+            find(),
         )
         return outcome, logged
 

@@ -6,7 +6,6 @@ import signal
 
 import pytest
 
-from components.common.dataset import read_predictions
 from tests.components.conftest import write_dataset
 from tests.components.train import resuming
 
@@ -18,7 +17,7 @@ def outcome(folder):
     """Return what a training ended with: its last epoch's metrics but the speeds, and what the model says."""
     metrics = json.loads((folder / "metrics.json").read_text())["3"]
     numbers = {name: metrics[name] for name in ("train_loss", "val_loss", "val_accuracy", "learning_rate")}
-    return numbers, read_predictions(folder / "predictions.parquet")
+    return numbers, (folder / "predictions.parquet").read_bytes()
 
 
 def log(folder) -> str:

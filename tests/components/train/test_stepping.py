@@ -8,6 +8,7 @@ from components.common.errors import BerthError
 from components.common.settings import Training
 from components.train import encoder as encoders
 from components.train.data import Split
+from components.train.devices import find
 from components.train.model import Classifier
 from components.train.objective import objective
 from components.train.recipe import Recipe
@@ -44,7 +45,7 @@ def stepper(tiny, preprocessor, split):
         knobs = Training(**({"precision": "float32"} | training))
         classifier = WithoutDropout(tiny.encoder, "tiny", ["ham", "spam"], 0)
         recipe = Recipe("berth", 1, 16, RATE, 0.1, 0.01, 0, knobs)
-        return Stepper(classifier, preprocessor, recipe, objective(knobs, "single_label", split.targets, 2))
+        return Stepper(classifier, preprocessor, recipe, objective(knobs, "single_label", split.targets, 2), find())
 
     return make
 
@@ -82,10 +83,10 @@ def running_out(made: Stepper, rows: int) -> None:
     """Let gradients of more than `rows` texts fail as TensorFlow does when memory runs out."""
 
     def limit(function):
-        def limited(segments, targets, *rest):
-            if len(targets) > rows:
+        def limited(shares, *rest):
+            if len(shares[0][1]) > rows:
                 raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
-            return function(segments, targets, *rest)
+            return function(shares, *rest)
 
         return limited
 

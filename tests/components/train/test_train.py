@@ -196,7 +196,7 @@ def test_the_step_says_what_came_out_and_logs_each_epoch(store, artifact, datase
     inputs = {"dataset": artifact("dataset", dataset)}
     settings = {"encoder": tiny.encoder, "preprocessor": tiny.preprocessor, "sequence_length": LENGTH, **flat()}
     outputs = {"model": model, "metrics": metrics, "predictions": predictions}
-    places = {"checkpoints": str(tmp_path / "checkpoints"), "checkpoint_minutes": 10.0}
+    places = {"checkpoints": str(tmp_path / "checkpoints"), "checkpoint_minutes": 10.0, "require_gpu": False}
     knobs = {"training": {"accumulate": 2.0}, "pooling": "mean"}  # KFP makes every number of a dict a float
     component_body("train", "train")(**inputs, **settings, **knobs, **places, threshold_metric="mcc", **outputs)
     (step,) = tracking.children(store.client, store.parent)
