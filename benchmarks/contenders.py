@@ -158,6 +158,7 @@ class Berth:
     def _fitting(self, seed: int) -> Any:
         import tensorflow as tf
 
+        from components.train.devices import find
         from components.train.evaluation import evaluation_function
         from components.train.loop import _Fitting
         from components.train.model import Classifier
@@ -168,14 +169,15 @@ class Berth:
         self.classifier, self.evaluation = classifier, evaluation_function(classifier, self.prepare)
         recipe = Recipe("berth", EPOCHS, BATCH, RATE, WARMUP, DECAY, seed, self.training)
         splits = self.splits["train"], self.splits["validation"]
-        return _Fitting(classifier, self.prepare, self.evaluation, *splits, recipe, lambda *_: None, None, math.inf)
+        trained = classifier, classifier, self.prepare, self.evaluation, *splits
+        return _Fitting(*trained, recipe, lambda *_: None, find(), None, math.inf)
 
     def steps(self, which: int, of: int) -> dict[str, float]:
         from components.train.data import batches
 
         fitting = self.fitting
         dealt = list(batches(fitting.train, fitting.batching, fitting.rng))
-        return timed(lambda rows: fitting.stepper(fitting.train, [rows], 1e-6), dealt, fitting.widths, which, of)
+        return timed(lambda rows: fitting.stepper(fitting.train, [rows], 1e-6, 0), dealt, fitting.widths, which, of)
 
     def accuracy(self, seed: int) -> float:
         from components.train.evaluation import evaluate

@@ -168,6 +168,7 @@ mark("load the preprocessor")
 splits = {name: Split(tokenize_all(prepare, own.texts)[0], own.classes) for name, own in texts.items()}
 mark("tokenise 4,127 texts")
 from components.common.settings import Training
+from components.train.devices import find
 from components.train.evaluation import evaluation_function
 from components.train.loop import _Fitting
 from components.train.model import Classifier
@@ -176,13 +177,13 @@ from components.train.data import batches
 classifier = Classifier(minilm.handles()[0], "minilm", ["ham", "spam"], 0)
 mark("load the encoder")
 recipe = Recipe("berth", 1, 32, 1e-4, 0.1, 0.01, 0)
-fitting = _Fitting(classifier, prepare, evaluation_function(classifier, prepare), splits["train"], splits["validation"],
-                   recipe, lambda *_: None, None, 1e9)
+fitting = _Fitting(classifier, classifier, prepare, evaluation_function(classifier, prepare), splits["train"],
+                   splits["validation"], recipe, lambda *_: None, find(), None, 1e9)
 mark("make optimizer and step")
 first = next(batches(fitting.train, fitting.batching, fitting.rng))
-fitting.stepper(fitting.train, [first], 1e-6)
+fitting.stepper(fitting.train, [first], 1e-6, 0)
 mark("trace and run the first step")
-fitting.stepper(fitting.train, [first], 1e-6)
+fitting.stepper(fitting.train, [first], 1e-6, 0)
 mark("(second step)")
 import json; print(json.dumps(marks))
 """

@@ -27,12 +27,14 @@ def vocabulary() -> list[str]:
     return [*bert.SPECIAL_TOKENS, *pieces, *(word for word, _ in words.most_common(_WORDS))]
 
 
-def build(folder: Path, seed: int = 0) -> tuple[str, str]:
+def build(folder: Path, seed: int = 0, dropout: float = 0.1) -> tuple[str, str]:
     """Write the encoder and the preprocessor below `folder` and return their folders."""
     folder.mkdir(parents=True, exist_ok=True)
     tokens = vocabulary()
     (folder / "vocab.txt").write_text("".join(f"{token}\n" for token in tokens), encoding="utf-8")
-    config = bert.BertConfig(len(tokens), hidden_size=32, layers=2, heads=2, intermediate_size=64, positions=128)
+    config = bert.BertConfig(
+        len(tokens), hidden_size=32, layers=2, heads=2, intermediate_size=64, positions=128, dropout=dropout
+    )
     rng = np.random.default_rng(seed)
     weights = {
         name: np.ones(shape, np.float32)

@@ -67,7 +67,8 @@ class Devices:
 
         if self.replicas == 1:
             return list(values)
-        given = [value for value in values if value is not None]
+        # identity: what comes from outside the replica is on no device yet, and all_reduce wants to know one.
+        given = [tf.identity(value) if isinstance(value, tf.Tensor) else value for value in values if value is not None]
         summed = iter(tf.distribute.get_replica_context().all_reduce("SUM", given))
         return [None if value is None else next(summed) for value in values]
 
