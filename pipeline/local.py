@@ -39,6 +39,8 @@ LONG_STEP = "train"
 """A cluster tries it again for the sake of nodes that are taken away; here it would take its time to fail again."""
 _LONGEST_WAIT = 2
 """Seconds before a step is tried again."""
+_LEAVING = 25
+"""Seconds that an interrupted step has to leave a checkpoint."""
 _BERTH_ERROR = re.compile(r"^(?:components\.common\.errors\.)?BerthError: (.*)$")
 _DEATH = re.compile(r"^berth: (.*)$")
 _ANY_ERROR = re.compile(r"^(?:berth: .*|[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)\b.*)$")
@@ -280,11 +282,11 @@ def _execute(image: str, command: list[str], variables: dict[str, str], log: Pat
                 tell(line.rstrip("\n"))
             return process.wait()
         except BaseException:
-            for signal_number in (signal.SIGINT, signal.SIGKILL):
+            for signal_number, patience in ((signal.SIGINT, _LEAVING), (signal.SIGKILL, 10)):
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal_number)
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(10)
+                    process.wait(patience)
                     break
             raise
 

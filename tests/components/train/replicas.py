@@ -1,4 +1,4 @@
-"""A training in a process of its own, on as many CPU devices as it is told, and maybe one of several."""
+"""A training in a process of its own, on as many CPU devices as it is told; or a worker beside one."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def start(
     if workers:
         task = {"type": "worker", "index": index}
         environment["TF_CONFIG"] = json.dumps({"cluster": {"worker": list(workers)}, "task": task})
-    settings = {"folder": str(folder), "dataset": str(dataset), "devices": devices, **vars(encoder)}
+    settings = {"folder": str(folder), "dataset": str(dataset), "devices": devices, "index": index, **vars(encoder)}
     settings |= {"checkpoints": checkpoints, "training": training}
     return subprocess.Popen(
         [sys.executable, "-m", "tests.components.train.replicas", json.dumps(settings)],
@@ -54,12 +54,19 @@ def _train(settings: SimpleNamespace) -> None:
 
     from components.common.settings import Training
     from components.train import model
+    from components.train.__main__ import main
     from components.train.recipe import Recipe
     from components.train.step import train_model
 
     (cpu,) = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * settings.devices)
     model.DROPOUT = 0.0  # replicas draw masks of their own
+    recipe = Recipe("berth", 2, 31, 1e-3, 0.1, 0.01, 0, Training(precision="float32", **settings.training))
+    others = {"encoder": settings.encoder, "preprocessor": settings.preprocessor, "sequence_length": 32}
+    others |= {"pooling": "auto", "threshold_metric": "macro_f1", "require_gpu": False}
+    if settings.index:
+        main(settings.dataset, {**others, **vars(recipe), "training": dict(recipe.training)})
+        return
     folder = Path(settings.folder)
     curve: list[tuple[int, float]] = []
 
@@ -71,14 +78,11 @@ def _train(settings: SimpleNamespace) -> None:
         settings.dataset,
         folder / "model",
         folder / "predictions.parquet",
-        encoder=settings.encoder,
-        preprocessor=settings.preprocessor,
-        sequence_length=32,
-        recipe=Recipe("berth", 2, 31, 1e-3, 0.1, 0.01, 0, Training(precision="float32", **settings.training)),
-        threshold_metric="macro_f1",
+        recipe=recipe,
         checkpoints=settings.checkpoints,
         checkpoint_minutes=1e-9,
         log_metrics=log_metrics,
+        **others,
     )
 
 
