@@ -22,7 +22,7 @@ ENGINE := $(or $(shell command -v docker),$(shell command -v podman),docker)
 REVISION = $(shell git describe --always --abbrev=40 --exclude='*' --dirty)
 CODE = $(shell python3.11 -c 'from components.common.code import code_version; print(code_version())')
 
-.PHONY: help setup setup-test demo test test-images lint ui bench-data bench-train compile images push-images locks clean
+.PHONY: help setup setup-test demo test test-images lint ui bench-data bench-train bench-serve compile images push-images locks clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | column -t -s '|'
@@ -58,6 +58,9 @@ bench-data: setup ## Measure ingest and validate beside pandas and TFDV's own fu
 bench-train: setup .venv/torch/.ready ## Measure training beside the original recipe and PyTorch (20 minutes, 5 GB of disk)
 	.venv/train/bin/python -m benchmarks.train
 	.venv/train/bin/python -m benchmarks.train --startup
+
+bench-serve: setup ## Measure the exported model's signatures beside the original recipe's export (4 minutes)
+	.venv/train/bin/python -m benchmarks.serve
 
 compile: setup ## Write pipeline.yaml
 	@$(BERTH) compile

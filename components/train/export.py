@@ -11,8 +11,8 @@ from components.common.saved_model import BULK, LABELS_ASSET, SERVE, SETTINGS_AS
 from components.train.model import Classifier
 from components.train.text import Preprocessor
 
-BULK_CHUNK = 64
-"""Texts that `bulk` works on at a time."""
+BULK_TOKENS = 1024
+"""Tokens, with padding, that `bulk` works on at a time: few long texts or many short ones."""
 
 
 def export(classifier: Classifier, preprocessor: Preprocessor, threshold: float, folder: str | Path) -> None:
@@ -76,23 +76,28 @@ def _probabilities(classifier: Classifier, preprocessor: Preprocessor, segments:
 
 
 def _probabilities_by_length(classifier: Classifier, preprocessor: Preprocessor, segments: list[Any]) -> Any:
-    """Return float32 [batch, classes], chunk by chunk of BULK_CHUNK texts of similar length, in the order given."""
+    """Return float32 [batch, classes] in the order given, worked out in chunks of similar length of BULK_TOKENS."""
     import tensorflow as tf
 
-    lengths = tf.add_n([segment.row_lengths() for segment in segments])
-    texts = tf.shape(lengths)[0]
-    order = tf.argsort(lengths, stable=True)
-    chunks = tf.maximum(-(-texts // BULK_CHUNK), 1)  # a batch of no text is a chunk of none
-    classes = len(classifier.labels)
-    done = tf.TensorArray(tf.float32, size=chunks, element_shape=[None, classes], infer_shape=False)
+    lengths = tf.cast(tf.add_n([segment.row_lengths() for segment in segments]), tf.int32)
+    lengths = tf.minimum(lengths, preprocessor.room) + preprocessor.special_tokens
+    order = tf.argsort(lengths, direction="DESCENDING", stable=True)
+    texts = tf.size(order)
+    done = tf.TensorArray(
+        tf.float32, size=0, dynamic_size=True, element_shape=[None, len(classifier.labels)], infer_shape=False
+    )
 
-    def work(chunk: Any, done: Any) -> Any:
-        rows = order[chunk * BULK_CHUNK : (chunk + 1) * BULK_CHUNK]
-        own = [tf.gather(segment, rows) for segment in segments]
-        return chunk + 1, done.write(chunk, _probabilities(classifier, preprocessor, own))
+    def work(start: Any, chunk: Any, done: Any) -> Any:
+        longest = tf.reduce_max(tf.gather(lengths, order[start : start + 1]))
+        end = start + tf.maximum(BULK_TOKENS // tf.maximum(longest, 1), 1)
+        own = [tf.gather(segment, order[start:end]) for segment in segments]
+        return end, chunk + 1, done.write(chunk, _probabilities(classifier, preprocessor, own))
+
+    def is_left(start: Any, chunk: Any, done: Any) -> Any:
+        return (start < texts) | (chunk == 0)  # a batch of no text is a chunk of none
 
     # One chunk at a time: each uses all cores, and memory stays that of one.
-    _, done = tf.while_loop(lambda chunk, _: chunk < chunks, work, [0, done], parallel_iterations=1)
+    _, _, done = tf.while_loop(is_left, work, [0, 0, done], parallel_iterations=1)
     return tf.gather(done.concat(), tf.argsort(order))
 
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 from components.common.saved_model import Classifier as Loaded
 from components.common.saved_model import load
 from components.train import encoder
-from components.train.export import BULK_CHUNK, export
+from components.train.export import BULK_TOKENS, export
 from components.train.model import Classifier
 from components.train.text import Preprocessor
 from tests.components.conftest import MESSAGES
@@ -30,7 +30,7 @@ SIGNATURES = ("serving_default", "bulk")
 
 @dataclass(frozen=True)
 class Exported:
-    """An exported model, its signatures, and texts of all lengths mixed: not a whole number of chunks."""
+    """An exported model, its signatures, and texts of all lengths mixed, for several chunks of bulk."""
 
     folder: Path
     model: Loaded
@@ -50,7 +50,7 @@ class Exported:
 
 def make(case: str, tiny, folder: Path) -> Exported:
     labels, task, pairs = CASES[case]
-    lines = MESSAGES.read_text(encoding="utf-8").splitlines()[: 2 * BULK_CHUNK + 7]
+    lines = MESSAGES.read_text(encoding="utf-8").splitlines()[:135]
     texts = [line.split("\t", 1)[1] for line in lines]
     preprocessor = Preprocessor(encoder.load("preprocessor", tiny.preprocessor, "tiny"), LENGTH, "tiny", pairs)
     classifier = Classifier(tiny.encoder, "tiny", labels, 0, task)
@@ -60,6 +60,7 @@ def make(case: str, tiny, folder: Path) -> Exported:
     spread = logits.std(axis=0)
     classifier.head.kernel.assign(classifier.head.kernel / spread)
     classifier.head.bias.assign(-logits.mean(axis=0) / spread)
+    assert sum(own.shape[0] for own in preprocessor.tokenize(given[0])) > 2 * BULK_TOKENS
     export(classifier, preprocessor, 0.4, folder)
     return Exported(folder, load(folder), texts)
 
