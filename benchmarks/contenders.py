@@ -160,7 +160,7 @@ class Berth:
 
         from components.train.devices import find
         from components.train.evaluation import evaluation_function
-        from components.train.loop import _Fitting
+        from components.train.loop import Fitting
         from components.train.model import Classifier
         from components.train.recipe import Recipe
 
@@ -170,7 +170,7 @@ class Berth:
         recipe = Recipe("berth", EPOCHS, BATCH, RATE, WARMUP, DECAY, seed, self.training)
         splits = self.splits["train"], self.splits["validation"]
         trained = classifier, classifier, self.prepare, self.evaluation, *splits
-        return _Fitting(*trained, recipe, lambda *_: None, find(), None, math.inf)
+        return Fitting(*trained, recipe, lambda *_: None, find(), None, math.inf)
 
     def steps(self, which: int, of: int) -> dict[str, float]:
         from components.train.data import batches

@@ -170,14 +170,14 @@ mark("tokenise 4,127 texts")
 from components.common.settings import Training
 from components.train.devices import find
 from components.train.evaluation import evaluation_function
-from components.train.loop import _Fitting
+from components.train.loop import Fitting
 from components.train.model import Classifier
 from components.train.recipe import Recipe
 from components.train.data import batches
 classifier = Classifier(minilm.handles()[0], "minilm", ["ham", "spam"], 0)
 mark("load the encoder")
 recipe = Recipe("berth", 1, 32, 1e-4, 0.1, 0.01, 0)
-fitting = _Fitting(classifier, classifier, prepare, evaluation_function(classifier, prepare), splits["train"],
+fitting = Fitting(classifier, classifier, prepare, evaluation_function(classifier, prepare), splits["train"],
                    splits["validation"], recipe, lambda *_: None, find(), None, 1e9)
 mark("make optimizer and step")
 first = next(batches(fitting.train, fitting.batching, fitting.rng))

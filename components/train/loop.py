@@ -5,7 +5,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from components.common import progress
@@ -17,6 +17,7 @@ from components.train.devices import Devices
 from components.train.evaluation import evaluate
 from components.train.model import Classifier
 from components.train.objective import objective
+from components.train.position import Best, Meter, Position
 from components.train.recipe import Recipe
 from components.train.schedule import warmup_then_linear_decay
 from components.train.stepping import Stepper
@@ -49,106 +50,23 @@ class Outcome:
     """How many were begun: early stopping ends before the recipe's."""
 
 
-@dataclass
-class _Meter:
-    """What has been trained on; `seconds` is of steps alone, evaluations are not counted."""
+class Fitting:
+    """The fine-tuning of one classifier.
 
-    loss: float = 0.0
-    texts: int = 0
-    tokens: int = 0
-    padded: int = 0
-    seconds: float = 0.0
-
-    def add(self, other: "_Meter") -> None:
-        for name, value in vars(other).items():
-            setattr(self, name, getattr(self, name) + value)
-
-    def metrics(self, flops_per_token: float) -> dict[str, float]:
-        seconds = max(self.seconds, 1e-9)
-        return {
-            "train_loss": self.loss / self.texts,
-            "examples_per_second": self.texts / seconds,
-            "tokens_per_second": self.tokens / seconds,
-            "padding_share": 1 - self.tokens / self.padded,
-            "gflops_per_second": self.tokens * flops_per_token / seconds / 1e9,
-        }
-
-
-@dataclass
-class _Best:
-    """The best evaluation so far, and how many came after it."""
-
-    score: float
-    epoch: int
-    metrics: dict[str, float]
-    worse: int = 0
-
-
-@dataclass
-class _Position:
-    """Where training is: everything but arrays that a checkpoint has to hold, as JSON has it."""
-
-    epoch: int = 1
-    batch: int = 0
-    """Batches of this epoch that are done."""
-    step: int = 0
-    rng: dict[str, Any] = field(default_factory=dict)
-    """The state of the generator that dealt this epoch's batches, before it did."""
-    rate: float = 0.0
-    """The last step's learning rate."""
-    of_epoch: _Meter = field(default_factory=_Meter)
-    whole: _Meter = field(default_factory=_Meter)
-    best: _Best | None = None
-    untrained_spread: float = 0.0
-    """What components.train.collapse.spread gave before the first step."""
-
-    @classmethod
-    def load(cls, values: dict[str, Any]) -> "_Position":
-        best = _Best(**values["best"]) if values["best"] else None
-        meters = {name: _Meter(**values[name]) for name in ("of_epoch", "whole")}
-        return cls(**{**values, **meters, "best": best})
-
-
-def fit(
-    classifier: Classifier,
-    replicated: Classifier,
-    preprocessor: Preprocessor,
-    evaluation: Any,
-    train: Split,
-    validation: Split,
-    recipe: Recipe,
-    log_metrics: Log,
-    devices: Devices,
-    checkpoints: "Checkpoints | None" = None,
-    checkpoint_seconds: float = math.inf,
-) -> Outcome:
-    """Fine-tune `classifier` in place and leave it at its best evaluation by training.select_by.
-
-    `evaluation` is the classifier's evaluation function. `replicated` is what is trained: the classifier itself, or of
-    several `devices` one that was made in their scope. `log_metrics` gets what _Meter.metrics and evaluate give, and
-    learning_rate, of each 1-based epoch; and some of them on the way, named `steps/...`, by 1-based step. Training goes
-    on from the newest of `checkpoints`, and writes one every `checkpoint_seconds`.
-
-    Raises:
-        BerthError: the loss is no longer a finite number, the model has collapsed, or memory ran out.
+    Args:
+        classifier: What is fine-tuned in place, and left at its best evaluation by training.select_by.
+        replicated: What is trained: the classifier itself, or of several `devices` one that was made in their scope.
+        preprocessor: The encoder's.
+        evaluation: The classifier's evaluation function.
+        train: The split that is trained on.
+        validation: The split that is evaluated on.
+        recipe: How.
+        log_metrics: Gets what Meter.metrics and evaluate give, and learning_rate, of each 1-based epoch; and some of
+            them on the way, named `steps/...`, by 1-based step.
+        devices: Where.
+        checkpoints: Training goes on from the newest; None: nothing is left.
+        checkpoint_seconds: How often one is written.
     """
-    return _Fitting(
-        classifier,
-        replicated,
-        preprocessor,
-        evaluation,
-        train,
-        validation,
-        recipe,
-        log_metrics,
-        devices,
-        checkpoints,
-        checkpoint_seconds,
-    ).run()
-
-
-class _Fitting:
-    """One call of `fit`."""
 
     def __init__(
         self,
@@ -161,8 +79,8 @@ class _Fitting:
         recipe: Recipe,
         log_metrics: Log,
         devices: Devices,
-        checkpoints: "Checkpoints | None",
-        checkpoint_seconds: float,
+        checkpoints: "Checkpoints | None" = None,
+        checkpoint_seconds: float = math.inf,
     ) -> None:
         import numpy as np
 
@@ -183,12 +101,17 @@ class _Fitting:
         aim = objective(training, classifier.task, train.targets, len(classifier.labels))
         self.stepper = Stepper(replicated, preprocessor, recipe, aim, devices)
         self.flops_per_token = flops_per_token(classifier, self.stepper.variables)
-        self.position = _Position()
+        self.position = Position()
         self.best_weights: list[np.ndarray] = []
         self.rng = np.random.default_rng(recipe.seed)
         self.said = self.saved = time.monotonic()
 
     def run(self) -> Outcome:
+        """Fine-tune.
+
+        Raises:
+            BerthError: the loss is no longer a finite number, the model has collapsed, or memory ran out.
+        """
         with preemption() if self.checkpoints else contextlib.nullcontext(lambda: False) as self.preempted:
             self._resume()
             position, recipe = self.position, self.recipe
@@ -222,8 +145,8 @@ class _Fitting:
         total = steps * recipe.epochs
         every = max(1, total // _POINTS)
         if position.batch == 0:
-            position.of_epoch = _Meter()
-        since = _Meter()
+            position.of_epoch = Meter()
+        since = Meter()
         for start in range(position.batch, len(dealt), accumulate):
             meter, position.rate = self._step(dealt[start : start + accumulate], total)
             for own in (position.of_epoch, position.whole, since):
@@ -234,7 +157,7 @@ class _Fitting:
             if position.step % every == 0 or last:
                 values = since.metrics(self.flops_per_token) | {"learning_rate": position.rate}
                 self.log_metrics({f"steps/{name}": value for name, value in values.items()}, position.step)
-                since = _Meter()
+                since = Meter()
             evaluate_steps = recipe.training.evaluate_steps
             if not last and evaluate_steps and position.step % evaluate_steps == 0:
                 values = self._evaluate()
@@ -249,7 +172,7 @@ class _Fitting:
         words = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         print(f"epoch {position.epoch}: {words}", flush=True)
 
-    def _step(self, dealt: "list[np.ndarray]", total: int) -> tuple[_Meter, float]:
+    def _step(self, dealt: "list[np.ndarray]", total: int) -> tuple[Meter, float]:
         """Take one step, of about `total`, from the batches `dealt`; return what it was on and its learning rate."""
         position, recipe = self.position, self.recipe
         texts = sum(map(len, dealt))
@@ -268,7 +191,7 @@ class _Fitting:
         widths = [self.widths[rows] for rows in dealt]
         fixed = self.preprocessor.sequence_length if recipe.recipe == "baseline" else 0
         padded = sum((fixed or int(own.max())) * len(own) for own in widths)
-        return _Meter(loss * texts, texts, sum(int(own.sum()) for own in widths), padded, seconds), rate
+        return Meter(loss * texts, texts, sum(int(own.sum()) for own in widths), padded, seconds), rate
 
     def _report(self, left: int, steps: int, total: int) -> None:
         """Print a progress line, if one is due; `left` steps of this epoch's `steps` are to come."""
@@ -298,7 +221,7 @@ class _Fitting:
         metrics = evaluate(self.evaluation, self.classifier, self.preprocessor, self.validation)
         score = -metrics[name] if name == "val_loss" else metrics[name]
         if position.best is None or score > position.best.score:
-            position.best = _Best(score, position.epoch, metrics)
+            position.best = Best(score, position.epoch, metrics)
             self.best_weights = self.classifier.weights()
         else:
             position.best.worse += 1
@@ -317,7 +240,7 @@ class _Fitting:
         if found is None:
             return
         arrays, values = found
-        self.position = _Position.load(values)
+        self.position = Position.load(values)
         for variable, array in zip(self.stepper.state, _numbered(arrays, "state"), strict=True):
             variable.assign(array)
         self.best_weights = list(_numbered(arrays, "best"))

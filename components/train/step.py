@@ -72,7 +72,7 @@ def train_model(
     from components.train.devices import find
     from components.train.evaluation import evaluation_function
     from components.train.export import export
-    from components.train.loop import fit
+    from components.train.loop import Fitting
     from components.train.model import Classifier
     from components.train.predictions import write
     from components.train.text import Preprocessor
@@ -117,7 +117,7 @@ def train_model(
         "code": code_version(),
     }
     place = Checkpoints(checkpoints, identity) if checkpoints and devices.chief else None
-    outcome = fit(
+    outcome = Fitting(
         classifier,
         replicated,
         prepare,
@@ -129,7 +129,7 @@ def train_model(
         devices,
         place,
         60 * checkpoint_minutes,
-    )
+    ).run()
     said = _predict_all(evaluation, prepare, splits, recipe.seed)
     threshold = choose(said["validation"].probabilities, splits["validation"].targets, manifest.task, threshold_metric)
     print(_in_words(threshold, threshold_metric, manifest), flush=True)

@@ -400,7 +400,7 @@ def test_a_run_exits_with_3_when_it_is_asked_to_and_not_blessed(
     from pipeline import local
 
     store.client.set_tag(store.parent, tracking.VERDICT, verdict)
-    monkeypatch.setattr(local, "run", lambda *_: local.Result(store.parent, [], blessed, tmp_path))
+    monkeypatch.setattr(local, "run", lambda *_, **__: local.Result(store.parent, [], blessed, tmp_path))
     (tmp_path / "c.yaml").write_text("name: m\nsource: s.csv\n")
     done = CliRunner().invoke(cli.app, ["run", str(tmp_path / "c.yaml"), *["--fail-if-not-blessed"] * asked])
     assert done.exit_code == code, done.output

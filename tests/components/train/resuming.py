@@ -24,7 +24,7 @@ CONTEXT.set_forkserver_preload([__name__])
 POINTS: dict[str, tuple[Any, str]] = {
     "step": (stepping.Stepper, "_step"),
     "save": (checkpoint_folder.LocalFolder, "write"),
-    "evaluation": (loop._Fitting, "_evaluate"),
+    "evaluation": (loop.Fitting, "_evaluate"),
 }
 """What is called once a step, a checkpoint or an evaluation."""
 

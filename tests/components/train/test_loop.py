@@ -9,7 +9,7 @@ from components.train import encoder as encoders
 from components.train.data import Split
 from components.train.devices import find
 from components.train.evaluation import evaluation_function
-from components.train.loop import fit
+from components.train.loop import Fitting
 from components.train.model import Classifier
 from components.train.recipe import Recipe
 from components.train.text import Preprocessor, tokenize_all
@@ -38,7 +38,7 @@ def fitted(tiny, preprocessor, splits):
     def make(recipe="berth", epochs=1, rate=1e-3, **training):
         logged: list[tuple[int, dict[str, float]]] = []
         classifier = Classifier(tiny.encoder, "tiny", ["ham", "spam"], 0)
-        outcome = fit(
+        outcome = Fitting(
             classifier,
             classifier,
             preprocessor,
@@ -48,7 +48,7 @@ def fitted(tiny, preprocessor, splits):
             Recipe(recipe, epochs, 32, rate, 0.1, 0.01, 0, Training(**training)),
             lambda values, number: logged.append((number, values)),
             find(),
-        )
+        ).run()
         return outcome, logged
 
     return make
