@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-_WINDOW = 512
-"""Batches' worth of shuffled texts that are sorted by length at a time; a smaller data set is sorted as a whole."""
+_WINDOW = 64
+"""Batches' worth of shuffled texts that are sorted by length at a time; a smaller data set is sorted as a whole. Larger
+windows pad less, and where length tells the class (spam is long) make batches of one class each, which learn worse."""
 _STEP = 64
 """What a step costs that does not depend on its batch, the optimizer above all: as much as about so many tokens."""
 
@@ -94,7 +95,7 @@ class Batching:
 def batches(split: Split, batching: Batching, rng: "np.random.Generator | None" = None) -> "Iterator[np.ndarray]":
     """Yield the row numbers of each batch; every text comes once.
 
-    With `rng`: texts are shuffled, sorted by length within windows of 512 batches, texts of equal length in random
+    With `rng`: texts are shuffled, sorted by length within windows of 64 batches, texts of equal length in random
     order, and the batches come in random order. A batch is cut in two where lengths jump, as they do among the longest
     texts, if the padding that is saved is more than a step costs. Without: by length over the whole split, for
     evaluation.
