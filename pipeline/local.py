@@ -12,7 +12,6 @@ import datetime
 import errno
 import logging
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -33,6 +32,7 @@ from components.common import progress, tracking
 from components.common.errors import BerthError
 from pipeline import home
 from pipeline.config import RunConfig
+from pipeline.last_words import error_in, is_final, obituary
 
 EXIT_STEP = "finish"
 LONG_STEP = "train"
@@ -41,9 +41,6 @@ _LONGEST_WAIT = 2
 """Seconds before a step is tried again."""
 _LEAVING = 25
 """Seconds that an interrupted step has to leave a checkpoint."""
-_BERTH_ERROR = re.compile(r"^(?:components\.common\.errors\.)?BerthError: (.*)$")
-_DEATH = re.compile(r"^berth: (.*)$")
-_ANY_ERROR = re.compile(r"^(?:berth: .*|[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)\b.*)$")
 
 
 @dataclass(frozen=True)
@@ -183,7 +180,7 @@ def _patched_kfp(
 
     def wait(seconds: float) -> None:
         """Wait before another try: less than for a cluster's node, and not at all for what the user has to mend."""
-        if not _is_final(log_dir / f"{running[-1]}.log"):
+        if not is_final(log_dir / f"{running[-1]}.log"):
             time.sleep(min(seconds, _LONGEST_WAIT))
 
     def execute_and_tell(task_name: str, **arguments: Any) -> tuple[dict[str, Any], status.Status]:
@@ -195,7 +192,7 @@ def _patched_kfp(
         outputs, outcome = execute(task_name=task_name, **arguments)
         failed = outcome != status.Status.SUCCESS
         state = "failed" if failed else "done" if task_name in executed else "cached"
-        summary = _error_in(log_dir / f"{task_name}.log") if failed else _summary(outputs)
+        summary = error_in(log_dir / f"{task_name}.log") if failed else _summary(outputs)
         steps.append(Step(task_name, state, time.monotonic() - start, summary, outputs))
         reporter.ended(steps[-1])
         return outputs, outcome
@@ -212,13 +209,13 @@ def _patched_kfp(
             step = self.command[self.command.index("--function_to_execute") + 1]
             executed.add(step)
             log = log_dir / f"{step}.log"
-            if _is_final(log):
+            if is_final(log):
                 return status.Status.FAILURE  # a retry
             variables = {**self.variables, **environment, "PYTHONUNBUFFERED": "1", "TMPDIR": str(log_dir / "tmp")}
             code = place.execute(self.image, self.command, variables, log, lambda line: _tell(reporter, step, line))
             if code != 0:
                 with log.open("a", encoding="utf-8") as stream:
-                    stream.write(_obituary(code))
+                    stream.write(obituary(code))
             return status.Status.SUCCESS if code == 0 else status.Status.FAILURE
 
     local.init(
@@ -317,42 +314,7 @@ def _without_retries(task_spec: Any) -> Any:
     return changed
 
 
-def _is_final(log: Path) -> bool:
-    """Return whether a step's last try ended in what trying again does not mend: a BerthError, or a kill.
-
-    A cluster's node may be taken away and another be had; on one machine it is memory that has run out.
-    """
-    last = _last_error(log) if log.exists() else ""
-    return bool(_BERTH_ERROR.match(last) or _DEATH.match(last))
-
-
 def _summary(outputs: dict[str, Any]) -> str:
     """Return what the step's main output artifact says came out."""
     summaries = (getattr(value, "metadata", {}).get("summary") for value in outputs.values())
     return next((summary for summary in summaries if summary), "")
-
-
-def _obituary(code: int) -> str:
-    """Return the last line of a failed step's log where its own last words do not say what happened."""
-    number = -code if code < 0 else code - 128
-    if number == signal.SIGKILL:
-        return "\nberth: killed (SIGKILL). The system does that when memory runs out: try a smaller batch_size.\n"
-    if number == signal.SIGTERM or number == signal.SIGINT:
-        return f"\nberth: stopped from outside ({signal.Signals(number).name}).\n"
-    if number > 0:
-        return f"\nberth: crashed with signal {number}.\n"
-    return ""
-
-
-def _last_error(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return next((line for line in reversed(lines) if _ANY_ERROR.match(line)), lines[-1] if lines else "no output.")
-
-
-def _error_in(log: Path) -> str:
-    """Return a failed step's last error line: the message alone where it is meant for the user."""
-    if not log.exists():
-        return "did not start."
-    last = home.redacted(_last_error(log))
-    match = _BERTH_ERROR.match(last) or _DEATH.match(last)
-    return match[1] if match else f"{last} (a bug: the log has the traceback)."

@@ -5,8 +5,7 @@ import hashlib
 import itertools
 import shutil
 import tempfile
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,17 +15,16 @@ from components.common.errors import BerthError
 from components.ingest.near_duplicates import find_near_duplicates
 from components.ingest.reading import BETWEEN, CHANGES, NO_ROOM, UNDECODABLE, lack, literal, read_rows, slices
 from components.ingest.settings import Settings
+from components.ingest.shards import Shards
 from components.ingest.source import Rows, check_unchanged, open_rows
 
 if TYPE_CHECKING:
     import duckdb
-    import pyarrow as pa
 
 _DUPLICATE = "duplicate"
 _NOT_SAMPLED = "left out by max_rows"
 _BATCH = 20_000
 """Rows that come out of DuckDB at a time."""
-_SHARDS_IN_MEMORY = 2
 
 
 def ingest_source(settings: Settings, dataset: str | Path, rejected: str | Path) -> Manifest:
@@ -268,7 +266,7 @@ def _write_splits(
     )
     names = [name for name in reader.schema.names if name not in slices(settings)] + settings.slice_columns
     with ThreadPoolExecutor() as pool:
-        shards = [_Shards(split_dir(dataset, split), settings.rows_per_shard, pool) for split in SPLITS]
+        shards = [Shards(split_dir(dataset, split), settings.rows_per_shard, pool) for split in SPLITS]
         place, left = 0, sizes[SPLITS[0]]
         for batch in reader:
             batch = batch.rename_columns(names)
@@ -281,43 +279,6 @@ def _write_splits(
                 left, batch = left - taken, batch.slice(taken)
         for target in shards:
             target.close()
-
-
-class _Shards:
-    """The Parquet files of a split, written in the background, each of `size` rows but for the last."""
-
-    def __init__(self, folder: Path, size: int, pool: ThreadPoolExecutor) -> None:
-        self.folder, self.size, self.pool = folder, size, pool
-        self.number = 0
-        self.waiting: list[pa.RecordBatch] = []
-        self.writing = deque[Future[None]]()
-        folder.mkdir(parents=True)
-
-    def add(self, batch: "pa.RecordBatch") -> None:
-        import pyarrow as pa
-
-        self.waiting.append(batch)
-        while sum(one.num_rows for one in self.waiting) >= self.size:
-            table = pa.Table.from_batches(self.waiting)
-            self._write(table.slice(0, self.size))
-            self.waiting = table.slice(self.size).to_batches()
-
-    def close(self) -> None:
-        import pyarrow as pa
-
-        if self.waiting:
-            self._write(pa.Table.from_batches(self.waiting))
-        for written in self.writing:
-            written.result()
-
-    def _write(self, shard: "pa.Table") -> None:
-        import pyarrow.parquet as pq
-
-        path = self.folder / f"part-{self.number:05}.parquet"
-        self.number += 1
-        self.writing.append(self.pool.submit(pq.write_table, shard, path, compression="zstd", use_dictionary=[LABEL]))
-        if len(self.writing) > _SHARDS_IN_MEMORY:
-            self.writing.popleft().result()
 
 
 def _write_rejected(connection: "duckdb.DuckDBPyConnection", rows: Rows, counts: list[int], path: Path) -> None:

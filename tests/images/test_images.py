@@ -43,7 +43,8 @@ def test_an_image_holds_its_lock_and_neither_compiler_nor_installer(built, name)
         "import importlib.metadata, json, os, shutil, sys; json.dump({"
         "'packages': [(one.metadata['Name'], one.version) for one in importlib.metadata.distributions()],"
         "'tools': [tool for tool in ('gcc', 'g++', 'cc', 'make', 'uv', 'git') if shutil.which(tool)],"
-        "'caches': [path for path in ('/root/.cache', '/tmp/.cache', '/uv/bin') if os.path.exists(path)],"
+        "'caches': [path for path in (os.path.expanduser('~root/.cache'), '/tmp/.cache', '/uv/bin')"
+        " if os.path.exists(path)],"
         "'ids': [os.getuid(), os.getgid()]}, sys.stdout)"
     )
     found = json.loads(docker(*RUN, name, "python", "-c", code))
