@@ -110,6 +110,8 @@ def serve() -> None:
         BerthError: another scheduler does so already, or .berth/ cannot be written.
     """
     with _lock("scheduler.lock", wait=False):
+        with _store():
+            pass  # makes the store's table here, while no other process can be making it
         scheduler = _Scheduler(
             jobstores={"default": _jobstore()}, executors={"default": ThreadPoolExecutor(1)}, timezone=UTC
         )

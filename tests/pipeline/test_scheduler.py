@@ -3,10 +3,12 @@
 The runs are real calls of `berth run`, with a configuration that it refuses: what a run does is tested elsewhere.
 """
 
+import contextlib
 import datetime
 import fcntl
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -106,7 +108,23 @@ def test_a_second_scheduler_in_a_folder_is_refused_and_sigterm_ends_the_first(pl
     assert first.wait(20) == 130
 
 
-def test_a_schedule_made_or_paused_while_the_scheduler_runs_is_seen(plan, serve, folder, monkeypatch):
+def test_the_store_is_whole_before_the_scheduler_says_that_it_runs(folder, monkeypatch):
+    tables: list[list[str]] = []
+
+    def look(_: object) -> None:
+        with contextlib.closing(sqlite3.connect(folder / ".berth" / "schedules.db")) as store:
+            tables.append([name for (name,) in store.execute("select name from sqlite_master where type = 'table'")])
+
+    monkeypatch.setattr(scheduler, "_say", look)
+    monkeypatch.setattr(scheduler._Scheduler, "start", lambda self: None)
+    try:
+        scheduler.serve()
+    finally:
+        scheduler._stopping.clear()
+    assert tables == [["apscheduler_jobs"]]
+
+
+def test_a_schedule_made_or_paused_while_the_scheduler_runs_is_seen(plan, serve, folder):
     process = serve()
     plan("first")
     plan("second")
