@@ -147,6 +147,7 @@ def test_ctrl_c_while_waiting_leaves_the_run_going_and_says_so(call, server, mon
     server.script = [RUNNING]
     main_thread = threading.main_thread().ident
     monkeypatch.setattr(following, "POLL", 5)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 
     def interrupt() -> None:
         while not server.asked(r"GET .*/runs/"):
@@ -155,7 +156,10 @@ def test_ctrl_c_while_waiting_leaves_the_run_going_and_says_so(call, server, mon
         signal.pthread_kill(main_thread, signal.SIGINT)
 
     threading.Thread(target=interrupt, daemon=True).start()
-    called = call("submit", "config.yaml", "--host", server.url, "--wait")
+    try:
+        called = call("submit", "config.yaml", "--host", server.url, "--wait")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert called.code == 130
     assert "the run goes on; 'berth cancel sms-spam-" in called.err
     assert not server.asked(":terminate")
