@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from components.common import tracking
+from components.common import pipeline_run
 from components.common.code import code_version
 from components.common.errors import BerthError
 
@@ -51,7 +51,7 @@ def use_tracking_uri() -> str:
     """
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     os.environ["MLFLOW_TRACKING_URI"] = tracking_uri()
-    tracking.hide_credentials()
+    pipeline_run.hide_credentials()
     uri = os.environ["MLFLOW_TRACKING_URI"]
     if uri.startswith(("http:", "https:")):
         _greet(uri)

@@ -28,7 +28,7 @@ from kfp import local
 from kfp.local import docker_task_handler, status, subprocess_task_handler, task_handler_interface
 from kfp.local.orchestrator import task_executor
 
-from components.common import progress, tracking
+from components.common import pipeline_run, progress, tracking
 from components.common.errors import BerthError
 from pipeline import home
 from pipeline.config import RunConfig
@@ -161,7 +161,7 @@ def _open_run(experiment: str, run_name: str) -> str:
     from mlflow.exceptions import MlflowException
 
     try:
-        return tracking.create_parent(experiment, run_name, {})
+        return pipeline_run.create_parent(experiment, run_name, {})
     except MlflowException as error:
         reason = str(error).splitlines()[0]
         raise BerthError(

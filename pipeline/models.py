@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from components.common import tracking
+from components.common import tag
 from components.common.errors import BerthError, nearest, printable
 from pipeline import home
 
@@ -50,7 +50,7 @@ def models_table() -> RenderableType:
     table = _table("model", "champion", "accuracy", "macro F1", "pushed", "versions")
     for name in known:
         versions = registry.versions(name)
-        number = registry.aliases(name).get(tracking.CHAMPION)
+        number = registry.aliases(name).get(tag.CHAMPION)
         champion = next((version for version in versions if version.number == number), None)
         facts = ["none", "", "", ""]
         if champion:
@@ -73,18 +73,18 @@ def versions_table(name: str, limit: int) -> RenderableType:
     for version in versions[:limit]:
         own = [alias for alias, number in sorted(aliases.items()) if number == version.number]
         own += ["withdrawn"] if version.withdrawn else ["pushing"] if version.pending else []
-        style = "bold" if tracking.CHAMPION in own else ""
-        verdict = version.tags.get(tracking.VERDICT, "")
+        style = "bold" if tag.CHAMPION in own else ""
+        verdict = version.tags.get(tag.VERDICT, "")
         cells = [str(version.number), ", ".join(own), *_scores(version.tags), _when(version.created), verdict]
         table.add_row(*(escape(printable(cell)) for cell in cells), style=style)
     parts: list[RenderableType] = [table]
     if len(versions) > limit:
         parts.append(Text(f"\n{len(versions) - limit} older versions: --limit shows more.", style="dim"))
     audits = {
-        key.removeprefix(tracking.AUDIT): words
+        key.removeprefix(tag.AUDIT): words
         for version in versions
         for key, words in version.tags.items()
-        if key.startswith(tracking.AUDIT)
+        if key.startswith(tag.AUDIT)
     }
     if audits:
         parts.append(Text("\nBy hand, newest first:", style="dim"))
@@ -148,7 +148,7 @@ def _scores(tags: Mapping[str, str]) -> list[str]:
     from mlflow.exceptions import MlflowException
 
     try:
-        metrics: Mapping[str, Any] = mlflow.MlflowClient().get_run(tags.get(tracking.PIPELINE_RUN, "")).data.metrics
+        metrics: Mapping[str, Any] = mlflow.MlflowClient().get_run(tags.get(tag.PIPELINE_RUN, "")).data.metrics
     except MlflowException:
         return ["", ""]
     return [f"{metrics[key]:.4f}" if key in metrics else "" for key in ("accuracy", "macro_f1")]

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 from kfp import dsl, kubernetes
 
-from components.common import tracking
+from components.common import pipeline_run
 
 STORE_VARIABLES = (
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"),
@@ -56,7 +56,7 @@ def settle(task: dsl.PipelineTask, p: SimpleNamespace) -> dsl.PipelineTask:
     kubernetes.set_security_context(task, run_as_non_root=True)
     # The run's id as a parameter would be another one each time, and so the cache's key.
     kubernetes.use_field_path_as_env(task, "KFP_RUN_ID", "metadata.labels['pipeline/runid']")
-    _secret(task, p.cluster_mlflow_secret, {key: name for name, key in tracking.FROM_SECRET.items()})
+    _secret(task, p.cluster_mlflow_secret, {key: name for name, key in pipeline_run.FROM_SECRET.items()})
     if task.name == "finish":
         _secret(task, p.cluster_notify_secret, {name: name for name in NOTIFY_VARIABLES})
     else:

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from components.common import images, integrity, tracking
+from components.common import images, integrity, tag
 from components.common.errors import BerthError
 from pipeline import home, models
 
@@ -110,7 +110,7 @@ def _version(uri: str) -> tuple[str, str]:
         found = client.get_model_version(name, which)
     else:
         return uri, ""
-    return f"models:/{name}/{found.version}", found.tags.get(tracking.DIGEST, "")
+    return f"models:/{name}/{found.version}", found.tags.get(tag.DIGEST, "")
 
 
 def refusal(error: Exception) -> BerthError | None:

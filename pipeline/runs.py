@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from components.common import tracking
+from components.common import tag
 from components.common.errors import BerthError, nearest, printable
 from pipeline import home
 
@@ -37,7 +37,7 @@ def runs_table(experiment: str | None, limit: int) -> Table:
         experiments = chosen
     found = client.search_runs(
         list(experiments),
-        f"tags.`{tracking.KFP_RUN_ID}` != ''",
+        f"tags.`{tag.KFP_RUN_ID}` != ''",
         max_results=limit,
         order_by=["attributes.start_time DESC"],
     )
@@ -63,7 +63,7 @@ def verdict(run_id: str) -> str:
     home.use_tracking_uri()
     import mlflow
 
-    return str(mlflow.MlflowClient().get_run(run_id).data.tags.get(tracking.VERDICT, ""))
+    return str(mlflow.MlflowClient().get_run(run_id).data.tags.get(tag.VERDICT, ""))
 
 
 def comparison(first: str, second: str) -> RenderableType:
@@ -118,9 +118,7 @@ def _run(client: "MlflowClient", name: str) -> "Run":
         for run in found:
             if _PARENT not in run.data.tags:
                 return run
-    newest = client.search_runs(
-        experiments, f"tags.`{tracking.KFP_RUN_ID}` != ''", max_results=_CANDIDATES, order_by=order
-    )
+    newest = client.search_runs(experiments, f"tags.`{tag.KFP_RUN_ID}` != ''", max_results=_CANDIDATES, order_by=order)
     known = [run.info.run_name for run in newest]
     raise BerthError(f"no run has the name or id {name!r}.{nearest(name, known)} 'berth runs' lists them.")
 
@@ -145,6 +143,6 @@ def _outcome(run: Any) -> str:
     """Return the verdict of a run that finished, the step that failed, or what the run's status is."""
     tags: Mapping[str, str] = run.data.tags
     if run.info.status == "FINISHED":
-        return str(tags.get(tracking.VERDICT, run.info.status)).split(":")[0]
-    failed = tags.get(tracking.ERROR, "").partition(":")[0]
+        return str(tags.get(tag.VERDICT, run.info.status)).split(":")[0]
+    failed = tags.get(tag.ERROR, "").partition(":")[0]
     return f"{run.info.status}: {failed}" if failed else str(run.info.status)

@@ -89,14 +89,14 @@ def closing_table(result: Result) -> Table:
     """Return what a person wants to know of a run that has ended."""
     import mlflow
 
-    from components.common import tracking
+    from components.common import tag
 
     run = mlflow.MlflowClient().get_run(result.run_id)
     table = Table(show_header=False, box=None, padding=(0, 1))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     outputs = {name: artifact for step in result.steps for name, artifact in step.outputs.items()}
-    verdict, _, why = run.data.tags.get(tracking.VERDICT, "NOT BLESSED").partition(": ")
+    verdict, _, why = run.data.tags.get(tag.VERDICT, "NOT BLESSED").partition(": ")
     color = "green" if result.blessed else "cyan" if verdict == "UNCHANGED" else "yellow"
     table.add_row("verdict", f"[bold {color}]{escape(printable(verdict))}[/]")
     gates = outputs["report"].metadata.get("gates", []) if "report" in outputs and verdict != "UNCHANGED" else []

@@ -19,7 +19,7 @@ def compare(
     """Return whether there is anything to train for; name the MLflow run of a champion of other data, if any."""
     from pathlib import Path
 
-    from components.common import tracking
+    from components.common import tag, tracking
     from components.compare.step import compare_with_champion
 
     with tracking.step_run("compare", {"on_unchanged": on_unchanged}, [dataset.metadata]):
@@ -30,5 +30,5 @@ def compare(
             print(f"unchanged: {comparison.verdict}", flush=True)
         go_on = on_unchanged != "skip" or not comparison.unchanged
         if not go_on:
-            tracking.log_to_parent(tags={tracking.VERDICT: comparison.verdict})
+            tracking.log_to_parent(tags={tag.VERDICT: comparison.verdict})
         return go_on

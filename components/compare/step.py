@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 
-from components.common import tracking
+from components.common import tag, tracking
 from components.common.code import code_version
 from components.compare.settings import canonical
 
@@ -25,11 +25,11 @@ def compare_with_champion(model_name: str, fingerprint: str, settings: str) -> C
     champion = tracking.champion(model_name)
     if champion is None:
         return Comparison("", digest, False, "")
-    mine = {tracking.FINGERPRINT: fingerprint, tracking.SETTINGS: digest, tracking.CODE: code_version()}
-    unchanged = all(champion.tags.get(tag) == value for tag, value in mine.items())
-    same_data = champion.tags.get(tracking.FINGERPRINT) == fingerprint
+    mine = {tag.FINGERPRINT: fingerprint, tag.SETTINGS: digest, tag.CODE: code_version()}
+    unchanged = all(champion.tags.get(name) == value for name, value in mine.items())
+    same_data = champion.tags.get(tag.FINGERPRINT) == fingerprint
     return Comparison(
-        "" if same_data else champion.tags.get(tracking.PIPELINE_RUN, ""),
+        "" if same_data else champion.tags.get(tag.PIPELINE_RUN, ""),
         digest,
         unchanged,
         f"UNCHANGED: data, settings and code are those of {model_name} version {champion.version}",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from components.common import integrity, tracking
+from components.common import integrity, tag, tracking
 from components.common.errors import BerthError
 from components.common.saved_model import decisions
 from components.evaluate.metrics import Answers
@@ -43,7 +43,7 @@ def ask(model_name: str, dataset: str | Path, challenger: str | Path, served: Se
             if folder is None:
                 raise BerthError("its files hold no SavedModel")
             digest = integrity.verify(folder.parent)
-            if crowned.tags.get(tracking.DIGEST, digest) != digest:
+            if crowned.tags.get(tag.DIGEST, digest) != digest:
                 raise BerthError("its files are not those that were pushed (SHA-256)")
             if digest == integrity.verify(challenger):
                 return replace(_of(version, served, served), remarks=["The champion is this very model, file by file."])

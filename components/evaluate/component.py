@@ -26,7 +26,7 @@ def evaluate(
 
     import mlflow
 
-    from components.common import tracking
+    from components.common import tag, tracking
     from components.common.dataset import Manifest
     from components.common.errors import printable
     from components.common.settings import Evaluation
@@ -67,14 +67,14 @@ def evaluate(
         Path(report.path).write_text(html, encoding="utf-8")
         write_csv([*judgement.mistakes, *judgement.suspects], mistakes.path)
         mlflow.log_metrics({tracking.metric_name(key): value for key, value in numbers.items()})
-        mlflow.set_tag(tracking.DESCRIPTION, describe(judgement, bounds.confidence))
+        mlflow.set_tag(tag.DESCRIPTION, describe(judgement, bounds.confidence))
         mlflow.log_text(html, "report.html")
         mlflow.log_text(Path(mistakes.path).read_text(encoding="utf-8"), "mistakes.csv")
         if scored.confusion and len(scored.labels) <= MOST_LABELS:
             mlflow.log_figure(confusion_figure(scored), "confusion_matrix.png")
         if scored.roc:
             mlflow.log_figure(roc_figure(scored), "roc_curve.png")
-        tags = {tracking.VERDICT: str(verdict), tracking.FINGERPRINT: dataset.metadata["fingerprint"]}
+        tags = {tag.VERDICT: str(verdict), tag.FINGERPRINT: dataset.metadata["fingerprint"]}
         tracking.log_to_parent(tags, scored.scores)
         report.metadata["verdict"] = str(verdict)
         report.metadata["gates"] = verdict.as_dicts()
@@ -82,5 +82,5 @@ def evaluate(
         report.metadata["summary"] = (
             f"accuracy {scored.scores['accuracy']:.4f}, macro F1 {scored.scores['macro_f1']:.4f}: {verdict}"
         )
-        report.metadata[tracking.RUN_ID] = run.info.run_id
+        report.metadata[tag.RUN_ID] = run.info.run_id
     return verdict.blessed

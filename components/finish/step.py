@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from pydantic import ValidationError
 
-from components.common import tracking
+from components.common import pipeline_run, tag, tracking
 from components.common.markdown import escaped
 from components.common.settings import Notify
 from components.finish.notify import Ending, tell
@@ -30,9 +30,9 @@ def finish_run(name: str, state: str, error: str, notify: Mapping[str, Any], kfp
     A run that MLflow cannot be told of is told to people all the same, before the error is raised.
     """
     settings, warnings = _understood(notify)
-    links = {"Kubeflow": tracking.kfp_run_url(kfp_ui)}
+    links = {"Kubeflow": pipeline_run.kfp_run_url(kfp_ui)}
     try:
-        run = close_run(tracking.open_run(name).info.run_id, state, error)
+        run = close_run(pipeline_run.open_run(name).info.run_id, state, error)
     except Exception as trouble:
         reason = f"MLflow could not be told that the run ended as {state} ({type(trouble).__name__})."
         for warning in tell(settings, Ending(name, "", "FAILED", reason, _there(links))):
@@ -40,7 +40,7 @@ def finish_run(name: str, state: str, error: str, notify: Mapping[str, Any], kfp
         raise
     if mlflow_ui:
         links["MLflow"] = f"{mlflow_ui.rstrip('/')}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
-    reason = run.data.tags.get(tracking.ERROR) or run.data.tags.get(tracking.VERDICT, "")
+    reason = run.data.tags.get(tag.ERROR) or run.data.tags.get(tag.VERDICT, "")
     ending = Ending(name, run.info.run_name or run.info.run_id, run.info.status, reason, _there(links))
     return warnings + tell(settings, ending)
 
@@ -57,7 +57,7 @@ def close_run(run_id: str, state: str, error: str) -> "Run":
     tracking.close(run_id, status, error if status != "FINISHED" else "")
     steps = tracking.children(client, run_id)
     run = client.get_run(run_id)
-    client.set_tag(run_id, tracking.DESCRIPTION, describe(run, steps))
+    client.set_tag(run_id, tag.DESCRIPTION, describe(run, steps))
     shown = set(_models(run))
     if models := [model for step in steps for name, model in _models(step).items() if name not in shown]:
         client.log_outputs(run_id, models)  # so that the list of runs shows the model and its version
@@ -70,15 +70,15 @@ def describe(run: "Run", steps: "Sequence[Run]") -> str:
     MLflow folds a description after about four lines: what a reader must not miss is in those.
     """
     tags = run.data.tags
-    by_step = {step.data.tags.get(tracking.STEP): step for step in steps}
+    by_step = {step.data.tags.get(tag.STEP): step for step in steps}
     lines = []
-    if error := tags.get(tracking.ERROR):
+    if error := tags.get(tag.ERROR):
         lines += [f"**{run.info.status}**: {escaped(error)}", ""]
-    elif verdict := tags.get(tracking.VERDICT):
+    elif verdict := tags.get(tag.VERDICT):
         lines += [f"**{escaped(verdict)}**", ""]
     reported = [step for step in _REPORTS if step in by_step and by_step[step].data.metrics]
     links = [_link(by_step[step], step, _REPORTS[step]) for step in reported]
-    if model := tags.get(tracking.MODEL_VERSION):
+    if model := tags.get(tag.MODEL_VERSION):
         name, _, version = model.rpartition("/")
         links.insert(0, f"[{escaped(name)} version {version}](#/models/{quote(name)}/versions/{version})")
     if links:
@@ -92,7 +92,7 @@ def describe(run: "Run", steps: "Sequence[Run]") -> str:
         ]
         lines += [f"Data: {', '.join(parts)}; {rows.get('rejected', 0):,.0f} rejected.", ""]
     if evaluated := by_step.get("evaluate"):
-        lines += [evaluated.data.tags.get(tracking.DESCRIPTION, "")]
+        lines += [evaluated.data.tags.get(tag.DESCRIPTION, "")]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -106,9 +106,9 @@ def _understood(notify: Mapping[str, Any]) -> tuple[Notify, list[str]]:
 
 def _is_at_its_end(client: "MlflowClient", run_id: str) -> bool:
     """Return whether the steps have left nothing to do: KFP may call a run RUNNING while its exit handler runs."""
-    if client.get_run(run_id).data.tags.get(tracking.VERDICT, "").startswith("UNCHANGED"):
+    if client.get_run(run_id).data.tags.get(tag.VERDICT, "").startswith("UNCHANGED"):
         return True
-    last = [step for step in tracking.children(client, run_id) if step.data.tags[tracking.STEP] in ("push", "refuse")]
+    last = [step for step in tracking.children(client, run_id) if step.data.tags[tag.STEP] in ("push", "refuse")]
     return any(step.info.status == "FINISHED" for step in last)
 
 
@@ -122,5 +122,5 @@ def _models(run: "Run") -> "dict[str, LoggedModelOutput]":
 
 def _link(run: "Run", step: str, file: str) -> str:
     """Return a link to a step's report, which is where the step ran if it came out of the cache."""
-    run_id = run.data.tags.get(tracking.REUSED_FROM, run.info.run_id)
+    run_id = run.data.tags.get(tag.REUSED_FROM, run.info.run_id)
     return f"[the report of {step}](#/experiments/{run.info.experiment_id}/runs/{run_id}/artifacts/{file})"

@@ -25,16 +25,16 @@ def locate(
 
     As the first step, it sees to it that the pipeline run has its MLflow run, in the experiment `name`.
     """
-    from components.common import tracking
+    from components.common import pipeline_run, tag, tracking
     from components.ingest.settings import Settings
     from components.ingest.source import fingerprint
 
-    tracking.open_run(name, pipeline_run_id)
+    pipeline_run.open_run(name, pipeline_run_id)
     tags = {
-        tracking.KFP_RUN_ID: tracking.pipeline_run_id(pipeline_run_id),
-        tracking.KFP_RUN_URL: tracking.kfp_run_url(kfp_ui),
-        tracking.GIT_COMMIT: git_commit,
-        tracking.CONFIG_FILE: config_file,
+        tag.KFP_RUN_ID: pipeline_run.kfp_run_id(pipeline_run_id),
+        tag.KFP_RUN_URL: pipeline_run.kfp_run_url(kfp_ui),
+        tag.GIT_COMMIT: git_commit,
+        tag.CONFIG_FILE: config_file,
     }
     tracking.log_to_parent(tags={key: value for key, value in tags.items() if value})
     with tracking.step_run("locate"):
@@ -80,7 +80,7 @@ def ingest(
     from mlflow.data.dataset_source_registry import resolve_dataset_source
     from mlflow.data.meta_dataset import MetaDataset
 
-    from components.common import tracking
+    from components.common import tag, tracking
     from components.common.dataset import SPLITS
     from components.ingest.settings import Settings
     from components.ingest.step import ingest_source
@@ -128,9 +128,9 @@ def ingest(
         }
         mlflow.log_metrics(dict[str, float](numbers))
         mlflow.log_artifact(f"{dataset.path}/manifest.json")
-        tracking.log_to_parent(tags={tracking.FINGERPRINT: manifest.fingerprint})
+        tracking.log_to_parent(tags={tag.FINGERPRINT: manifest.fingerprint})
         dataset.metadata.update(labels=manifest.labels, fingerprint=manifest.fingerprint, **counts)
         facts = {**manifest.rows, "duplicate": manifest.duplicates, "rejected": rejections}
         facts["changed"] = sum(manifest.changed.values())
         dataset.metadata["summary"] = ", ".join(f"{number:,} {name}" for name, number in facts.items() if number)
-        dataset.metadata[tracking.RUN_ID] = run.info.run_id
+        dataset.metadata[tag.RUN_ID] = run.info.run_id

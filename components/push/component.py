@@ -19,7 +19,7 @@ def push(
     pushed: Output[Artifact],
 ) -> None:
     """Make the blessed model the champion; an empty `model_name` means `name`."""
-    from components.common import tracking
+    from components.common import tag, tracking
     from components.push import record
     from components.push.package import Interface
     from components.push.step import push_model
@@ -36,7 +36,7 @@ def push(
             keep,
         )
         pushed.metadata.update(record.told(done, pushed.path))
-        pushed.metadata[tracking.RUN_ID] = run.info.run_id
+        pushed.metadata[tag.RUN_ID] = run.info.run_id
 
 
 @dsl.component(base_image=images.CORE, install_kfp_package=False)
@@ -51,7 +51,7 @@ def refuse(
     push_to: str = "",
 ) -> None:
     """Register the model that was not blessed as the challenger; `push_to` is where a promotion would publish it."""
-    from components.common import tracking
+    from components.common import tag, tracking
     from components.push import record
     from components.push.package import Interface
     from components.push.step import refuse_model
@@ -67,4 +67,4 @@ def refuse(
             record.description(report.metadata, dataset.metadata),
         )
         refused.metadata.update(record.told(done, refused.path))
-        refused.metadata[tracking.RUN_ID] = run.info.run_id
+        refused.metadata[tag.RUN_ID] = run.info.run_id

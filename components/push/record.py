@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.common import tracking
+from components.common import pipeline_run, tag, tracking
 from components.common.code import code_version
 from components.common.markdown import escaped, table
 from components.push.step import Pushed
@@ -19,12 +19,12 @@ def tags(report: Mapping[str, Any], dataset: Mapping[str, Any], settings_digest:
     """Return a version's tags: what it was made of, by which pipeline run, its verdict, and the gates that failed."""
     failed = [gate for gate in report.get("gates", ()) if gate.get("outcome") == "fail"]
     return {
-        tracking.PIPELINE_RUN: tracking.parent_run().info.run_id,
-        tracking.FINGERPRINT: dataset.get("fingerprint", ""),
-        tracking.SETTINGS: settings_digest,
-        tracking.CODE: code_version(),
-        tracking.VERDICT: report.get("verdict", ""),
-        **{f"{tracking.GATE}{gate['name']}": str(gate.get("words", "failed")) for gate in failed},
+        tag.PIPELINE_RUN: pipeline_run.parent_run().info.run_id,
+        tag.FINGERPRINT: dataset.get("fingerprint", ""),
+        tag.SETTINGS: settings_digest,
+        tag.CODE: code_version(),
+        tag.VERDICT: report.get("verdict", ""),
+        **{f"{tag.GATE}{gate['name']}": str(gate.get("words", "failed")) for gate in failed},
     }
 
 
@@ -33,7 +33,7 @@ def description(report: Mapping[str, Any], dataset: Mapping[str, Any]) -> str:
 
     `report` and `dataset` are the metadata of the artifacts, of which each may lack anything.
     """
-    run = tracking.parent_run()
+    run = pipeline_run.parent_run()
     scores = report.get("scores") or {}
     # The list of versions shows the first line, and its Markdown as it is written.
     head, _, why = str(report.get("verdict", "no verdict")).partition(": ")
@@ -53,7 +53,7 @@ def told(done: Pushed, path: str) -> dict[str, str]:
     """Write the step's output to `path`, name the version on the pipeline run, and return the output's metadata."""
     facts = {"name": done.name, "version": str(done.version), "folder": done.folder}
     Path(path).write_text(json.dumps(facts), encoding="utf-8")
-    tracking.log_to_parent(tags={tracking.MODEL_VERSION: f"{done.name}/{done.version}"})
+    tracking.log_to_parent(tags={tag.MODEL_VERSION: f"{done.name}/{done.version}"})
     return {**facts, "summary": str(done)}
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from components.common.errors import BerthError
-from components.common.tracking import (
+from components.common.tag import (
     CHALLENGER,
     CHAMPION,
     DIGEST,

@@ -12,7 +12,7 @@ from typing import Any
 
 from components.common import integrity
 from components.common.errors import BerthError
-from components.common.tracking import CHALLENGER, CHAMPION, DIGEST, PIPELINE_RUN, PREVIOUS, PUBLISHED, SERVING_FOLDER
+from components.common.tag import CHALLENGER, CHAMPION, DIGEST, PIPELINE_RUN, PREVIOUS, PUBLISHED, SERVING_FOLDER
 from components.push import package, registry, serving
 from components.push.object_folder import ABANDONED
 from components.push.package import Interface

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from components.common.errors import BerthError, printable
-from components.common.tracking import AUDIT, CHAMPION, PREVIOUS, PUBLISHED, WITHDRAWN
+from components.common.tag import AUDIT, CHAMPION, PREVIOUS, PUBLISHED, WITHDRAWN
 from components.push import package, registry, serving
 from components.push.registry import Version
 from components.push.step import clear, publish

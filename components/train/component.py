@@ -39,7 +39,7 @@ def train(
 
     import mlflow
 
-    from components.common import tracking
+    from components.common import tag, tracking
     from components.common.settings import Training
     from components.train.recipe import Recipe
     from components.train.step import train_model
@@ -111,4 +111,4 @@ def train(
             f"epoch {outcome.best_epoch} of {epochs}, validation loss {outcome.val_loss:.4f}, "
             f"accuracy {outcome.val_accuracy:.4f}"
         )
-        model.metadata[tracking.RUN_ID] = run.info.run_id
+        model.metadata[tag.RUN_ID] = run.info.run_id

@@ -27,7 +27,7 @@ def validate(
 
     import mlflow
 
-    from components.common import tracking
+    from components.common import tag, tracking
     from components.common.errors import BerthError
     from components.common.settings import Checks
     from components.validate.report import headline
@@ -72,4 +72,4 @@ def validate(
             raise BerthError(f"{several} Mend the data, or change schema or checks.severity to allow it.")
         anomalies.metadata["anomalies"] = len(validation.anomalies)
         anomalies.metadata["summary"] = f"{headline(validation.anomalies)} in 3 splits"
-        anomalies.metadata[tracking.RUN_ID] = run.info.run_id
+        anomalies.metadata[tag.RUN_ID] = run.info.run_id

@@ -93,12 +93,12 @@ def store(store_file, monkeypatch):
     """A client of the MLflow store that this process now logs to, as a step of a pipeline run of its own."""
     import mlflow
 
-    from components.common import tracking
+    from components.common import pipeline_run
 
     for name in ("MLFLOW_RUN_ID", "BERTH_PARENT_RUN_ID", "BERTH_STEP_RUN_ID", "KFP_RUN_ID"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store_file}")
-    run_id = tracking.create_parent("tests", "parent", {})
+    run_id = pipeline_run.create_parent("tests", "parent", {})
     monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
     # parent_run() takes the variable's place while a test runs; this puts it back afterwards.
     monkeypatch.setenv("BERTH_PARENT_RUN_ID", run_id)

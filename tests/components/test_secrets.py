@@ -3,7 +3,7 @@
 import json
 from types import SimpleNamespace
 
-from components.common import tracking
+from components.common import tag, tracking
 from pipeline import pods
 from tests.components.conftest import MESSAGES, component_body
 
@@ -35,7 +35,7 @@ def test_no_run_of_mlflow_no_output_and_no_log_holds_what_the_secrets_hold(on_cl
     component_body("finish", "finish")(status=status, name="secrets", notify=notify, kfp_ui="", mlflow_ui="")
 
     (root,) = on_cluster.runs("secrets")
-    assert root.data.tags[tracking.KFP_RUN_URL] == f"https://kfp.example/#/runs/details/{on_cluster.run_id}"
+    assert root.data.tags[tag.KFP_RUN_URL] == f"https://kfp.example/#/runs/details/{on_cluster.run_id}"
     told = capfd.readouterr()
     assert told.out.count("warning: the ") == 2
     runs = [root, *tracking.children(on_cluster.client, root.info.run_id)]

@@ -10,7 +10,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from components.common import tracking
+from components.common import tag, tracking
 from tests.e2e.browser import berth_ui, browser, chromium
 from tests.e2e.calling import MESSAGES, ROOT, Done, berth, write_config
 
@@ -51,7 +51,7 @@ def test_it_learns_and_is_blessed(first, client):
     assert first.returncode == 0, first.stdout + first.stderr
     (run, *_) = parents(client)
     assert run.info.status == "FINISHED"
-    assert run.data.tags[tracking.VERDICT].startswith("BLESSED")
+    assert run.data.tags[tag.VERDICT].startswith("BLESSED")
     assert run.data.metrics["accuracy"] >= 0.95
     assert run.data.metrics["macro_f1"] >= 0.9
 
@@ -68,7 +68,7 @@ def test_the_terminal_says_each_step_and_the_verdict_in_80_columns(first):
 def test_every_step_is_a_run_nested_in_the_pipeline_run(client):
     (run, *_) = parents(client)
     children = tracking.children(client, run.info.run_id)
-    steps = [child.data.tags[tracking.STEP] for child in children]
+    steps = [child.data.tags[tag.STEP] for child in children]
     assert steps == ["locate", "ingest", "compare", "validate", "train", "evaluate", "push"]
     assert {child.info.status for child in children} == {"FINISHED"}
     train = children[steps.index("train")]
@@ -77,8 +77,8 @@ def test_every_step_is_a_run_nested_in_the_pipeline_run(client):
     assert {item.tags[0].value for item in ingest.inputs.dataset_inputs} == {"train", "validation", "test"}
     evaluate = children[steps.index("evaluate")]
     assert "report.html" in [item.path for item in client.list_artifacts(evaluate.info.run_id)]
-    for tag in (tracking.KFP_RUN_ID, tracking.FINGERPRINT, tracking.CONFIG_FILE):
-        assert run.data.tags[tag]
+    for name in (tag.KFP_RUN_ID, tag.FINGERPRINT, tag.CONFIG_FILE):
+        assert run.data.tags[name]
     assert run.data.params["encoder"] == "minilm"
 
 
@@ -209,13 +209,13 @@ def test_runs_in_mlflow_hold_nothing_that_says_nothing(second, client):
     for one in (run, *tracking.children(client, run.info.run_id)):
         assert all(map(math.isfinite, one.data.metrics.values())), one.info.run_name
         assert not {"", "None", "nan", "{}", "[]"} & set(one.data.params.values()), one.info.run_name
-    shown = {tag for tag in run.data.tags if not tag.startswith("mlflow.")}
+    shown = {name for name in run.data.tags if not name.startswith("mlflow.")}
     assert shown == {
-        tracking.KFP_RUN_ID,
-        tracking.CONFIG_FILE,
-        tracking.FINGERPRINT,
-        tracking.VERDICT,
-        tracking.MODEL_VERSION,
+        tag.KFP_RUN_ID,
+        tag.CONFIG_FILE,
+        tag.FINGERPRINT,
+        tag.VERDICT,
+        tag.MODEL_VERSION,
     }
     assert {split.dataset.name for split in run.inputs.dataset_inputs} == {
         "train split",

@@ -8,7 +8,7 @@ import pytest
 from kfp import dsl
 from kfp.dsl import Dataset, Input, Output
 
-from components.common import images, tracking
+from components.common import images, pipeline_run, tag, tracking
 from components.common.errors import BerthError
 from components.common.progress import Progress
 from pipeline import home, local
@@ -51,9 +51,9 @@ def listener(store, tmp_path, monkeypatch) -> Listener:
 
 @dsl.component(base_image=images.CORE, install_kfp_package=False)
 def finish(status: dsl.PipelineTaskFinalStatus):
-    from components.common import tracking
+    from components.common import pipeline_run, tracking
 
-    tracking.close(tracking.parent_run().info.run_id, "FINISHED" if status.state == "SUCCEEDED" else "FAILED")
+    tracking.close(pipeline_run.parent_run().info.run_id, "FINISHED" if status.state == "SUCCEEDED" else "FAILED")
 
 
 @dsl.component(base_image=images.CORE, install_kfp_package=False)
@@ -149,10 +149,10 @@ def test_a_failed_step_ends_the_run_with_its_last_error_line(listener, tmp_path,
     newest = client.search_runs([mlflow.get_experiment_by_name("x").experiment_id], max_results=20)
     parents = [run for run in newest if "mlflow.parentRunId" not in run.data.tags]
     assert parents[0].info.status == "FAILED"
-    assert "blame: " in parents[0].data.tags[tracking.ERROR]
+    assert "blame: " in parents[0].data.tags[tag.ERROR]
     children = tracking.children(client, parents[0].info.run_id)
     assert {child.info.status for child in children} == {"FAILED"}
-    assert all(child.data.tags[tracking.ERROR] for child in children)
+    assert all(child.data.tags[tag.ERROR] for child in children)
 
 
 def test_a_missing_environment_is_said_with_the_command_that_makes_it(listener, monkeypatch, tmp_path):

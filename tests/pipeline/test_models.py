@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from components.common import integrity, tracking
+from components.common import integrity, pipeline_run, tag
 from components.common.errors import BerthError
 from components.push import registry
 from pipeline import cli, runs
@@ -302,13 +302,13 @@ def test_an_unknown_model_is_one_line_and_suggests(push, name, tmp_path):
 @pytest.fixture
 def two_runs(store) -> list[str]:
     for number, name in enumerate(("sms-spam-20260101-000000", "sms-spam-20260102-000000")):
-        run_id = tracking.create_parent("compared", name, {tracking.KFP_RUN_ID: str(number)})
+        run_id = pipeline_run.create_parent("compared", name, {tag.KFP_RUN_ID: str(number)})
         store.client.log_metric(run_id, "accuracy", 0.9 + number / 100)
         store.client.log_metric(run_id, f"only_{number}", 1)
         store.client.log_param(run_id, "epochs", str(number + 1))
         store.client.log_param(run_id, "seed", "0")
         store.client.log_param(run_id, "encoder", "[red]a/very/long/name/" * 6 if number else "minilm")
-        store.client.set_tag(run_id, tracking.VERDICT, "BLESSED" if number else "NOT BLESSED: x")
+        store.client.set_tag(run_id, tag.VERDICT, "BLESSED" if number else "NOT BLESSED: x")
         store.client.set_terminated(run_id)
     return ["sms-spam-20260101-000000", run_id]
 
@@ -399,7 +399,7 @@ def test_a_run_exits_with_3_when_it_is_asked_to_and_not_blessed(
 
     from pipeline import local
 
-    store.client.set_tag(store.parent, tracking.VERDICT, verdict)
+    store.client.set_tag(store.parent, tag.VERDICT, verdict)
     monkeypatch.setattr(local, "run", lambda *_, **__: local.Result(store.parent, [], blessed, tmp_path))
     (tmp_path / "c.yaml").write_text("name: m\nsource: s.csv\n")
     done = CliRunner().invoke(cli.app, ["run", str(tmp_path / "c.yaml"), *["--fail-if-not-blessed"] * asked])

@@ -13,7 +13,7 @@ from mlflow.data.meta_dataset import MetaDataset
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 
-from components.common import tracking
+from components.common import pipeline_run, tag, tracking
 from components.common.errors import BerthError
 
 ROOT = Path(__file__).parents[3]
@@ -27,7 +27,7 @@ def test_a_step_is_nested_in_the_run_that_the_backend_made_and_its_parameters_ar
     with tracking.step_run("train", {"epochs": 3}):
         mlflow.log_metric("val_loss", 0.5, step=1)
     (child,) = tracking.children(store.client, store.parent)
-    assert child.info.run_name == child.data.tags[tracking.STEP] == "train"
+    assert child.info.run_name == child.data.tags[tag.STEP] == "train"
     assert child.info.status == "FINISHED"
     assert child.data.params == store.client.get_run(store.parent).data.params == {"epochs": "3"}
     assert store.client.get_run(store.parent).info.status == "RUNNING"
@@ -37,51 +37,51 @@ def test_a_failure_is_a_tag_on_the_step_and_on_the_pipeline_run(store):
     with pytest.raises(BerthError), tracking.step_run("ingest"):
         raise BerthError("no column 'x'.")
     (child,) = tracking.children(store.client, store.parent)
-    assert (child.info.status, child.data.tags[tracking.ERROR]) == ("FAILED", "no column 'x'.")
-    assert store.client.get_run(store.parent).data.tags[tracking.ERROR] == "ingest: no column 'x'."
+    assert (child.info.status, child.data.tags[tag.ERROR]) == ("FAILED", "no column 'x'.")
+    assert store.client.get_run(store.parent).data.tags[tag.ERROR] == "ingest: no column 'x'."
 
 
 def test_on_a_cluster_the_first_step_makes_the_run_and_every_other_finds_it(on_cluster):
     with pytest.raises(BerthError, match="no run of the pipeline run"):
-        tracking.parent_run()
+        pipeline_run.parent_run()
     for _ in range(2):  # a pod that is started again
-        opened = tracking.open_run("sms-spam")
+        opened = pipeline_run.open_run("sms-spam")
         on_cluster.next_pod()
     with tracking.step_run("ingest"):
         pass
     on_cluster.next_pod()
-    assert tracking.parent_run().info.run_id == opened.info.run_id
+    assert pipeline_run.parent_run().info.run_id == opened.info.run_id
     assert [run.info.run_id for run in on_cluster.runs("sms-spam")] == [opened.info.run_id]
     assert [child.info.run_name for child in tracking.children(on_cluster.client, opened.info.run_id)] == ["ingest"]
 
 
 def test_two_pods_that_make_the_run_at_once_agree_on_one(on_cluster, monkeypatch):
     made = []
-    create = tracking.create_parent
+    create = pipeline_run.create_parent
 
     def create_late(*arguments):
         if not made:  # the other pod was faster
             made.append(create(*arguments))
         return create(*arguments)
 
-    monkeypatch.setattr(tracking, "create_parent", create_late)
-    assert tracking.open_run("sms-spam").info.run_id == made[0]
+    monkeypatch.setattr(pipeline_run, "create_parent", create_late)
+    assert pipeline_run.open_run("sms-spam").info.run_id == made[0]
     assert [run.info.run_id for run in on_cluster.runs("sms-spam")] == made
 
 
 def test_with_kfp_s_plugin_a_step_goes_on_with_the_run_that_was_made_for_it(on_cluster, monkeypatch):
     client = on_cluster.client
-    root = tracking.create_parent("plugin", "kfp's name", {tracking.KFP_RUN_ID: on_cluster.run_id})
+    root = pipeline_run.create_parent("plugin", "kfp's name", {tag.KFP_RUN_ID: on_cluster.run_id})
     experiment = client.get_run(root).info.experiment_id
     group = client.create_run(experiment, run_name="steps", tags={"mlflow.parentRunId": root}).info.run_id
     own = client.create_run(experiment, run_name="train", tags={"mlflow.parentRunId": group}).info.run_id
     monkeypatch.setenv("MLFLOW_RUN_ID", own)
     monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", experiment)
-    assert tracking.open_run("sms-spam").info.run_id == root
+    assert pipeline_run.open_run("sms-spam").info.run_id == root
     with tracking.step_run("train", {"epochs": 3}):
         assert "MLFLOW_RUN_ID" not in os.environ
         mlflow.log_metric("val_loss", 0.5)
-    assert tracking.parent_run().info.run_id == root
+    assert pipeline_run.parent_run().info.run_id == root
     assert client.get_run(root).data.params == {"epochs": "3"}
     (child,) = tracking.children(client, root)
     assert (child.info.run_id, child.info.status, child.data.metrics) == (own, "FINISHED", {"val_loss": 0.5})
@@ -94,13 +94,13 @@ def test_with_kfp_s_plugin_a_step_goes_on_with_the_run_that_was_made_for_it(on_c
 def test_what_kfp_s_plugin_made_for_a_step_out_of_the_cache_is_filled(store):
     with tracking.step_run("train", {"epochs": 3}) as original:
         mlflow.log_metric("val_loss", 0.5)
-    later = tracking.create_parent("tests", "later", {})
+    later = pipeline_run.create_parent("tests", "later", {})
     experiment = original.info.experiment_id
     tags = {"mlflow.parentRunId": later}
     made = store.client.create_run(experiment, run_name="train", tags=tags).info.run_id
     store.client.log_param(made, "epochs", "3.0")  # as KFP logs it; MLflow lets no parameter be changed
     os.environ["BERTH_PARENT_RUN_ID"] = later
-    with tracking.step_run("evaluate", upstream=[{tracking.RUN_ID: original.info.run_id}]):
+    with tracking.step_run("evaluate", upstream=[{tag.RUN_ID: original.info.run_id}]):
         pass
     cached = tracking.children(store.client, later)[0]
     assert (cached.info.run_id, cached.info.run_name) == (made, "train (cached)")
@@ -110,7 +110,7 @@ def test_what_kfp_s_plugin_made_for_a_step_out_of_the_cache_is_filled(store):
 def test_a_pod_without_the_address_of_mlflow_says_which_secret_has_it(on_cluster, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     with pytest.raises(BerthError, match=r"cluster\.mlflow_secret"):
-        tracking.open_run("sms-spam")
+        pipeline_run.open_run("sms-spam")
 
 
 @pytest.mark.parametrize("plugin", [False, True])
@@ -123,7 +123,7 @@ def test_a_pod_takes_mlflow_from_its_secret_unless_kfp_s_plugin_has_told_it(on_c
     else:
         monkeypatch.setenv("BERTH_MLFLOW_URI", address)
         monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
-    tracking.open_run("sms-spam")
+    pipeline_run.open_run("sms-spam")
     assert os.environ["MLFLOW_TRACKING_URI"] == address
     assert os.environ["MLFLOW_TRACKING_TOKEN"] == ("the plugin's" if plugin else "the secret's")
     assert len(on_cluster.runs("sms-spam")) == 1
@@ -133,13 +133,13 @@ def test_the_credentials_in_mlflow_s_address_are_out_of_sight_of_its_errors(monk
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://ada:p%40ss@mlflow.example:5000/x")
     for name in ("USERNAME", "PASSWORD"):
         monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", "")
-    tracking.hide_credentials()
+    pipeline_run.hide_credentials()
     values = [os.environ[f"MLFLOW_TRACKING_{name}"] for name in ("URI", "USERNAME", "PASSWORD")]
     assert values == ["https://mlflow.example:5000/x", "ada", "p@ss"]
 
 
 def test_an_error_for_the_user_is_not_trained_on_again_where_a_cluster_tries_again(on_cluster):
-    root = tracking.open_run("sms-spam").info.run_id
+    root = pipeline_run.open_run("sms-spam").info.run_id
     for error in (ValueError("the node is gone"), BerthError("the loss is NaN."), BerthError("not reached")):
         message = "the loss is NaN" if isinstance(error, BerthError) else str(error)
         with pytest.raises(type(error), match=message), tracking.step_run("train", repeats_errors=False):
@@ -159,10 +159,10 @@ def test_a_step_killed_with_sigkill_is_closed_with_the_pipeline_run(store):
     tracking.close(store.parent, "FAILED")
     (child,) = tracking.children(store.client, store.parent)
     assert child.info.status == "FAILED"
-    assert "killed" in child.data.tags[tracking.ERROR]
+    assert "killed" in child.data.tags[tag.ERROR]
     parent = store.client.get_run(store.parent)
     assert parent.info.status == "FAILED"
-    assert parent.data.tags[tracking.ERROR].startswith("train: killed")
+    assert parent.data.tags[tag.ERROR].startswith("train: killed")
 
 
 def test_a_step_out_of_the_cache_is_shown_once_with_what_it_logged_under_its_own_run(store):
@@ -170,16 +170,16 @@ def test_a_step_out_of_the_cache_is_shown_once_with_what_it_logged_under_its_own
         for epoch, loss in enumerate((0.5, 0.25), start=1):
             mlflow.log_metric("val_loss", loss, step=epoch)
         tracking.log_datasets({"train": meta_dataset("train split")})
-    later = tracking.create_parent("tests", "later", {})
+    later = pipeline_run.create_parent("tests", "later", {})
     os.environ["BERTH_PARENT_RUN_ID"] = later
     for step in ("evaluate", "push"):
-        with tracking.step_run(step, upstream=[{}, {tracking.RUN_ID: original.info.run_id}]):
+        with tracking.step_run(step, upstream=[{}, {tag.RUN_ID: original.info.run_id}]):
             pass
     children = tracking.children(store.client, later)
     assert [child.info.run_name for child in children] == ["train (cached)", "evaluate", "push"]
-    assert children[0].data.tags[tracking.REUSED_FROM] == original.info.run_id
+    assert children[0].data.tags[tag.REUSED_FROM] == original.info.run_id
     made = f"#/experiments/{original.info.experiment_id}/runs/{original.info.run_id}"
-    assert f"[the run that made it]({made})" in children[0].data.tags[tracking.DESCRIPTION]
+    assert f"[the run that made it]({made})" in children[0].data.tags[tag.DESCRIPTION]
     history = store.client.get_metric_history(children[0].info.run_id, "val_loss")
     assert [(metric.step, metric.value) for metric in history] == [(1, 0.5), (2, 0.25)]
     parent = store.client.get_run(later)
@@ -200,15 +200,15 @@ def test_what_a_step_finds_out_and_reads_is_on_its_run_and_on_the_pipeline_run(s
 
 def test_a_run_says_who_made_it_where_the_user_has_a_name(store, monkeypatch):
     monkeypatch.setenv("LOGNAME", "ada")
-    made = tracking.create_parent("tests", None, {})
+    made = pipeline_run.create_parent("tests", None, {})
     assert store.client.get_run(made).data.tags["mlflow.user"] == "ada"
-    monkeypatch.setattr(tracking.getpass, "getuser", lambda: {}["no such uid"])
-    made = tracking.create_parent("tests", None, {})
+    monkeypatch.setattr(pipeline_run.getpass, "getuser", lambda: {}["no such uid"])
+    made = pipeline_run.create_parent("tests", None, {})
     assert "mlflow.user" not in store.client.get_run(made).data.tags
 
 
 def test_a_cached_step_whose_store_is_gone_is_no_error(store):
-    with tracking.step_run("evaluate", upstream=[{tracking.RUN_ID: "0" * 32}]):
+    with tracking.step_run("evaluate", upstream=[{tag.RUN_ID: "0" * 32}]):
         pass
     assert [child.info.run_name for child in tracking.children(store.client, store.parent)] == ["evaluate"]
 

@@ -3,7 +3,7 @@
 import mlflow
 import pytest
 
-from components.common import tracking
+from components.common import tag
 from components.common.code import code_version
 from components.common.settings import SETTINGS_END
 from components.compare.settings import canonical
@@ -19,13 +19,13 @@ def champion(store, request):
     name = f"compare-{abs(hash(request.node.name))}"
     store.client.create_registered_model(name)
     tags = {
-        tracking.FINGERPRINT: "f",
-        tracking.SETTINGS: compare_with_champion("nobody", "f", SETTINGS).settings_digest,
-        tracking.CODE: code_version(),
-        tracking.PIPELINE_RUN: "r",
+        tag.FINGERPRINT: "f",
+        tag.SETTINGS: compare_with_champion("nobody", "f", SETTINGS).settings_digest,
+        tag.CODE: code_version(),
+        tag.PIPELINE_RUN: "r",
     }
     version = store.client.create_model_version(name, "file:///nothing", tags=tags)
-    store.client.set_registered_model_alias(name, tracking.CHAMPION, version.version)
+    store.client.set_registered_model_alias(name, tag.CHAMPION, version.version)
     return name
 
 
@@ -68,5 +68,5 @@ def test_the_step_ends_the_run_only_when_it_is_told_to(store, champion, artifact
     assert answer is go_on
     assert (tmp_path / "champion").read_text() == ""
     assert len((tmp_path / "digest").read_text()) == 16
-    verdict = mlflow.MlflowClient().get_run(store.parent).data.tags.get(tracking.VERDICT)
+    verdict = mlflow.MlflowClient().get_run(store.parent).data.tags.get(tag.VERDICT)
     assert (verdict is None) == go_on

@@ -13,7 +13,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from components.common import tracking
+from components.common import tag, tracking
 from components.common.dataset import Manifest
 from components.common.errors import BerthError
 from components.common.saved_model import load
@@ -39,7 +39,7 @@ def crown(store, model: Path, name: str) -> str:
             name="model", loader_module="components.common.saved_model", data_path=str(model), pip_requirements=[]
         )
     version = str(mlflow.register_model(logged.model_uri, name).version)
-    store.client.set_registered_model_alias(name, tracking.CHAMPION, version)
+    store.client.set_registered_model_alias(name, tag.CHAMPION, version)
     return version
 
 
@@ -311,7 +311,7 @@ def test_the_step_gives_the_same_scores_to_kubeflow_and_to_mlflow(store, artifac
     logged = {item.path for item in store.client.list_artifacts(step.info.run_id)}
     assert logged == {"report.html", "mistakes.csv", "confusion_matrix.png", "roc_curve.png"}
     parent = store.client.get_run(store.parent)
-    assert parent.data.tags[tracking.VERDICT] == "BLESSED"
+    assert parent.data.tags[tag.VERDICT] == "BLESSED"
     assert parent.data.metrics["accuracy"] == step.data.metrics["accuracy"]
     assert json.loads(json.dumps(outputs["report"].metadata["gates"]))[0]["outcome"] == "pass"
 
@@ -338,4 +338,4 @@ def test_a_gate_that_does_not_hold_is_a_verdict_and_no_error(store, artifact, mo
     blessed, outputs = run(artifact, model, dataset, noted, {"min_accuracy": 1.0})
     assert blessed is False
     assert outputs["report"].metadata["summary"].endswith("< 1")
-    assert store.client.get_run(store.parent).data.tags[tracking.VERDICT].startswith("NOT BLESSED: min_accuracy")
+    assert store.client.get_run(store.parent).data.tags[tag.VERDICT].startswith("NOT BLESSED: min_accuracy")

@@ -6,7 +6,7 @@ import mlflow
 import pytest
 from mlflow.entities import LoggedModelOutput
 
-from components.common import tracking
+from components.common import tag, tracking
 from components.common.errors import BerthError
 from components.finish.step import close_run
 from tests.components.conftest import component_body
@@ -47,7 +47,7 @@ def test_where_kfp_calls_a_run_running_at_its_end_the_steps_say_how_it_ended(sto
         with tracking.step_run(step):
             pass
     if verdict:
-        tracking.log_to_parent({tracking.VERDICT: verdict})
+        tracking.log_to_parent({tag.VERDICT: verdict})
     finish("RUNNING")
     assert store.client.get_run(store.parent).info.status == status
 
@@ -56,18 +56,18 @@ def test_the_step_s_own_error_wins_over_the_backend_s(store):
     with pytest.raises(BerthError), tracking.step_run("ingest"):
         raise BerthError("no column 'x'.")
     finish("FAILED", "task ingest failed with exit code 1")
-    assert store.client.get_run(store.parent).data.tags[tracking.ERROR] == "ingest: no column 'x'."
+    assert store.client.get_run(store.parent).data.tags[tag.ERROR] == "ingest: no column 'x'."
 
 
 def test_a_blessed_run_is_described_by_verdict_gates_data_and_links(store):
     with tracking.step_run("ingest"):
         mlflow.log_metrics({"rows_train": 4105, "rows_validation": 553, "rows_test": 502, "rejected": 1})
     with tracking.step_run("evaluate") as evaluated:
-        mlflow.set_tag(tracking.DESCRIPTION, "| accuracy | 0.9900 |\n")
+        mlflow.set_tag(tag.DESCRIPTION, "| accuracy | 0.9900 |\n")
         mlflow.log_metric("accuracy", 0.99)
-    tracking.log_to_parent({tracking.VERDICT: "BLESSED", tracking.MODEL_VERSION: "sms-spam/3"})
+    tracking.log_to_parent({tag.VERDICT: "BLESSED", tag.MODEL_VERSION: "sms-spam/3"})
     close_run(store.parent, "SUCCEEDED", "")
-    note = store.client.get_run(store.parent).data.tags[tracking.DESCRIPTION]
+    note = store.client.get_run(store.parent).data.tags[tag.DESCRIPTION]
     link = f"#/experiments/{evaluated.info.experiment_id}/runs/{evaluated.info.run_id}/artifacts/report.html"
     assert note.split("\n\n") == [
         "**BLESSED**",
@@ -81,7 +81,7 @@ def test_a_step_that_died_before_its_report_is_not_linked_to(store):
     with pytest.raises(BerthError), tracking.step_run("evaluate"):
         raise BerthError("no test split.")
     close_run(store.parent, "FAILED", "")
-    assert "](" not in store.client.get_run(store.parent).data.tags[tracking.DESCRIPTION]
+    assert "](" not in store.client.get_run(store.parent).data.tags[tag.DESCRIPTION]
 
 
 def test_the_model_of_a_step_is_the_pipeline_run_s_too(store):
@@ -112,11 +112,11 @@ def test_an_error_that_a_later_try_mended_is_not_the_run_s(store):
         pass
     close_run(store.parent, "SUCCEEDED", "")
     run = store.client.get_run(store.parent)
-    assert tracking.ERROR not in run.data.tags
-    assert "busy" not in run.data.tags[tracking.DESCRIPTION]
+    assert tag.ERROR not in run.data.tags
+    assert "busy" not in run.data.tags[tag.DESCRIPTION]
 
 
 def test_a_run_whose_first_step_never_started_is_closed_all_the_same(on_cluster):
     finish("FAILED")
     (run,) = on_cluster.runs("sms-spam")
-    assert (run.info.status, run.data.tags[tracking.KFP_RUN_ID]) == ("FAILED", on_cluster.run_id)
+    assert (run.info.status, run.data.tags[tag.KFP_RUN_ID]) == ("FAILED", on_cluster.run_id)

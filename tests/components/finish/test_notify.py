@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from components.common import tracking
+from components.common import pipeline_run, tracking
 from components.common.errors import BerthError
 from components.common.settings import Notify
 from components.finish import notify
@@ -231,7 +231,7 @@ def test_a_mail_server_in_trouble_is_a_warning(mail_server, monkeypatch):
 
 
 def test_the_exit_handler_tells_what_mlflow_holds_and_links_to_both_sites(on_cluster, webhook):
-    root = tracking.open_run("sms-spam")
+    root = pipeline_run.open_run("sms-spam")
     with pytest.raises(BerthError), tracking.step_run("ingest"):
         raise BerthError("no column 'x'.")
     settings = {"on": "failure", "webhook": "env:BERTH_WEBHOOK_URL"}

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.common import tracking
+from components.common import tag, tracking
 from components.common.dataset import SPLITS
 from components.ingest.settings import Settings
 from components.ingest.source import fingerprint
@@ -235,7 +235,7 @@ def test_the_step_logs_the_splits_and_takes_numbers_as_kfp_gives_them(store, ste
     summary = "4,104 train, 549 validation, 495 test, 414 duplicate, 12 rejected, 35 changed"
     assert dataset.metadata["summary"] == summary
     locate = tracking.children(store.client, store.parent)[0]
-    assert locate.data.tags[tracking.STEP] == "locate"
+    assert locate.data.tags[tag.STEP] == "locate"
     assert [found.dataset.name for found in step.inputs.dataset_inputs] == [
         "train split",
         "validation split",
@@ -246,10 +246,10 @@ def test_the_step_logs_the_splits_and_takes_numbers_as_kfp_gives_them(store, ste
     assert step.data.metrics["changed/control characters"] == 35
     assert step.data.params["text_column"] == "text"
     parent = store.client.get_run(store.parent).data
-    assert parent.tags[tracking.KFP_RUN_ID] == "p"
-    assert parent.tags[tracking.CONFIG_FILE] == "c.yaml"
-    assert parent.tags[tracking.FINGERPRINT] == dataset.metadata["fingerprint"]
-    assert tracking.GIT_COMMIT not in parent.tags
+    assert parent.tags[tag.KFP_RUN_ID] == "p"
+    assert parent.tags[tag.CONFIG_FILE] == "c.yaml"
+    assert parent.tags[tag.FINGERPRINT] == dataset.metadata["fingerprint"]
+    assert tag.GIT_COMMIT not in parent.tags
 
 
 @pytest.mark.parametrize("kind", ["files", "splits", "query"])

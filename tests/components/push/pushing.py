@@ -14,7 +14,7 @@ import mlflow.pyfunc
 import pandas  # noqa: F401
 
 from components.common import tracking
-from components.common.tracking import CHAMPION
+from components.common.tag import CHAMPION
 from components.push import local_folder, object_folder, package, registry, step
 from components.push.package import Interface
 

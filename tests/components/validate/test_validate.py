@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from components.common import tracking
+from components.common import tag, tracking
 from components.common.dataset import Manifest
 from components.common.errors import BerthError
 from components.common.settings import Checks
@@ -338,7 +338,7 @@ def test_the_step_logs_its_artifacts_and_says_what_came_out(store, artifact, dat
     outputs = call(artifact, dataset, checks=QUIET)
     assert outputs["anomalies"].metadata["summary"] == "no anomalies in 3 splits"
     (step,) = tracking.children(store.client, store.parent)
-    assert outputs["anomalies"].metadata[tracking.RUN_ID] == step.info.run_id
+    assert outputs["anomalies"].metadata[tag.RUN_ID] == step.info.run_id
     assert {item.path for item in store.client.list_artifacts(step.info.run_id)} == {
         "anomalies",
         "schema.pbtxt",
@@ -372,7 +372,7 @@ def test_errors_fail_the_step_with_a_line_each_and_its_artifacts_stay(store, art
     assert all(line.removeprefix("anomaly error ") in str(caught.value) for line in said)
     (step,) = tracking.children(store.client, store.parent)
     assert step.info.status == "FAILED"
-    assert step.data.tags[tracking.ERROR] == str(caught.value)
+    assert step.data.tags[tag.ERROR] == str(caught.value)
     logged = {item.path for item in store.client.list_artifacts(step.info.run_id)}
     assert logged == {"anomalies", "schema.pbtxt", "statistics", "validation_report.html"}
 
