@@ -8,7 +8,7 @@ import pytest
 from kfp import dsl
 from kfp.dsl import Dataset, Input, Output
 
-from components.common import images, pipeline_run, tag, tracking
+from components.common import images, tag, tracking
 from components.common.errors import BerthError
 from components.common.progress import Progress
 from pipeline import home, local
