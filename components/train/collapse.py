@@ -27,7 +27,13 @@ def spread(evaluation: Any, preprocessor: Preprocessor, validation: Split) -> fl
 def refuse_collapsed(
     evaluation: Any, preprocessor: Preprocessor, validation: Split, untrained: float, labels: list[str], rate: float
 ) -> None:
-    """Raise BerthError if the model says the same of every text, while the `untrained` one's `spread` was larger."""
+    """Raise BerthError if the model says the same of every text, while the `untrained` one's `spread` was larger.
+
+    Of texts that are all of one class the same is rightly said: they do not tell a blind model from a sure one.
+    """
+    targets = validation.targets[:_TEXTS]
+    if (targets == targets[0]).all():
+        return
     probabilities = _some(evaluation, preprocessor, validation)
     decided = probabilities.argmax(-1)[:, None] if validation.targets.ndim == 1 else probabilities >= 0.5
     if (decided != decided[0]).any() or probabilities.std(0).mean() > _SHRUNK * untrained:
