@@ -20,7 +20,7 @@ LOCK_torch := benchmarks/requirements-torch.lock
 # Docker or Podman, and what the images' labels say.
 ENGINE := $(or $(shell command -v docker),$(shell command -v podman),docker)
 REVISION = $(shell git describe --always --abbrev=40 --exclude='*' --dirty)
-CODE = $(shell python3.11 -c 'from components.common.code import code_version; print(code_version())')
+CODE = $(shell python3.11 -c 'from berth.code_version import code_version; print(code_version())')
 
 .PHONY: help setup setup-test demo test test-images lint ui bench-data bench-train bench-serve compile images push-images locks clean
 
@@ -34,9 +34,9 @@ demo: setup ## Fine-tune BERT on real text messages through the whole pipeline
 	@$(BERTH) run examples/sms-spam/config.yaml
 
 test: setup-test lint ## Check style and types, then run the tests in the environment of the image that they test
-	.venv/core/bin/python -m pytest tests/pipeline tests/components/common tests/components/ingest tests/components/compare tests/components/push tests/components/finish
-	.venv/validate/bin/python -m pytest tests/components/validate
-	.venv/train/bin/python -m pytest tests/components/train tests/components/evaluate
+	.venv/core/bin/python -m pytest tests/pipeline tests/berth/test_contract.py tests/berth/models tests/berth/registry tests/berth/tracking tests/components/ingest tests/components/compare tests/components/push tests/components/finish
+	.venv/validate/bin/python -m pytest tests/berth/statistics tests/components/validate
+	.venv/train/bin/python -m pytest tests/berth/encoders tests/berth/training tests/components/train tests/components/evaluate
 	.venv/core/bin/python -m pytest tests/e2e
 	@$(MAKE) test-images
 
@@ -73,7 +73,7 @@ image-%:
 	  $(if $(GPU),$(if $(filter train,$*),--build-arg LOCK=requirements-gpu.lock)) --tag berth-$*:$(REVISION) --tag berth-$* .
 
 push-images: .venv/core/.ready ## Push the images to REGISTRY=host/path and write their digests to images.lock.yaml
-	@.venv/core/bin/python -m pipeline.images '$(ENGINE)' '$(REGISTRY)'
+	@.venv/core/bin/python -m pipeline.image_lock '$(ENGINE)' '$(REGISTRY)'
 
 clean: ## Remove the environments (runs and models in .berth/ stay)
 	rm -rf .venv .tools

@@ -16,8 +16,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score
 from sklearn.pipeline import make_pipeline
 
-from components.common.dataset import Manifest, read_split
-from components.common.saved_model import load
+from berth.data.dataset import Manifest, read_split
+from berth.models.saved_model import load
 from components.evaluate import baseline
 
 

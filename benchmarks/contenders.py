@@ -102,7 +102,7 @@ class Original:
         import tensorflow_text  # noqa: F401
         import tf_keras
 
-        from components.train import minilm
+        from berth.encoders.builtin import minilm
 
         tf.random.set_seed(seed)
         encoder, preprocessor = minilm.handles()
@@ -142,15 +142,16 @@ class Berth:
     """The recipe `berth`: fit's own steps on fit's own batches; accuracy is of fit itself."""
 
     def __init__(self, texts: dict[str, Texts], weights: str, precision: str = "auto") -> None:
-        from components.common.settings import Training
-        from components.train import encoder, minilm
-        from components.train.data import Split
-        from components.train.text import Preprocessor, tokenize_all
+        from berth.data.token_ids import TokenisedSplit
+        from berth.encoders import loading
+        from berth.encoders.builtin import minilm
+        from berth.encoders.preprocessor import Preprocessor, tokenize_all
+        from berth.settings import Training
 
         self.encoder, preprocessor = minilm.handles()
-        self.prepare = Preprocessor(encoder.load("preprocessor", preprocessor, ""), LENGTH, "")
+        self.prepare = Preprocessor(loading.load("preprocessor", preprocessor, ""), LENGTH, "")
         self.splits = {
-            name: Split(tokenize_all(self.prepare, own.texts)[0], own.classes) for name, own in texts.items()
+            name: TokenisedSplit(tokenize_all(self.prepare, own.texts)[0], own.classes) for name, own in texts.items()
         }
         self.training = Training.model_validate({"precision": precision})
         self.fitting = self._fitting(0)
@@ -158,11 +159,11 @@ class Berth:
     def _fitting(self, seed: int) -> Any:
         import tensorflow as tf
 
-        from components.train.devices import find
+        from berth.training.devices import find
+        from berth.training.recipe import Recipe
+        from berth.training.trainer import Trainer
+        from components.train.classifier import Classifier
         from components.train.evaluation import evaluation_function
-        from components.train.loop import Fitting
-        from components.train.model import Classifier
-        from components.train.recipe import Recipe
 
         tf.random.set_seed(seed)
         classifier = Classifier(self.encoder, "minilm", ["0", "1"], seed)
@@ -170,10 +171,10 @@ class Berth:
         recipe = Recipe("berth", EPOCHS, BATCH, RATE, WARMUP, DECAY, seed, self.training)
         splits = self.splits["train"], self.splits["validation"]
         trained = classifier, classifier, self.prepare, self.evaluation, *splits
-        return Fitting(*trained, recipe, lambda *_: None, find(), None, math.inf)
+        return Trainer(*trained, recipe, lambda *_: None, find(), None, math.inf)
 
     def steps(self, which: int, of: int) -> dict[str, float]:
-        from components.train.data import batches
+        from berth.training.batching import batches
 
         fitting = self.fitting
         dealt = list(batches(fitting.train, fitting.batching, fitting.rng))
@@ -344,10 +345,11 @@ CONTENDERS: dict[str, Callable[[dict[str, Texts], str], Any]] = {
 
 def _mean_width(texts: Texts) -> float:
     """Return the mean number of tokens of a text, special tokens counted."""
-    from components.train import encoder, minilm
-    from components.train.text import Preprocessor, tokenize_all
+    from berth.encoders import loading
+    from berth.encoders.builtin import minilm
+    from berth.encoders.preprocessor import Preprocessor, tokenize_all
 
-    prepare = Preprocessor(encoder.load("preprocessor", minilm.handles()[1], ""), LENGTH, "")
+    prepare = Preprocessor(loading.load("preprocessor", minilm.handles()[1], ""), LENGTH, "")
     return float(tokenize_all(prepare, texts.texts)[0].lengths().mean()) + prepare.special_tokens
 
 
@@ -367,5 +369,5 @@ def main(contender: str, data: str, weights: str) -> None:
 
 if __name__ == "__main__":
     if not sys.argv[1].startswith("torch"):
-        import components.train  # noqa: F401  Keras 2
+        import berth  # noqa: F401  Keras 2
     main(*sys.argv[1:])

@@ -70,11 +70,11 @@ def _graphs() -> dict[str, Serve]:
     """Return the three graphs, each loaded from its own SavedModel and called on a list of texts."""
     import tensorflow as tf
 
-    from components.train import minilm
-    from components.train.encoder import load
+    from berth.encoders.builtin import minilm
+    from berth.encoders.loading import load
+    from berth.encoders.preprocessor import Preprocessor
+    from components.train.classifier import Classifier
     from components.train.export import export
-    from components.train.model import Classifier
-    from components.train.text import Preprocessor
 
     encoder, folder = minilm.handles()
     preprocessor = load("preprocessor", folder, "minilm")

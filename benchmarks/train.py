@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.contenders import DATA, ROOT
-from components.train import minilm
+from berth.encoders.builtin import weights
 
 _TORCH = ROOT / ".venv/torch/bin/python"
 _NAMES = {
@@ -44,7 +44,7 @@ class Contender:
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  open as long as the process is
         python = str(_TORCH) if name.startswith("torch") else sys.executable
         self.process = subprocess.Popen(
-            [python, "-m", "benchmarks.contenders", name, data, str(minilm.weights_dir())],
+            [python, "-m", "benchmarks.contenders", name, data, str(weights.weights_dir())],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -150,7 +150,7 @@ def accuracy(data: str, contenders: list[str], seeds: int, console: Console) -> 
 _STARTUP = """
 import time; marks = []
 def mark(what): marks.append((what, time.time()))
-import components.train
+import berth
 import tensorflow as tf
 mark("import TensorFlow")
 import tensorflow_text, tensorflow_hub, tf_keras
@@ -161,23 +161,23 @@ minilm.handles()
 texts = contenders.read("messages")
 mark("read the texts, find the encoder")
 from components.train import encoder
-from components.train.data import Split
-from components.train.text import Preprocessor, tokenize_all
+from berth.training.batching import Split
+from berth.encoders.preprocessor import Preprocessor, tokenize_all
 prepare = Preprocessor(encoder.load("preprocessor", minilm.handles()[1], ""), 128, "")
 mark("load the preprocessor")
 splits = {name: Split(tokenize_all(prepare, own.texts)[0], own.classes) for name, own in texts.items()}
 mark("tokenise 4,127 texts")
-from components.common.settings import Training
-from components.train.devices import find
+from berth.settings import Training
+from berth.training.devices import find
 from components.train.evaluation import evaluation_function
-from components.train.loop import Fitting
-from components.train.model import Classifier
-from components.train.recipe import Recipe
-from components.train.data import batches
+from berth.training.trainer import Trainer
+from components.train.classifier import Classifier
+from berth.training.recipe import Recipe
+from berth.training.batching import batches
 classifier = Classifier(minilm.handles()[0], "minilm", ["ham", "spam"], 0)
 mark("load the encoder")
 recipe = Recipe("berth", 1, 32, 1e-4, 0.1, 0.01, 0)
-fitting = Fitting(classifier, classifier, prepare, evaluation_function(classifier, prepare), splits["train"],
+fitting = Trainer(classifier, classifier, prepare, evaluation_function(classifier, prepare), splits["train"],
                    splits["validation"], recipe, lambda *_: None, find(), None, 1e9)
 mark("make optimizer and step")
 first = next(batches(fitting.train, fitting.batching, fitting.rng))

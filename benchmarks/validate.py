@@ -27,7 +27,7 @@ def make(folder: Path, rows: int) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from components.common.dataset import Manifest
+    from berth.data.dataset import Manifest
 
     lines = [line.split("\t", 1) for line in _MESSAGES.read_text(encoding="utf-8").splitlines()]
     labels, texts = zip(*(lines[number % len(lines)] for number in range(rows)), strict=True)
@@ -52,10 +52,10 @@ def make(folder: Path, rows: int) -> None:
 
 
 _BERTH = """
-from components.common.settings import Checks
-from components.validate.features import TextFeatures
-from components.validate.statistics import in_memory
-from components.validate.vocabulary import find_vocabulary
+from berth.settings import Checks
+from berth.statistics.text_features import TextFeatures
+from berth.statistics.tfdv import in_memory
+from berth.encoders.wordpiece import find_vocabulary
 import tensorflow_data_validation
 start = time.perf_counter()
 features = TextFeatures(find_vocabulary("minilm", ""), 128, Checks(), False) if {features} else None

@@ -1,1 +1,1 @@
-"""The steps of the Berth pipeline, one folder each; `common` is the contract between them."""
+"""The steps of the Berth pipeline, one folder each."""

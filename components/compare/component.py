@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import Dataset, Input, OutputPath
 
-from components.common import images
+from berth import images
 
 
 @dsl.component(base_image=images.CORE, install_kfp_package=False)
@@ -19,10 +19,11 @@ def compare(
     """Return whether there is anything to train for; name the MLflow run of a champion of other data, if any."""
     from pathlib import Path
 
-    from components.common import tag, tracking
+    from berth.tracking import tags
+    from berth.tracking.step_run import log_to_parent, step_run
     from components.compare.step import compare_with_champion
 
-    with tracking.step_run("compare", {"on_unchanged": on_unchanged}, [dataset.metadata]):
+    with step_run("compare", {"on_unchanged": on_unchanged}, [dataset.metadata]):
         comparison = compare_with_champion(model_name or name, dataset.metadata["fingerprint"], settings)
         Path(champion).write_text(comparison.champion_run, encoding="utf-8")
         Path(settings_digest).write_text(comparison.settings_digest, encoding="utf-8")
@@ -30,5 +31,5 @@ def compare(
             print(f"unchanged: {comparison.verdict}", flush=True)
         go_on = on_unchanged != "skip" or not comparison.unchanged
         if not go_on:
-            tracking.log_to_parent(tags={tag.VERDICT: comparison.verdict})
+            log_to_parent(tags={tags.VERDICT: comparison.verdict})
         return go_on

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from components.common.settings import SETTINGS_END
+from berth.settings import SETTINGS_END
 
 
 def canonical(settings: str) -> str:

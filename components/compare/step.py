@@ -3,8 +3,9 @@
 import hashlib
 from dataclasses import dataclass
 
-from components.common import tag, tracking
-from components.common.code import code_version
+from berth.code_version import code_version
+from berth.registry import versions
+from berth.tracking import tags
 from components.compare.settings import canonical
 
 
@@ -22,14 +23,14 @@ class Comparison:
 def compare_with_champion(model_name: str, fingerprint: str, settings: str) -> Comparison:
     """Hold the data's `fingerprint`, the `settings` and this code against the champion of `model_name`."""
     digest = hashlib.sha256(canonical(settings).encode()).hexdigest()[:16]
-    champion = tracking.champion(model_name)
+    champion = versions.champion(model_name)
     if champion is None:
         return Comparison("", digest, False, "")
-    mine = {tag.FINGERPRINT: fingerprint, tag.SETTINGS: digest, tag.CODE: code_version()}
+    mine = {tags.FINGERPRINT: fingerprint, tags.SETTINGS: digest, tags.CODE: code_version()}
     unchanged = all(champion.tags.get(name) == value for name, value in mine.items())
-    same_data = champion.tags.get(tag.FINGERPRINT) == fingerprint
+    same_data = champion.tags.get(tags.FINGERPRINT) == fingerprint
     return Comparison(
-        "" if same_data else champion.tags.get(tag.PIPELINE_RUN, ""),
+        "" if same_data else champion.tags.get(tags.PIPELINE_RUN, ""),
         digest,
         unchanged,
         f"UNCHANGED: data, settings and code are those of {model_name} version {champion.version}",

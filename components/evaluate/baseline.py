@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.common.dataset import LABEL, PAIR, TEXT, read_columns
-from components.common.saved_model import decisions
-from components.evaluate.metrics import Answers, indicator
+from berth.data.dataset import LABEL, PAIR, TEXT, read_columns
+from berth.models.saved_model import decisions
+from components.evaluate.indicators import ModelOutputs, indicator
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
+
 
 NAME = "TF-IDF + logistic regression"
 _FEATURES = 200_000
@@ -29,7 +30,7 @@ def classifier(rows: int) -> "Pipeline":
     )
 
 
-def answers(dataset: str | Path, labels: Sequence[str], task: str, most_rows: int, seed: int) -> Answers | None:
+def answers(dataset: str | Path, labels: Sequence[str], task: str, most_rows: int, seed: int) -> ModelOutputs | None:
     """Return the baseline's answers to the test split, trained on at most `most_rows` texts of train and validation.
 
     It has no epoch and no threshold to choose, so validation teaches it. None: there is nothing to learn from, as where
@@ -47,7 +48,7 @@ def answers(dataset: str | Path, labels: Sequence[str], task: str, most_rows: in
     except ValueError:  # an empty vocabulary, or one class alone
         return None
     probabilities = fitted(_whole(read_columns(dataset, "test")))
-    return Answers(probabilities, decisions(probabilities, task, 0.5))
+    return ModelOutputs(probabilities, decisions(probabilities, task, 0.5))
 
 
 def _fit(texts: Sequence[str], truth: Any, task: str) -> Any:

@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from components.evaluate import metrics
-from components.evaluate.metrics import Answers
+from components.evaluate import indicators
+from components.evaluate.indicators import ModelOutputs
 
 if TYPE_CHECKING:
     import numpy as np
+
 
 _NUMBERS_AT_A_TIME = 4_000_000
 _MOST_CURVES = 10
@@ -42,7 +43,7 @@ class Bootstrap:
 
 def resample(
     truth: "np.ndarray",
-    models: Mapping[str, Answers],
+    models: Mapping[str, ModelOutputs],
     *,
     single: bool,
     slices: "np.ndarray | None" = None,
@@ -114,17 +115,17 @@ def _draw(rng: "np.random.Generator", resamples: int, texts: int) -> "np.ndarray
     return np.bincount(places.reshape(-1), minlength=resamples * texts).reshape(resamples, texts).astype(np.float64)
 
 
-def _scorer(truth: "np.ndarray", answers: Answers, single: bool) -> Scorer:
+def _scorer(truth: "np.ndarray", answers: ModelOutputs, single: bool) -> Scorer:
     """Return the function from draws, [resamples, texts], to every score, [resamples], of metrics.SCORES."""
     import numpy as np
 
     labels = truth.shape[1]
     decided = answers.decided
-    loss = metrics.losses(truth, answers.probabilities, single)
+    loss = indicators.losses(truth, answers.probabilities, single)
     right = (decided == truth).all(axis=1)
     counts = np.concatenate([truth & decided, decided, truth, right[:, None], loss[:, None]], axis=1, dtype=np.float64)
     gaps = _gaps(truth, answers, single)
-    columns = metrics.curve_columns(truth, single)
+    columns = indicators.curve_columns(truth, single)
     areas = [_area(truth[:, column], answers.probabilities[:, column]) for column in columns]
     texts = len(truth)
 
@@ -151,14 +152,14 @@ def _scorer(truth: "np.ndarray", answers: Answers, single: bool) -> Scorer:
     return score
 
 
-def _gaps(truth: "np.ndarray", answers: Answers, single: bool) -> "np.ndarray":
+def _gaps(truth: "np.ndarray", answers: ModelOutputs, single: bool) -> "np.ndarray":
     """Return what each text adds to right minus confidence of every bin, float64 [texts, bins]."""
     import numpy as np
 
-    sure, right = metrics.confidence(truth, answers, single)
-    place = metrics.bin_of(sure)
+    sure, right = indicators.confidence(truth, answers, single)
+    place = indicators.bin_of(sure)
     text = np.arange(len(sure)) // (len(sure) // len(truth))
-    gaps = np.zeros((len(truth), metrics.BINS))
+    gaps = np.zeros((len(truth), indicators.BINS))
     np.add.at(gaps, (text, place), right.astype(np.float64) - sure)
     return gaps
 

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from components.common import integrity, tag, tracking
-from components.common.errors import BerthError
-from components.common.saved_model import decisions
-from components.evaluate.metrics import Answers
-from components.evaluate.serving import Served, answers
+from berth.errors import BerthError
+from berth.models import integrity
+from berth.models.saved_model import decisions
+from berth.registry import versions
+from berth.tracking import tags
+from components.evaluate.indicators import ModelOutputs
+from components.evaluate.serving_check import Served, answers
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,7 @@ class Champion:
     """The champion's version and its answers in the challenger's labels; or why it has none."""
 
     version: str
-    answers: Answers | None
+    answers: ModelOutputs | None
     problem: str = ""
     remarks: list[str] = field(default_factory=list)
     """What a reader has to know of the comparison."""
@@ -31,7 +33,7 @@ def ask(model_name: str, dataset: str | Path, challenger: str | Path, served: Se
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    crowned = tracking.champion(model_name)
+    crowned = versions.champion(model_name)
     if crowned is None:
         return None
     version = str(crowned.version)
@@ -43,7 +45,7 @@ def ask(model_name: str, dataset: str | Path, challenger: str | Path, served: Se
             if folder is None:
                 raise BerthError("its files hold no SavedModel")
             digest = integrity.verify(folder.parent)
-            if crowned.tags.get(tag.DIGEST, digest) != digest:
+            if crowned.tags.get(tags.DIGEST, digest) != digest:
                 raise BerthError("its files are not those that were pushed (SHA-256)")
             if digest == integrity.verify(challenger):
                 return replace(_of(version, served, served), remarks=["The champion is this very model, file by file."])
@@ -69,7 +71,7 @@ def _of(version: str, own: Served, challenger: Served) -> Champion:
         if label in labels:
             probabilities[:, labels.index(label)] = own.probabilities[:, column]
             decided[:, labels.index(label)] = chosen[:, column]
-    return Champion(version, Answers(probabilities, decided), remarks=_label_remarks(own.labels, labels))
+    return Champion(version, ModelOutputs(probabilities, decided), remarks=_label_remarks(own.labels, labels))
 
 
 def _label_remarks(own: Sequence[str], labels: Sequence[str]) -> list[str]:

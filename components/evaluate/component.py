@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, ClassificationMetrics, Dataset, Input, Metrics, Model, Output
 
-from components.common import images
+from berth import images
 
 
 @dsl.component(base_image=images.TRAIN, install_kfp_package=False)
@@ -26,21 +26,22 @@ def evaluate(
 
     import mlflow
 
-    from components.common import tag, tracking
-    from components.common.dataset import Manifest
-    from components.common.errors import printable
-    from components.common.settings import Evaluation
-    from components.evaluate.description import describe
+    from berth.data.dataset import Manifest
+    from berth.errors import printable
+    from berth.settings import Evaluation
+    from berth.tracking import tags
+    from berth.tracking.step_run import log_to_parent, metric_name, step_run
+    from components.evaluate.figures import confusion_figure, roc_figure
     from components.evaluate.gates import parse
     from components.evaluate.mistakes import write_csv
-    from components.evaluate.plots import confusion_figure, roc_figure
+    from components.evaluate.mlflow_note import describe
     from components.evaluate.report import MOST_LABELS, render
     from components.evaluate.step import evaluate_model
 
     bounds = parse(gates)
     parameters = {f"gate_{gate}": bound for gate, bound in bounds if bound is not None and bound is not False}
     upstream = [dataset.metadata, anomalies.metadata, model.metadata]
-    with tracking.step_run("evaluate", parameters, upstream) as run:
+    with step_run("evaluate", parameters, upstream) as run:
         judgement = evaluate_model(
             model.path,
             dataset.path,
@@ -66,21 +67,21 @@ def evaluate(
         Path(report.path).parent.mkdir(parents=True, exist_ok=True)
         Path(report.path).write_text(html, encoding="utf-8")
         write_csv([*judgement.mistakes, *judgement.suspects], mistakes.path)
-        mlflow.log_metrics({tracking.metric_name(key): value for key, value in numbers.items()})
-        mlflow.set_tag(tag.DESCRIPTION, describe(judgement, bounds.confidence))
+        mlflow.log_metrics({metric_name(key): value for key, value in numbers.items()})
+        mlflow.set_tag(tags.DESCRIPTION, describe(judgement, bounds.confidence))
         mlflow.log_text(html, "report.html")
         mlflow.log_text(Path(mistakes.path).read_text(encoding="utf-8"), "mistakes.csv")
         if scored.confusion and len(scored.labels) <= MOST_LABELS:
             mlflow.log_figure(confusion_figure(scored), "confusion_matrix.png")
         if scored.roc:
             mlflow.log_figure(roc_figure(scored), "roc_curve.png")
-        tags = {tag.VERDICT: str(verdict), tag.FINGERPRINT: dataset.metadata["fingerprint"]}
-        tracking.log_to_parent(tags, scored.scores)
+        told = {tags.VERDICT: str(verdict), tags.FINGERPRINT: dataset.metadata["fingerprint"]}
+        log_to_parent(told, scored.scores)
         report.metadata["verdict"] = str(verdict)
         report.metadata["gates"] = verdict.as_dicts()
         report.metadata["scores"] = scored.scores
         report.metadata["summary"] = (
             f"accuracy {scored.scores['accuracy']:.4f}, macro F1 {scored.scores['macro_f1']:.4f}: {verdict}"
         )
-        report.metadata[tag.RUN_ID] = run.info.run_id
+        report.metadata[tags.RUN_ID] = run.info.run_id
     return verdict.blessed

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from components.common.errors import BerthError, nearest
-from components.common.settings import Gates
+from berth.errors import BerthError, nearest
+from berth.settings import Gates
 from components.evaluate.bootstrap import Interval
 
 Outcome = Literal["pass", "fail", "skipped"]

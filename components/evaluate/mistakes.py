@@ -7,11 +7,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.common.dataset import LABEL, PAIR, TEXT, Noted, read_columns
-from components.common.errors import printable
+from berth.data.dataset import LABEL, PAIR, TEXT, read_columns
+from berth.data.predictions import TrainingPredictions
+from berth.errors import printable
 
 if TYPE_CHECKING:
     import numpy as np
+
 
 _MOST_SUSPECTS = 200
 
@@ -50,12 +52,14 @@ def test_mistakes(
     return sorted(found, key=lambda mistake: -mistake.loss)
 
 
-def suspects(dataset: str | Path, labels: Sequence[str], noted: Noted, decided: "np.ndarray") -> list[Mistake]:
+def suspects(
+    dataset: str | Path, labels: Sequence[str], noted: TrainingPredictions, decided: "np.ndarray"
+) -> list[Mistake]:
     """Return the training texts that the model, having learnt them, still calls wrong: the highest loss first.
 
     `noted` is what train noted of the train split, `decided` what that amounts to, bool [rows, labels].
     """
-    from components.evaluate.metrics import indicator
+    from components.evaluate.indicators import indicator
 
     if not len(noted.row):
         return []

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from components.common import reports
-from components.common.dataset import SPLITS, Manifest
+from berth.data.dataset import SPLITS, Manifest
+from berth.reports import html
 from components.evaluate import baseline, mistakes
-from components.evaluate.metrics import SCORES, Curve, Evaluation
-from components.evaluate.step import BASELINE, CHALLENGER, CHAMPION, Judgement
+from components.evaluate.judgement import BASELINE, CHALLENGER, CHAMPION, Judgement
+from components.evaluate.scores import SCORES, Curve, Evaluation
 
 _TEMPLATE = "report.html.j2"
 _SIDE = 240
@@ -34,7 +34,7 @@ def render(judgement: Judgement, manifest: Manifest, confidence: float) -> str:
     names = dict(NAMES)
     if judgement.champion:
         names[CHAMPION] = f"champion, version {judgement.champion.version}"
-    return reports.template(__file__, _TEMPLATE).render(
+    return html.template(__file__, _TEMPLATE).render(
         judgement=judgement,
         evaluation=evaluation,
         manifest=manifest,

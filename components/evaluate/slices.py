@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from components.common.dataset import PAIR, TEXT
+from berth.data.dataset import PAIR, TEXT
 
 if TYPE_CHECKING:
     import numpy as np
+
 
 _LENGTHS = (5, 10, 20, 50, 100)
 """Words up to which a text belongs to a bucket."""

@@ -1,89 +1,38 @@
 """The evaluate step: a model, its champion and a dataset in; a verdict, scores and a report out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.common import saved_model
-from components.common.dataset import LABEL, Manifest, read_columns, read_predictions
-from components.common.settings import Evaluation as Settings
-from components.evaluate import baseline, bootstrap, champion, gates, metrics, mistakes, serving, slices
-from components.evaluate.bootstrap import Bootstrap, Interval, interval
+from berth.data.dataset import LABEL, Manifest, read_columns
+from berth.data.predictions import read_predictions
+from berth.models import saved_model
+from berth.settings import Evaluation as Settings
+from components.evaluate import (
+    baseline,
+    bootstrap,
+    champion,
+    gates,
+    indicators,
+    mistakes,
+    scores,
+    serving_check,
+    slices,
+)
+from components.evaluate.bootstrap import Bootstrap, interval
 from components.evaluate.champion import Champion
-from components.evaluate.gates import Findings, SliceResult, Verdict
-from components.evaluate.metrics import Answers, Evaluation
-from components.evaluate.mistakes import Mistake
-from components.evaluate.serving import Served
+from components.evaluate.gates import Findings, SliceResult
+from components.evaluate.indicators import ModelOutputs
+from components.evaluate.judgement import BASELINE, CHALLENGER, CHAMPION, Judgement, Scored
+from components.evaluate.scores import Evaluation
+from components.evaluate.serving_check import Served
 
 if TYPE_CHECKING:
     import numpy as np
 
-CHALLENGER, CHAMPION, BASELINE = "challenger", "champion", "baseline"
+
 _MOST_DRAWS, _FEWEST_RESAMPLES = 1_000_000_000, 1_000
 """Beyond 100,000 test texts there are fewer resamples, to stay within minutes."""
-
-
-@dataclass(frozen=True)
-class Scored:
-    """One model's scores on the test split, with their intervals."""
-
-    evaluation: Evaluation
-    intervals: dict[str, Interval]
-    change: dict[str, Interval]
-    """What the challenger's scores gain on this model's; empty of the challenger itself."""
-    mcnemar: float
-    """P-value of McNemar's test against the challenger; 1 of the challenger itself."""
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """All that is known of a model, and whether it may go to users."""
-
-    verdict: Verdict
-    models: dict[str, Scored]
-    """By CHALLENGER, and CHAMPION and BASELINE where there is one."""
-    champion: Champion | None
-    slices: list[SliceResult]
-    served: Served
-    resamples: int
-    mistakes: list[Mistake]
-    suspects: list[Mistake]
-
-    @property
-    def challenger(self) -> Scored:
-        return self.models[CHALLENGER]
-
-    def numbers(self) -> dict[str, float]:
-        """Return every number that is worth a chart, by name: scores, their intervals, classes, gains, serving."""
-        own = self.challenger
-        found = dict(own.evaluation.scores)
-        for score in ("accuracy", "macro_f1"):
-            found[f"{score}/low"], found[f"{score}/high"] = own.intervals[score].low, own.intervals[score].high
-        for scores in own.evaluation.classes:
-            if scores.support:
-                label = scores.label.replace("/", "_")  # in a metric's name a slash makes a group
-                found |= {f"{name}_{label}": getattr(scores, name) for name in ("precision", "recall", "f1")}
-        for name, scored in self.models.items():
-            if name != CHALLENGER:
-                found |= {f"{name}/{score}": value for score, value in scored.evaluation.scores.items()}
-        served = self.served
-        found |= {"serving/p50_ms": served.p50_ms, "serving/p95_ms": served.p95_ms}
-        return found | {"serving/texts_per_second": served.texts_per_second, "serving/size_mb": served.size_mb}
-
-    @property
-    def findings(self) -> list[str]:
-        """What a reader should not miss, a sentence each."""
-        found = list(self.champion.remarks) if self.champion else []
-        if self.champion and self.champion.problem:
-            found.append(f"{self.champion.problem[0].upper()}{self.champion.problem[1:]}.")
-        own = self.challenger.evaluation.scores
-        if (other := self.models.get(BASELINE)) and own["macro_f1"] <= other.evaluation.scores["macro_f1"]:
-            found.append(
-                f"The model does not beat {baseline.NAME}: macro F1 {own['macro_f1']:.4f} against "
-                f"{other.evaluation.scores['macro_f1']:.4f}."
-            )
-        return found
 
 
 def evaluate_model(
@@ -104,10 +53,10 @@ def evaluate_model(
     """
     asked = gates.parse(bounds)
     manifest = Manifest.read(dataset)
-    served = serving.check(model, dataset, predictions, settings.tensorflow_serving)
+    served = serving_check.check(model, dataset, predictions, settings.tensorflow_serving)
     single = served.task == "single_label"
     rows = read_columns(dataset, "test")
-    truth = metrics.indicator(served.labels, rows[LABEL])
+    truth = indicators.indicator(served.labels, rows[LABEL])
 
     answers = {CHALLENGER: _answers(served)}
     crowned = champion.ask(model_name, dataset, model, served)
@@ -129,12 +78,12 @@ def evaluate_model(
         resamples=resamples,
         seed=settings.seed,
     )
-    evaluations = {name: metrics.evaluate(served.labels, truth, own, served.task) for name, own in answers.items()}
+    evaluations = {name: scores.evaluate(served.labels, truth, own, served.task) for name, own in answers.items()}
     models = {name: _scored(name, evaluations, answers, truth, resampled, asked.confidence) for name in answers}
     sliced = _sliced(parts, truth, answers, resampled, asked.confidence)
     verdict = gates.judge(asked, _findings(models, crowned, sliced, served))
     noted = read_predictions(predictions)["train"]
-    losses = metrics.losses(truth, served.probabilities, single)
+    losses = indicators.losses(truth, served.probabilities, single)
     return Judgement(
         verdict,
         models,
@@ -149,8 +98,10 @@ def evaluate_model(
     )
 
 
-def _answers(served: Served) -> Answers:
-    return Answers(served.probabilities, saved_model.decisions(served.probabilities, served.task, served.threshold))
+def _answers(served: Served) -> ModelOutputs:
+    return ModelOutputs(
+        served.probabilities, saved_model.decisions(served.probabilities, served.task, served.threshold)
+    )
 
 
 def _stacked(members: "list[np.ndarray]", texts: int) -> "np.ndarray":
@@ -162,7 +113,7 @@ def _stacked(members: "list[np.ndarray]", texts: int) -> "np.ndarray":
 def _scored(
     name: str,
     evaluations: Mapping[str, Evaluation],
-    answers: Mapping[str, Answers],
+    answers: Mapping[str, ModelOutputs],
     truth: "np.ndarray",
     resampled: Bootstrap,
     confidence: float,
@@ -185,7 +136,7 @@ def _scored(
 def _sliced(
     parts: "Mapping[str, np.ndarray]",
     truth: "np.ndarray",
-    answers: Mapping[str, Answers],
+    answers: Mapping[str, ModelOutputs],
     resampled: Bootstrap,
     confidence: float,
 ) -> list[SliceResult]:

@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.common import images
+from berth import images
 
 
 @dsl.component(base_image=images.CORE, install_kfp_package=False)

@@ -10,10 +10,10 @@ from email.message import EmailMessage
 from typing import Any
 from urllib.parse import quote
 
-from components.common.errors import BerthError
-from components.common.settings import Notify
+from berth.errors import BerthError
+from berth.settings import Notify
 
-_PATIENCE = 10
+_TIMEOUT_SECONDS = 10
 """Seconds that a server may take for any one answer."""
 _DEADLINE = 30
 """Seconds for a whole notification, names looked up and all."""
@@ -124,11 +124,13 @@ def _post(variable: str, message: dict[str, Any]) -> None:
         raise BerthError(f"the variable {variable} {found}.")
     try:
         # A redirect is not followed: the address is the credential, and who answers could send it anywhere.
-        with requests.post(address, json=message, timeout=_PATIENCE, allow_redirects=False, stream=True) as answer:
+        with requests.post(
+            address, json=message, timeout=_TIMEOUT_SECONDS, allow_redirects=False, stream=True
+        ) as answer:
             if not 200 <= answer.status_code < 300:
                 raise BerthError(f"it answered {answer.status_code}.")
     except requests.Timeout:
-        raise BerthError(f"no answer within {_PATIENCE} s.") from None
+        raise BerthError(f"no answer within {_TIMEOUT_SECONDS} s.") from None
     except requests.ConnectionError:
         raise BerthError("nothing answers there.") from None
 
@@ -138,9 +140,9 @@ def _mail(settings: Notify, message: EmailMessage) -> None:
     context = ssl.create_default_context()
     try:
         with (
-            smtplib.SMTP_SSL(settings.smtp_host, settings.smtp_port, timeout=_PATIENCE, context=context)
+            smtplib.SMTP_SSL(settings.smtp_host, settings.smtp_port, timeout=_TIMEOUT_SECONDS, context=context)
             if settings.smtp_port == 465
-            else smtplib.SMTP(settings.smtp_host, settings.smtp_port, timeout=_PATIENCE)
+            else smtplib.SMTP(settings.smtp_host, settings.smtp_port, timeout=_TIMEOUT_SECONDS)
         ) as server:
             server.ehlo()
             secure = settings.smtp_port == 465
@@ -159,12 +161,12 @@ def _mail(settings: Notify, message: EmailMessage) -> None:
         codes = sorted({code for code, _ in error.recipients.values()})
         raise BerthError(f"the server refuses the recipients ({', '.join(map(str, codes))}).") from None
     except smtplib.SMTPServerDisconnected:
-        raise BerthError(f"the server hung up, or gave no answer within {_PATIENCE} s.") from None
+        raise BerthError(f"the server hung up, or gave no answer within {_TIMEOUT_SECONDS} s.") from None
     except smtplib.SMTPException as error:
         raise BerthError(f"the server does not go along ({type(error).__name__}).") from None
     except ssl.SSLError as error:
         raise BerthError(f"its certificate is not trusted ({error.reason}).") from None
     except TimeoutError:
-        raise BerthError(f"no answer within {_PATIENCE} s.") from None
+        raise BerthError(f"no answer within {_TIMEOUT_SECONDS} s.") from None
     except OSError as error:
         raise BerthError(f"the server cannot be reached ({error.strerror or type(error).__name__}).") from None

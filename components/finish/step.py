@@ -6,14 +6,15 @@ from urllib.parse import quote
 
 from pydantic import ValidationError
 
-from components.common import pipeline_run, tag, tracking
-from components.common.markdown import escaped
-from components.common.settings import Notify
+from berth.reports.markdown import escaped
+from berth.settings import Notify
+from berth.tracking import pipeline_run, run_tree, tags
 from components.finish.notify import Ending, tell
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModelOutput, Run
+
 
 STATUSES = {
     **{"SUCCEEDED": "FINISHED", "FAILED": "FAILED", "CANCELLED": "KILLED", "CANCELED": "KILLED"},
@@ -40,7 +41,7 @@ def finish_run(name: str, state: str, error: str, notify: Mapping[str, Any], kfp
         raise
     if mlflow_ui:
         links["MLflow"] = f"{mlflow_ui.rstrip('/')}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
-    reason = run.data.tags.get(tag.ERROR) or run.data.tags.get(tag.VERDICT, "")
+    reason = run.data.tags.get(tags.ERROR) or run.data.tags.get(tags.VERDICT, "")
     ending = Ending(name, run.info.run_name or run.info.run_id, run.info.status, reason, _there(links))
     return warnings + tell(settings, ending)
 
@@ -54,10 +55,10 @@ def close_run(run_id: str, state: str, error: str) -> "Run":
 
     client = mlflow.MlflowClient()
     status = STATUSES.get(state) or ("FINISHED" if _is_at_its_end(client, run_id) else "FAILED")
-    tracking.close(run_id, status, error if status != "FINISHED" else "")
-    steps = tracking.children(client, run_id)
+    run_tree.close(run_id, status, error if status != "FINISHED" else "")
+    steps = run_tree.children(client, run_id)
     run = client.get_run(run_id)
-    client.set_tag(run_id, tag.DESCRIPTION, describe(run, steps))
+    client.set_tag(run_id, tags.DESCRIPTION, describe(run, steps))
     shown = set(_models(run))
     if models := [model for step in steps for name, model in _models(step).items() if name not in shown]:
         client.log_outputs(run_id, models)  # so that the list of runs shows the model and its version
@@ -69,16 +70,16 @@ def describe(run: "Run", steps: "Sequence[Run]") -> str:
 
     MLflow folds a description after about four lines: what a reader must not miss is in those.
     """
-    tags = run.data.tags
-    by_step = {step.data.tags.get(tag.STEP): step for step in steps}
+    told = run.data.tags
+    by_step = {step.data.tags.get(tags.STEP): step for step in steps}
     lines = []
-    if error := tags.get(tag.ERROR):
+    if error := told.get(tags.ERROR):
         lines += [f"**{run.info.status}**: {escaped(error)}", ""]
-    elif verdict := tags.get(tag.VERDICT):
+    elif verdict := told.get(tags.VERDICT):
         lines += [f"**{escaped(verdict)}**", ""]
     reported = [step for step in _REPORTS if step in by_step and by_step[step].data.metrics]
     links = [_link(by_step[step], step, _REPORTS[step]) for step in reported]
-    if model := tags.get(tag.MODEL_VERSION):
+    if model := told.get(tags.MODEL_VERSION):
         name, _, version = model.rpartition("/")
         links.insert(0, f"[{escaped(name)} version {version}](#/models/{quote(name)}/versions/{version})")
     if links:
@@ -92,7 +93,7 @@ def describe(run: "Run", steps: "Sequence[Run]") -> str:
         ]
         lines += [f"Data: {', '.join(parts)}; {rows.get('rejected', 0):,.0f} rejected.", ""]
     if evaluated := by_step.get("evaluate"):
-        lines += [evaluated.data.tags.get(tag.DESCRIPTION, "")]
+        lines += [evaluated.data.tags.get(tags.DESCRIPTION, "")]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -106,9 +107,9 @@ def _understood(notify: Mapping[str, Any]) -> tuple[Notify, list[str]]:
 
 def _is_at_its_end(client: "MlflowClient", run_id: str) -> bool:
     """Return whether the steps have left nothing to do: KFP may call a run RUNNING while its exit handler runs."""
-    if client.get_run(run_id).data.tags.get(tag.VERDICT, "").startswith("UNCHANGED"):
+    if client.get_run(run_id).data.tags.get(tags.VERDICT, "").startswith("UNCHANGED"):
         return True
-    last = [step for step in tracking.children(client, run_id) if step.data.tags[tag.STEP] in ("push", "refuse")]
+    last = [step for step in run_tree.children(client, run_id) if step.data.tags[tags.STEP] in ("push", "refuse")]
     return any(step.info.status == "FINISHED" for step in last)
 
 
@@ -122,5 +123,5 @@ def _models(run: "Run") -> "dict[str, LoggedModelOutput]":
 
 def _link(run: "Run", step: str, file: str) -> str:
     """Return a link to a step's report, which is where the step ran if it came out of the cache."""
-    run_id = run.data.tags.get(tag.REUSED_FROM, run.info.run_id)
+    run_id = run.data.tags.get(tags.REUSED_FROM, run.info.run_id)
     return f"[the report of {step}](#/experiments/{run.info.experiment_id}/runs/{run_id}/artifacts/{file})"

@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import Dataset, Output
 
-from components.common import images
+from berth import images
 
 
 @dsl.component(base_image=images.CORE, install_kfp_package=False)
@@ -25,19 +25,20 @@ def locate(
 
     As the first step, it sees to it that the pipeline run has its MLflow run, in the experiment `name`.
     """
-    from components.common import pipeline_run, tag, tracking
+    from berth.tracking import pipeline_run, tags
+    from berth.tracking.step_run import log_to_parent, step_run
     from components.ingest.settings import Settings
-    from components.ingest.source import fingerprint
+    from components.ingest.sources.source import fingerprint
 
     pipeline_run.open_run(name, pipeline_run_id)
-    tags = {
-        tag.KFP_RUN_ID: pipeline_run.kfp_run_id(pipeline_run_id),
-        tag.KFP_RUN_URL: pipeline_run.kfp_run_url(kfp_ui),
-        tag.GIT_COMMIT: git_commit,
-        tag.CONFIG_FILE: config_file,
+    facts = {
+        tags.KFP_RUN_ID: pipeline_run.kfp_run_id(pipeline_run_id),
+        tags.KFP_RUN_URL: pipeline_run.kfp_run_url(kfp_ui),
+        tags.GIT_COMMIT: git_commit,
+        tags.CONFIG_FILE: config_file,
     }
-    tracking.log_to_parent(tags={key: value for key, value in tags.items() if value})
-    with tracking.step_run("locate"):
+    log_to_parent(tags={key: value for key, value in facts.items() if value})
+    with step_run("locate"):
         settings = Settings.of(
             source=source,
             columns=columns,
@@ -80,8 +81,9 @@ def ingest(
     from mlflow.data.dataset_source_registry import resolve_dataset_source
     from mlflow.data.meta_dataset import MetaDataset
 
-    from components.common import tag, tracking
-    from components.common.dataset import SPLITS
+    from berth.data.dataset import SPLITS
+    from berth.tracking import tags
+    from berth.tracking.step_run import log_datasets, log_to_parent, metric_name, step_run
     from components.ingest.settings import Settings
     from components.ingest.step import ingest_source
 
@@ -102,7 +104,7 @@ def ingest(
         memory_limit=memory,
         rows_per_shard=rows_per_shard,
     )
-    with tracking.step_run("ingest", settings.parameters()) as run:
+    with step_run("ingest", settings.parameters()) as run:
         manifest = ingest_source(settings, dataset.path, rejected.path)
         files = settings.source.split_files()
         datasets = {}
@@ -114,7 +116,7 @@ def ingest(
             )
             digest = f"{manifest.fingerprint[:16]}-{manifest.rows[name]}"
             datasets[name] = MetaDataset(origin, name=f"{name} split", digest=digest)  # type: ignore[abstract]
-        tracking.log_datasets(datasets)
+        log_datasets(datasets)
         counts = {f"rows_{name}": manifest.rows[name] for name in SPLITS}
         touched = {f"rejected/{reason}": number for reason, number in manifest.rejected.items()}
         touched |= {f"changed/{rule}": number for rule, number in manifest.changed.items()}
@@ -124,13 +126,13 @@ def ingest(
             "duplicates": manifest.duplicates,
             "rejected": rejections,
             **counts,
-            **{tracking.metric_name(name): number for name, number in touched.items()},
+            **{metric_name(name): number for name, number in touched.items()},
         }
         mlflow.log_metrics(dict[str, float](numbers))
         mlflow.log_artifact(f"{dataset.path}/manifest.json")
-        tracking.log_to_parent(tags={tag.FINGERPRINT: manifest.fingerprint})
+        log_to_parent(tags={tags.FINGERPRINT: manifest.fingerprint})
         dataset.metadata.update(labels=manifest.labels, fingerprint=manifest.fingerprint, **counts)
         facts = {**manifest.rows, "duplicate": manifest.duplicates, "rejected": rejections}
         facts["changed"] = sum(manifest.changed.values())
         dataset.metadata["summary"] = ", ".join(f"{number:,} {name}" for name, number in facts.items() if number)
-        dataset.metadata[tag.RUN_ID] = run.info.run_id
+        dataset.metadata[tags.RUN_ID] = run.info.run_id

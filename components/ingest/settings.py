@@ -5,9 +5,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from components.common.dataset import LABEL, PAIR, TEXT
-from components.common.errors import BerthError
-from components.common.settings import Cleaning, Source, Split
+from berth.data.dataset import LABEL, PAIR, TEXT
+from berth.errors import BerthError
+from berth.settings import Cleaning, Source, Split
 
 
 class Settings(BaseModel):

@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, Dataset, Input, Model, Output
 
-from components.common import images
+from berth import images
 
 
 @dsl.component(base_image=images.CORE, install_kfp_package=False)
@@ -19,24 +19,25 @@ def push(
     pushed: Output[Artifact],
 ) -> None:
     """Make the blessed model the champion; an empty `model_name` means `name`."""
-    from components.common import tag, tracking
+    from berth.models.package import ModelInterface
+    from berth.tracking import tags
+    from berth.tracking.step_run import step_run
     from components.push import record
-    from components.push.package import Interface
     from components.push.step import push_model
 
     upstream = [dataset.metadata, model.metadata, report.metadata]
-    with tracking.step_run("push", {"model_name": model_name or name}, upstream) as run:
+    with step_run("push", {"model_name": model_name or name}, upstream) as run:
         done = push_model(
             model.path,
             model_name or name,
             push_to,
-            Interface.of(model.metadata, model.path),
-            record.tags(report.metadata, dataset.metadata, settings_digest),
+            ModelInterface.of(model.metadata, model.path),
+            record.version_tags(report.metadata, dataset.metadata, settings_digest),
             record.description(report.metadata, dataset.metadata),
             keep,
         )
         pushed.metadata.update(record.told(done, pushed.path))
-        pushed.metadata[tag.RUN_ID] = run.info.run_id
+        pushed.metadata[tags.RUN_ID] = run.info.run_id
 
 
 @dsl.component(base_image=images.CORE, install_kfp_package=False)
@@ -51,20 +52,21 @@ def refuse(
     push_to: str = "",
 ) -> None:
     """Register the model that was not blessed as the challenger; `push_to` is where a promotion would publish it."""
-    from components.common import tag, tracking
+    from berth.models.package import ModelInterface
+    from berth.tracking import tags
+    from berth.tracking.step_run import step_run
     from components.push import record
-    from components.push.package import Interface
     from components.push.step import refuse_model
 
     upstream = [dataset.metadata, model.metadata, report.metadata]
-    with tracking.step_run("refuse", {"model_name": model_name or name}, upstream) as run:
+    with step_run("refuse", {"model_name": model_name or name}, upstream) as run:
         done = refuse_model(
             model.path,
             model_name or name,
             push_to,
-            Interface.of(model.metadata, model.path),
-            record.tags(report.metadata, dataset.metadata, settings_digest),
+            ModelInterface.of(model.metadata, model.path),
+            record.version_tags(report.metadata, dataset.metadata, settings_digest),
             record.description(report.metadata, dataset.metadata),
         )
         refused.metadata.update(record.told(done, refused.path))
-        refused.metadata[tag.RUN_ID] = run.info.run_id
+        refused.metadata[tags.RUN_ID] = run.info.run_id

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.common import pipeline_run, tag, tracking
-from components.common.code import code_version
-from components.common.markdown import escaped, table
+from berth.code_version import code_version
+from berth.reports.markdown import escaped, table
+from berth.tracking import pipeline_run, tags
+from berth.tracking.step_run import log_to_parent
 from components.push.step import Pushed
 
 _HEADLINE = ("accuracy", "macro_f1")
@@ -15,16 +16,16 @@ _LABELS = 20
 """Labels that a description names."""
 
 
-def tags(report: Mapping[str, Any], dataset: Mapping[str, Any], settings_digest: str) -> dict[str, str]:
+def version_tags(report: Mapping[str, Any], dataset: Mapping[str, Any], settings_digest: str) -> dict[str, str]:
     """Return a version's tags: what it was made of, by which pipeline run, its verdict, and the gates that failed."""
     failed = [gate for gate in report.get("gates", ()) if gate.get("outcome") == "fail"]
     return {
-        tag.PIPELINE_RUN: pipeline_run.parent_run().info.run_id,
-        tag.FINGERPRINT: dataset.get("fingerprint", ""),
-        tag.SETTINGS: settings_digest,
-        tag.CODE: code_version(),
-        tag.VERDICT: report.get("verdict", ""),
-        **{f"{tag.GATE}{gate['name']}": str(gate.get("words", "failed")) for gate in failed},
+        tags.PIPELINE_RUN: pipeline_run.parent_run().info.run_id,
+        tags.FINGERPRINT: dataset.get("fingerprint", ""),
+        tags.SETTINGS: settings_digest,
+        tags.CODE: code_version(),
+        tags.VERDICT: report.get("verdict", ""),
+        **{f"{tags.GATE}{gate['name']}": str(gate.get("words", "failed")) for gate in failed},
     }
 
 
@@ -53,7 +54,7 @@ def told(done: Pushed, path: str) -> dict[str, str]:
     """Write the step's output to `path`, name the version on the pipeline run, and return the output's metadata."""
     facts = {"name": done.name, "version": str(done.version), "folder": done.folder}
     Path(path).write_text(json.dumps(facts), encoding="utf-8")
-    tracking.log_to_parent(tags={tag.MODEL_VERSION: f"{done.name}/{done.version}"})
+    log_to_parent(tags={tags.MODEL_VERSION: f"{done.name}/{done.version}"})
     return {**facts, "summary": str(done)}
 
 

@@ -10,9 +10,9 @@ import json
 import sys
 from typing import Any
 
-from components.common.errors import BerthError
-from components.common.settings import Training
-from components.train.recipe import Recipe
+from berth.errors import BerthError
+from berth.settings import Training
+from berth.training.recipe import Recipe
 from components.train.step import train_model
 
 _OTHERS = ("encoder", "preprocessor", "sequence_length", "pooling", "threshold_metric", "require_gpu")

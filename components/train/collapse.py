@@ -6,26 +6,32 @@ that is left to the head is the classes' shares.
 
 from typing import TYPE_CHECKING, Any
 
-from components.common.errors import BerthError
-from components.train.data import Split
+from berth.data.token_ids import TokenisedSplit
+from berth.encoders.preprocessor import Preprocessor
+from berth.errors import BerthError
 from components.train.evaluation import predict
-from components.train.text import Preprocessor
 
 if TYPE_CHECKING:
     import numpy as np
+
 
 _TEXTS = 256
 _SHRUNK = 0.1
 """An untrained head on a pre-trained encoder tells texts apart, a little; less than this share of it is blindness."""
 
 
-def spread(evaluation: Any, preprocessor: Preprocessor, validation: Split) -> float:
+def spread(evaluation: Any, preprocessor: Preprocessor, validation: TokenisedSplit) -> float:
     """Return by how much a class' probability differs from text to text: its standard deviation, mean over classes."""
     return float(_some(evaluation, preprocessor, validation).std(0).mean())
 
 
-def refuse_collapsed(
-    evaluation: Any, preprocessor: Preprocessor, validation: Split, untrained: float, labels: list[str], rate: float
+def check_not_collapsed(
+    evaluation: Any,
+    preprocessor: Preprocessor,
+    validation: TokenisedSplit,
+    untrained: float,
+    labels: list[str],
+    rate: float,
 ) -> None:
     """Raise BerthError if the model says the same of every text, while the `untrained` one's `spread` was larger.
 
@@ -45,7 +51,7 @@ def refuse_collapsed(
     )
 
 
-def _some(evaluation: Any, preprocessor: Preprocessor, validation: Split) -> "np.ndarray":
+def _some(evaluation: Any, preprocessor: Preprocessor, validation: TokenisedSplit) -> "np.ndarray":
     """Return the probabilities of the first validation texts; ingest has dealt them at random."""
     some = validation.subset(range(min(_TEXTS, len(validation))))
     return predict(evaluation, preprocessor, some, "validation")[0]

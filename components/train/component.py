@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Metrics, Model, Output
 
-from components.common import images
+from berth import images
 
 
 @dsl.component(base_image=images.TRAIN, install_kfp_package=False)
@@ -39,9 +39,10 @@ def train(
 
     import mlflow
 
-    from components.common import tag, tracking
-    from components.common.settings import Training
-    from components.train.recipe import Recipe
+    from berth.settings import Training
+    from berth.tracking import tags
+    from berth.tracking.step_run import step_run
+    from berth.training.recipe import Recipe
     from components.train.step import train_model
 
     settings = Training(**training)
@@ -61,7 +62,7 @@ def train(
         "threshold_metric": threshold_metric,
         **{f"training.{name}": value for name, value in settings},
     }
-    with tracking.step_run("train", parameters, [dataset.metadata], system_metrics=True, repeats_errors=False) as run:
+    with step_run("train", parameters, [dataset.metadata], system_metrics=True, repeats_errors=False) as run:
         trained = train_model(
             dataset.path,
             model.path,
@@ -111,4 +112,4 @@ def train(
             f"epoch {outcome.best_epoch} of {epochs}, validation loss {outcome.val_loss:.4f}, "
             f"accuracy {outcome.val_accuracy:.4f}"
         )
-        model.metadata[tag.RUN_ID] = run.info.run_id
+        model.metadata[tags.RUN_ID] = run.info.run_id

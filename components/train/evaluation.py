@@ -3,13 +3,15 @@
 import time
 from typing import TYPE_CHECKING, Any
 
-from components.common import progress
-from components.train.data import Batching, Split, batches, segments
-from components.train.model import Classifier
-from components.train.text import Preprocessor
+from berth import progress
+from berth.data.token_ids import TokenisedSplit, segments
+from berth.encoders.preprocessor import Preprocessor
+from berth.training.batching import Batching, batches
+from components.train.classifier import Classifier
 
 if TYPE_CHECKING:
     import numpy as np
+
 
 _BATCH = 64
 _PROGRESS_SECONDS = 1.0
@@ -36,7 +38,9 @@ def batch_signature(classifier: Classifier, preprocessor: Preprocessor) -> list[
     return [[segment] * (2 if preprocessor.pairs else 1), tf.TensorSpec(targets, tf.int32)]
 
 
-def evaluate(evaluation: Any, classifier: Classifier, preprocessor: Preprocessor, split: Split) -> dict[str, float]:
+def evaluate(
+    evaluation: Any, classifier: Classifier, preprocessor: Preprocessor, split: TokenisedSplit
+) -> dict[str, float]:
     """Return val_loss, the mean cross-entropy, val_accuracy and val_macro_f1 on `split`; of several labels at 0.5."""
     from sklearn.metrics import f1_score
 
@@ -51,7 +55,9 @@ def evaluate(evaluation: Any, classifier: Classifier, preprocessor: Preprocessor
     return {"val_loss": float(losses.mean()), "val_accuracy": float(accuracy), "val_macro_f1": float(macro_f1)}
 
 
-def predict(evaluation: Any, preprocessor: Preprocessor, split: Split, name: str) -> "tuple[np.ndarray, np.ndarray]":
+def predict(
+    evaluation: Any, preprocessor: Preprocessor, split: TokenisedSplit, name: str
+) -> "tuple[np.ndarray, np.ndarray]":
     """Return the probabilities, float32 [texts, classes], and the losses, float32 [texts], in the order of `split`."""
     import numpy as np
 

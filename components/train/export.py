@@ -6,10 +6,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from components.common import integrity
-from components.common.saved_model import BULK, LABELS_ASSET, SERVE, SETTINGS_ASSET
-from components.train.model import Classifier
-from components.train.text import Preprocessor
+from berth.encoders.preprocessor import Preprocessor
+from berth.models import integrity
+from berth.models.saved_model import BULK, LABELS_ASSET, SERVE, SETTINGS_ASSET
+from components.train.classifier import Classifier
 
 BULK_TOKENS = 1024
 """Tokens, with padding, that `bulk` works on at a time: few long texts or many short ones."""
@@ -102,7 +102,7 @@ def _probabilities_by_length(classifier: Classifier, preprocessor: Preprocessor,
 
 
 def _decided(classifier: Classifier, probabilities: Any, threshold: float) -> Any:
-    """Return string [batch]: in the graph, what components.common.saved_model.Classifier.decide gives."""
+    """Return string [batch]: in the graph, what berth.models.saved_model.Classifier.decide gives."""
     import tensorflow as tf
 
     labels = tf.constant(classifier.labels)

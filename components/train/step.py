@@ -6,20 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.common.code import code_version
-from components.common.dataset import LABEL, PAIR, TEXT, Manifest, read_columns
-from components.common.edge_cases import EDGE_CASES
-from components.common.errors import BerthError
-from components.train.loop import Outcome
-from components.train.recipe import Recipe
+from berth.code_version import code_version
+from berth.data.dataset import Manifest
+from berth.data.edge_cases import EDGE_CASES
+from berth.training.recipe import Recipe
+from berth.training.trainer import Outcome
+from components.train.splits import read
 from components.train.threshold import Threshold
 
 if TYPE_CHECKING:
-    import numpy as np
+    from berth.data.predictions import Predictions
+    from berth.data.token_ids import TokenisedSplit
+    from berth.encoders.preprocessor import Preprocessor
 
-    from components.train.data import Split
-    from components.train.predictions import Predictions
-    from components.train.text import Preprocessor
 
 _LOST = {"head": "end", "tail": "start", "head_tail": "middle"}
 
@@ -67,27 +66,28 @@ def train_model(
     """
     import tensorflow as tf
 
-    from components.train import encoder as encoders
-    from components.train.checkpoint import Checkpoints
-    from components.train.devices import find
+    from berth.data.predictions import write
+    from berth.encoders import loading
+    from berth.encoders import resolve as encoders
+    from berth.encoders.preprocessor import Preprocessor
+    from berth.encoders.vocabulary import check_vocabulary_fits
+    from berth.training.checkpoints import Checkpoints
+    from berth.training.devices import find
+    from berth.training.trainer import Trainer
+    from components.train.classifier import Classifier
     from components.train.evaluation import evaluation_function
     from components.train.export import export
-    from components.train.loop import Fitting
-    from components.train.model import Classifier
-    from components.train.predictions import write
-    from components.train.text import Preprocessor
-    from components.train.threshold import choose, refuse_undefined
-    from components.train.vocabulary import refuse_misfit
+    from components.train.threshold import check_metric, choose
 
     start = time.perf_counter()
     devices = find(require_gpu)  # before anything else starts TensorFlow
     manifest = Manifest.read(dataset)
-    refuse_undefined(threshold_metric, manifest.task)
+    check_metric(threshold_metric, manifest.task)
     encoder_folder, preprocessor_folder = encoders.resolve(encoder, preprocessor)
-    loaded = encoders.load("preprocessor", preprocessor_folder, preprocessor)
+    loaded = loading.load("preprocessor", preprocessor_folder, preprocessor)
     tf.random.set_seed(recipe.seed)  # after the built-in encoder was converted: its own seeds are not this run's
     prepare = Preprocessor(loaded, sequence_length, preprocessor, manifest.pairs, recipe.training.truncate)
-    read = {name: _read(dataset, name, manifest, prepare) for name in ("train", "validation")}
+    read = {name: read(dataset, name, manifest, prepare) for name in ("train", "validation")}
     splits = {name: split for name, (split, _) in read.items()}
     truncated = read["train"][1]
     print(
@@ -101,10 +101,12 @@ def train_model(
     with devices.scope():
         # What TF-Hub loads in a strategy's scope runs in its replicas alone: it can be neither evaluated nor exported.
         replicated = Classifier(*made) if devices.replicas > 1 else classifier
-    classifier.refuse_longer(sequence_length, encoder)
+    classifier.check_length(sequence_length, encoder)
     texts = [own for split in splits.values() for own in (split.tokens, split.pair_tokens) if own is not None]
     largest = max(int(own.values.max(initial=0)) for own in texts)
-    refuse_misfit(classifier.encoder.resolved_object, classifier.interface, loaded, preprocessor_folder, largest)
+    check_vocabulary_fits(
+        classifier.encoder.resolved_object, classifier.interface, loaded, preprocessor_folder, largest
+    )
     encoder_sha256 = encoders.sha256(encoder_folder)
     evaluation = evaluation_function(classifier, prepare)
     identity = {
@@ -117,7 +119,7 @@ def train_model(
         "code": code_version(),
     }
     place = Checkpoints(checkpoints, identity) if checkpoints and devices.chief else None
-    outcome = Fitting(
+    outcome = Trainer(
         classifier,
         replicated,
         prepare,
@@ -145,52 +147,16 @@ def train_model(
     )
 
 
-def _read(dataset: str | Path, name: str, manifest: Manifest, prepare: "Preprocessor") -> "tuple[Split, int]":
-    """Return the split `name`, tokenised, and how many texts were cut; train has to have every label."""
-    from components.train.data import Split
-    from components.train.text import tokenize_all
-
-    rows = read_columns(dataset, name)
-    targets, present = _targets(rows[LABEL], manifest)
-    if missing := set(manifest.labels) - present if name == "train" else set():
-        raise BerthError(f"the train split has no text of the class {sorted(missing)[0]!r}. Add some, or another seed.")
-    if not rows[TEXT]:
-        raise BerthError(f"the {name} split is empty. Give more data, or a larger split.{name}.")
-    if name == "train" and len(rows[TEXT]) == len(present) > 1:
-        raise BerthError("the train split has one text of each class. Give more: 50 of each are few, 500 are good.")
-    tokens, whole = tokenize_all(prepare, rows[TEXT])
-    pairs = None
-    if manifest.pairs:
-        pairs, others = tokenize_all(prepare, rows[PAIR])
-        whole = whole + others
-    if not whole.any():
-        raise BerthError(f"no text of the {name} split has a token. Look at text_column and cleaning.")
-    return Split(tokens, targets, pairs), int((whole > prepare.room).sum())
-
-
-def _targets(labels: list[Any], manifest: Manifest) -> "tuple[np.ndarray, set[str]]":
-    """Return the targets of rows of `labels`, as Split has them, and which labels there are."""
-    import numpy as np
-
-    index = {label: number for number, label in enumerate(manifest.labels)}
-    if manifest.task == "single_label":
-        return np.array([index[label] for label in labels], np.int32), set(labels)
-    targets = np.zeros((len(labels), len(index)), np.int32)
-    for row, own in zip(targets, labels, strict=True):
-        row[[index[label] for label in own]] = 1
-    return targets, {label for own in labels for label in own}
-
-
 def _predict_all(
-    evaluation: Any, prepare: "Preprocessor", splits: "dict[str, Split]", seed: int
+    evaluation: Any, prepare: "Preprocessor", splits: "dict[str, TokenisedSplit]", seed: int
 ) -> "dict[str, Predictions]":
     """Return what the model says of the validation split, of (a sample of) the train split, and of EDGE_CASES."""
     import numpy as np
 
-    from components.train.data import Split
+    from berth.data.predictions import Predictions, sample_rows
+    from berth.data.token_ids import TokenisedSplit
+    from berth.encoders.preprocessor import tokenize_all
     from components.train.evaluation import predict
-    from components.train.predictions import Predictions, sample_rows
-    from components.train.text import tokenize_all
 
     validation = splits["validation"]
     said = {
@@ -200,7 +166,7 @@ def _predict_all(
     said["train"] = Predictions(rows, *predict(evaluation, prepare, splits["train"].subset(rows), "train"))
     tokens, _ = tokenize_all(prepare, list(EDGE_CASES.values()))
     no_targets = np.zeros((len(tokens), *validation.targets.shape[1:]), np.int32)
-    edge = Split(tokens, no_targets, tokens if prepare.pairs else None)
+    edge = TokenisedSplit(tokens, no_targets, tokens if prepare.pairs else None)
     said["edge"] = Predictions(np.arange(len(edge)), predict(evaluation, prepare, edge, "edge cases")[0], None)
     return said
 

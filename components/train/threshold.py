@@ -7,10 +7,11 @@ every threshold there is, as a running sum; nothing is counted twice.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from components.common.errors import BerthError
+from berth.errors import BerthError
 
 if TYPE_CHECKING:
     import numpy as np
+
 
 DEFAULT = 0.5
 _TIE = 1e-9
@@ -25,7 +26,7 @@ class Threshold:
     score: float | None = None
 
 
-def refuse_undefined(metric: str, task: str) -> None:
+def check_metric(metric: str, task: str) -> None:
     """Raise BerthError where `metric` is not defined for `task`."""
     if metric == "mcc" and task == "multi_label":
         raise BerthError("threshold_metric: mcc is not defined for several labels. Use macro_f1, accuracy or none.")
@@ -46,7 +47,7 @@ def choose(probabilities: "np.ndarray", targets: "np.ndarray", task: str, metric
 
     0.5 it is, too, beyond two classes, where no threshold is used, and where the texts of two are all of one.
     """
-    refuse_undefined(metric, task)
+    check_metric(metric, task)
     classes = probabilities.shape[1]
     if metric == "none" or (task == "single_label" and (classes != 2 or len(set(targets.tolist())) < 2)):
         return Threshold(DEFAULT)

@@ -11,8 +11,8 @@ from pathlib import Path
 def main(command: str, *paths: str) -> None:
     from google.protobuf import text_format
 
-    from components.validate import schema
-    from components.validate.statistics import in_memory
+    from berth.statistics import schema
+    from berth.statistics.tfdv import in_memory
 
     if command == "infer":
         statistics, _ = in_memory(paths[0], "train", None, 0)

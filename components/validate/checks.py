@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components.common.dataset import LABEL, SPLITS, TEXT, Manifest
-from components.common.errors import printable
-from components.common.settings import Checks, Severity
-from components.validate.schema import domain
-from components.validate.statistics import Scan, texts_of
+from berth.data.dataset import LABEL, SPLITS, TEXT, Manifest
+from berth.errors import printable
+from berth.settings import Checks, Severity
+from berth.statistics.distances import Distance, distances, mean, share_of
+from berth.statistics.schema import domain
+from berth.statistics.tfdv import Scan, texts_of
 
 _LONGEST_LINE = 300
 _LONGEST_EXAMPLE = 48
@@ -40,19 +41,6 @@ class Anomaly:
             for text in (" ".join(example.split()) for example in self.examples)
         ]
         return f"{line}; such as " + ", ".join(f'"{text}"' for text in shown) if shown else line
-
-
-@dataclass(frozen=True)
-class Distance:
-    """How far a feature's values are from a baseline's."""
-
-    kind: str
-    """`drift` (train from the champion's train) or `skew` (a split from train)."""
-    split: str
-    feature: str
-    measure: str
-    value: float
-    threshold: float
 
 
 def add_to_tfdv(result: Any, statistics: Any, checks: Checks) -> None:
@@ -104,8 +92,8 @@ def from_tfdv(
     infos = sorted(result.anomaly_info.items())
     if result.HasField("dataset_anomaly_info"):
         infos.append(("rows", result.dataset_anomaly_info))
-    distances = _distances(split, result)
-    far = {(distance.feature, distance.kind): distance for distance in distances}
+    measured = distances(split, result)
+    far = {(distance.feature, distance.kind): distance for distance in measured}
     for name, info in infos:
         feature = ".".join(info.path.step) or name
         for reason in info.reason or [info]:
@@ -126,7 +114,7 @@ def from_tfdv(
                 expected, found = _schema_words(type, feature, schema, words)
                 made = Anomaly(kind, checks.severity_of(kind), split, feature, expected, found)
             anomalies.append(made)
-    return anomalies, distances
+    return anomalies, measured
 
 
 def _schema_words(type: str, feature: str, schema: Any, words: str) -> tuple[str, str]:
@@ -183,24 +171,6 @@ def _about_texts(kind: str, split: str, feature: str, statistics: Any, scan: Sca
     )
 
 
-def mean(statistics: Any, feature: str) -> float:
-    """Return the mean of a numeric feature."""
-    for found in statistics.datasets[0].features if statistics else ():
-        if ".".join(found.path.step) == feature:
-            return float(found.num_stats.mean)
-    return 0.0
-
-
-def _distances(split: str, result: Any) -> list[Distance]:
-    measures = {1: "L-infinity", 2: "Jensen-Shannon", 3: "normalised difference"}
-    return [
-        Distance(kind, split, ".".join(info.path.step), measures.get(one.type, "?"), one.value, one.threshold)
-        for info in result.drift_skew_info
-        for kind, found in (("drift", info.drift_measurements), ("skew", info.skew_measurements))
-        for one in found
-    ]
-
-
 @dataclass(frozen=True)
 class _Difference:
     """What differs in words, and under which name the scan keeps texts that show it."""
@@ -211,19 +181,10 @@ class _Difference:
 
 def _difference(feature: str, description: str, statistics: Any, baseline: Any) -> _Difference:
     if value := re.search(r"maximum difference is: (.*)$", description, re.DOTALL):
-        now, then = (_share_of(found, feature, value[1]) for found in (statistics, baseline))
+        now, then = (share_of(found, feature, value[1]) for found in (statistics, baseline))
         return _Difference(f"{value[1]!r} in {now:.1%} where it was {then:.1%}", f"{feature}:{value[1]}")
     now, then = (mean(found, feature) for found in (statistics, baseline))
     return _Difference(f"a mean of {now:.3g} where it was {then:.3g}", feature)
-
-
-def _share_of(statistics: Any, feature: str, value: str) -> float:
-    for found in statistics.datasets[0].features if statistics else ():
-        if ".".join(found.path.step) == feature:
-            buckets = found.string_stats.rank_histogram.buckets
-            total = sum(bucket.sample_count for bucket in buckets)
-            return float(sum(one.sample_count for one in buckets if one.label == value) / max(total, 1))
-    return 0.0
 
 
 def _about_distance(

@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, Dataset, Input, Output
 
-from components.common import images
+from berth import images
 
 
 @dsl.component(base_image=images.VALIDATE, install_kfp_package=False)
@@ -27,19 +27,20 @@ def validate(
 
     import mlflow
 
-    from components.common import tag, tracking
-    from components.common.errors import BerthError
-    from components.common.settings import Checks
+    from berth.encoders.wordpiece import find_vocabulary
+    from berth.errors import BerthError
+    from berth.settings import Checks
+    from berth.tracking import run_tree, tags
+    from berth.tracking.step_run import log_params, step_run
     from components.validate.report import headline
     from components.validate.step import Baseline, Outputs, validate_dataset
-    from components.validate.vocabulary import find_vocabulary
 
-    with tracking.step_run("validate", {}, [dataset.metadata]) as run:
+    with step_run("validate", {}, [dataset.metadata]) as run:
         baseline = None
         if champion:
             with tempfile.TemporaryDirectory(prefix="berth-champion-") as fetched:
-                folder = tracking.step_artifacts(champion, "validate", "statistics", fetched)
-                file = tracking.step_artifacts(champion, "validate", "schema.pbtxt", fetched)
+                folder = run_tree.step_artifacts(champion, "validate", "statistics", fetched)
+                file = run_tree.step_artifacts(champion, "validate", "schema.pbtxt", fetched)
                 baseline = Baseline.read(folder, file)
         print(
             "drift: held against the champion" if baseline else "drift: no champion of other data to compare with",
@@ -56,7 +57,7 @@ def validate(
             baseline=baseline,
             beam_args=beam_args,
         )
-        tracking.log_params({"schema": validation.schema_source})
+        log_params({"schema": validation.schema_source})
         mlflow.log_artifacts(statistics.path, "statistics")
         mlflow.log_artifacts(anomalies.path, "anomalies")
         mlflow.log_text(Path(used_schema.path).read_text(encoding="utf-8"), "schema.pbtxt")
@@ -72,4 +73,4 @@ def validate(
             raise BerthError(f"{several} Mend the data, or change schema or checks.severity to allow it.")
         anomalies.metadata["anomalies"] = len(validation.anomalies)
         anomalies.metadata["summary"] = f"{headline(validation.anomalies)} in 3 splits"
-        anomalies.metadata[tag.RUN_ID] = run.info.run_id
+        anomalies.metadata[tags.RUN_ID] = run.info.run_id

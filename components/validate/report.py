@@ -4,11 +4,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.common import reports
-from components.common.dataset import SPLITS, Manifest
-from components.validate.checks import Anomaly, Distance, mean
-from components.validate.features import FLAGS, NUMBERS
-from components.validate.statistics import Scan
+from berth.data.dataset import SPLITS, Manifest
+from berth.reports import html
+from berth.statistics.distances import Distance, mean
+from berth.statistics.text_features import FLAGS, NUMBERS
+from berth.statistics.tfdv import Scan
+from components.validate.checks import Anomaly
 
 _LABELS = 40
 _TOKENS = 40
@@ -49,7 +50,7 @@ def render(
     ]
     train = scans["train"]
     return str(
-        reports.template(__file__, "report.html.j2").render(
+        html.template(__file__, "report.html.j2").render(
             headline=headline(anomalies),
             manifest=manifest,
             splits=SPLITS,

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.common.dataset import SPLITS, Manifest
-from components.common.settings import Checks
+from berth.data.dataset import SPLITS, Manifest
+from berth.encoders.wordpiece import Vocabulary
+from berth.settings import Checks
+from berth.statistics import schema as schemas
+from berth.statistics.distances import Distance
+from berth.statistics.text_features import TextFeatures
+from berth.statistics.tfdv import Scan, in_memory, scan_only, with_beam
 from components.validate import report as reports
-from components.validate import schema as schemas
-from components.validate.checks import Anomaly, Distance, add_to_tfdv, from_tfdv, of_the_whole
-from components.validate.features import TextFeatures
-from components.validate.statistics import Scan, in_memory, scan_only, with_beam
-from components.validate.vocabulary import Vocabulary
+from components.validate.checks import Anomaly, add_to_tfdv, from_tfdv, of_the_whole
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 import json
 from types import SimpleNamespace
 
-from components.common import tag, tracking
-from pipeline import pods
-from tests.components.conftest import MESSAGES, component_body
+from berth.tracking import run_tree, tags
+from pipeline.dags import pods
+from tests.support.datasets import MESSAGES, component_body
 
 VARIABLES = [  # not the user's name: MLflow shows who made a run
     *("BERTH_MLFLOW_PASSWORD", "BERTH_MLFLOW_TOKEN", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"),
@@ -35,10 +35,10 @@ def test_no_run_of_mlflow_no_output_and_no_log_holds_what_the_secrets_hold(on_cl
     component_body("finish", "finish")(status=status, name="secrets", notify=notify, kfp_ui="", mlflow_ui="")
 
     (root,) = on_cluster.runs("secrets")
-    assert root.data.tags[tag.KFP_RUN_URL] == f"https://kfp.example/#/runs/details/{on_cluster.run_id}"
+    assert root.data.tags[tags.KFP_RUN_URL] == f"https://kfp.example/#/runs/details/{on_cluster.run_id}"
     told = capfd.readouterr()
     assert told.out.count("warning: the ") == 2
-    runs = [root, *tracking.children(on_cluster.client, root.info.run_id)]
+    runs = [root, *run_tree.children(on_cluster.client, root.info.run_id)]
     assert len(runs) == 3
     held = [json.dumps(run.to_dictionary()) for run in runs]
     held += [json.dumps(dataset.metadata), json.dumps(rejected.metadata), told.out, told.err]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.calling import MESSAGES, ROOT, write_config
+from tests.support.calling import MESSAGES, ROOT, write_config
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from components.common import tag, tracking
-from tests.e2e.calling import MESSAGES, berth
+from berth.tracking import run_tree, tags
+from tests.support.calling import MESSAGES, berth
 
 
 def pushed(folder: Path) -> list[str]:
@@ -103,7 +103,7 @@ def test_a_model_below_its_gates_is_not_pushed_and_says_so(workspace):
     assert set(client.get_registered_model("sms-spam").aliases) == {"challenger"}
     run = newest_run(folder)
     assert run.info.status == "FINISHED"
-    assert run.data.tags[tag.VERDICT].startswith("NOT BLESSED")
+    assert run.data.tags[tags.VERDICT].startswith("NOT BLESSED")
 
 
 def test_a_killed_train_step_leaves_no_model_and_no_open_run(workspace):
@@ -130,9 +130,9 @@ def test_a_killed_train_step_leaves_no_model_and_no_open_run(workspace):
     assert not list(folder.glob(".berth/pipeline/**/saved_model.pb"))
     run = newest_run(folder)
     assert run.info.status == "FAILED"
-    assert run.data.tags[tag.ERROR].startswith("train: ")
+    assert run.data.tags[tags.ERROR].startswith("train: ")
     client = mlflow.MlflowClient(f"sqlite:///{folder / '.berth/mlflow.db'}")
-    children = tracking.children(client, run.info.run_id)
+    children = run_tree.children(client, run.info.run_id)
     status = {child.info.run_name: child.info.status for child in children}
     assert status.pop("train") == "FAILED"
     assert status == dict.fromkeys(["locate", "ingest", "compare", "validate"], "FINISHED")

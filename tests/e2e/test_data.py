@@ -6,9 +6,9 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from components.common import tag
-from tests.e2e.browser import browser
-from tests.e2e.calling import DEMO, MESSAGES, berth, write_config
+from berth.tracking import tags
+from tests.support.browser import browser
+from tests.support.calling import DEMO, MESSAGES, berth, write_config
 
 
 def newest_run(folder: Path, experiment: str) -> mlflow.entities.Run:
@@ -31,7 +31,7 @@ def test_a_run_with_nothing_new_says_so_and_ends_before_training(workspace):
     assert not any(line.startswith(("✓ train", "= train", "✓ validate")) for line in again.stdout.splitlines())
     run = newest_run(folder, "sms-spam")
     assert run.info.status == "FINISHED"
-    assert run.data.tags[tag.VERDICT].startswith("UNCHANGED")
+    assert run.data.tags[tags.VERDICT].startswith("UNCHANGED")
     assert "UNCHANGED" in run.data.tags["mlflow.note.content"]
 
 
@@ -63,7 +63,7 @@ def test_drifted_data_stop_the_run_at_validate_with_the_reasons(drifted):
     run = newest_run(folder, "sms-spam-drifted")
     assert run.info.status == "FAILED"
     said = line.removeprefix("error: validate failed: ").partition(" Log: ")[0]
-    assert run.data.tags[tag.ERROR] == f"validate: {said}"
+    assert run.data.tags[tags.ERROR] == f"validate: {said}"
     assert said in log.read_text(encoding="utf-8")
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from components.common import tag, tracking
-from tests.e2e.browser import berth_ui, browser, chromium
-from tests.e2e.calling import MESSAGES, ROOT, Done, berth, write_config
+from berth.tracking import run_tree, tags
+from tests.support.browser import berth_ui, browser, chromium
+from tests.support.calling import MESSAGES, ROOT, Done, berth, write_config
 
 SPAM = "Congratulations! You have won a prize, call 09061701461 now"
 HAM = "I'll be home late tonight, don't wait with dinner"
@@ -51,7 +51,7 @@ def test_it_learns_and_is_blessed(first, client):
     assert first.returncode == 0, first.stdout + first.stderr
     (run, *_) = parents(client)
     assert run.info.status == "FINISHED"
-    assert run.data.tags[tag.VERDICT].startswith("BLESSED")
+    assert run.data.tags[tags.VERDICT].startswith("BLESSED")
     assert run.data.metrics["accuracy"] >= 0.95
     assert run.data.metrics["macro_f1"] >= 0.9
 
@@ -67,8 +67,8 @@ def test_the_terminal_says_each_step_and_the_verdict_in_80_columns(first):
 
 def test_every_step_is_a_run_nested_in_the_pipeline_run(client):
     (run, *_) = parents(client)
-    children = tracking.children(client, run.info.run_id)
-    steps = [child.data.tags[tag.STEP] for child in children]
+    children = run_tree.children(client, run.info.run_id)
+    steps = [child.data.tags[tags.STEP] for child in children]
     assert steps == ["locate", "ingest", "compare", "validate", "train", "evaluate", "push"]
     assert {child.info.status for child in children} == {"FINISHED"}
     train = children[steps.index("train")]
@@ -77,7 +77,7 @@ def test_every_step_is_a_run_nested_in_the_pipeline_run(client):
     assert {item.tags[0].value for item in ingest.inputs.dataset_inputs} == {"train", "validation", "test"}
     evaluate = children[steps.index("evaluate")]
     assert "report.html" in [item.path for item in client.list_artifacts(evaluate.info.run_id)]
-    for name in (tag.KFP_RUN_ID, tag.FINGERPRINT, tag.CONFIG_FILE):
+    for name in (tags.KFP_RUN_ID, tags.FINGERPRINT, tags.CONFIG_FILE):
         assert run.data.tags[name]
     assert run.data.params["encoder"] == "minilm"
 
@@ -127,7 +127,7 @@ def test_a_second_run_reuses_ingest_validate_and_train_and_pushes_anew(second, c
     older, newer = parents(client)[:2]
     assert newer.data.metrics["accuracy"] == older.data.metrics["accuracy"]
     assert newer.data.params["encoder"] == "minilm"
-    reused = [child.info.run_name for child in tracking.children(client, newer.info.run_id)]
+    reused = [child.info.run_name for child in run_tree.children(client, newer.info.run_id)]
     assert {"ingest (cached)", "validate (cached)", "train (cached)"} <= set(reused)
     assert str(client.get_model_version_by_alias("sms-spam", "champion").version) == "2"
 
@@ -168,7 +168,7 @@ def test_mlflow_reads_well_in_a_browser(second, client, folder, screenshots):
         page.screenshot(path=screenshots / "mlflow-runs.png")
 
         page.get_by_role("link", name=run.info.run_name).click()
-        for child in tracking.children(client, run.info.run_id):
+        for child in run_tree.children(client, run.info.run_id):
             expect(page.get_by_role("link", name=child.info.run_name, exact=True)).to_be_visible()
         page.get_by_text("Show more", exact=True).click()
         expect(page.get_by_role("strong").filter(has_text="BLESSED")).to_be_visible()
@@ -206,16 +206,16 @@ def test_mlflow_reads_well_in_a_browser(second, client, folder, screenshots):
 
 def test_runs_in_mlflow_hold_nothing_that_says_nothing(second, client):
     run = parents(client)[1]
-    for one in (run, *tracking.children(client, run.info.run_id)):
+    for one in (run, *run_tree.children(client, run.info.run_id)):
         assert all(map(math.isfinite, one.data.metrics.values())), one.info.run_name
         assert not {"", "None", "nan", "{}", "[]"} & set(one.data.params.values()), one.info.run_name
     shown = {name for name in run.data.tags if not name.startswith("mlflow.")}
     assert shown == {
-        tag.KFP_RUN_ID,
-        tag.CONFIG_FILE,
-        tag.FINGERPRINT,
-        tag.VERDICT,
-        tag.MODEL_VERSION,
+        tags.KFP_RUN_ID,
+        tags.CONFIG_FILE,
+        tags.FINGERPRINT,
+        tags.VERDICT,
+        tags.MODEL_VERSION,
     }
     assert {split.dataset.name for split in run.inputs.dataset_inputs} == {
         "train split",
@@ -234,6 +234,6 @@ def test_changed_data_is_read_again_and_held_against_the_champions(folder, secon
     assert any(line.startswith("✓ ingest") for line in done.stdout.splitlines())
     assert "rejected" in " ".join(done.stdout.split())
     validate = next(
-        run for run in tracking.children(client, parents(client)[-1].info.run_id) if run.info.run_name == "validate"
+        run for run in run_tree.children(client, parents(client)[-1].info.run_id) if run.info.run_name == "validate"
     )
     assert validate.data.metrics["drift/train/label"] < 0.01, "held against the champion's data"

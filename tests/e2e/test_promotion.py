@@ -5,8 +5,8 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from components.common import tag
-from tests.e2e.calling import MESSAGES, Done, berth, write_config
+from berth.tracking import tags
+from tests.support.calling import MESSAGES, Done, berth, write_config
 
 GATES = {"min_accuracy": 0.9, "max_drop": 0.05}
 GOOD = {"epochs": 12, "batch_size": 16, "learning_rate": 2e-3, "sequence_length": 32, "gates": GATES}
@@ -60,10 +60,10 @@ def test_a_model_of_one_training_step_is_refused_and_the_champion_stays(worse, c
     assert served(folder) == ["1"]
     refused = client.get_model_version("sms-spam", "2")
     assert refused.tags["berth.gate.max_drop"].startswith("macro_f1 -0.")
-    run = client.get_run(refused.tags[tag.PIPELINE_RUN])
+    run = client.get_run(refused.tags[tags.PIPELINE_RUN])
     assert run.info.status == "FINISHED"
-    assert run.data.tags[tag.VERDICT].startswith("NOT BLESSED: ")
-    assert run.data.tags[tag.DESCRIPTION].startswith("**NOT BLESSED: ")
+    assert run.data.tags[tags.VERDICT].startswith("NOT BLESSED: ")
+    assert run.data.tags[tags.DESCRIPTION].startswith("**NOT BLESSED: ")
 
 
 def test_a_refusal_is_no_failure_unless_asked_for(worse, folder, client):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import mlflow
 import pytest
 
-from tests.e2e.calling import berth
+from tests.support.calling import berth
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from components.common.images import ALL, TRAIN
-from tests.e2e.calling import MESSAGES, ROOT, write_config
+from berth.images import ALL, TRAIN
+from tests.support.calling import MESSAGES, ROOT, write_config
 
 
 def docker(*arguments: str) -> str:

@@ -12,11 +12,11 @@ import pytest
 import yaml
 from packaging.utils import canonicalize_name
 
-from components.common import images
-from components.common.code import code_version
-from pipeline import home
-from tests.e2e.calling import ROOT, Done, berth
+from berth import images
+from berth.code_version import code_version
+from pipeline import checkout
 from tests.images.conftest import docker
+from tests.support.calling import ROOT, Done, berth
 
 LIMITS = {images.CORE: 700e6, images.VALIDATE: 4e9, images.TRAIN: 4e9}
 """Bytes, uncompressed."""
@@ -28,11 +28,11 @@ def test_an_image_is_small_says_what_it_holds_and_runs_as_nobody_special(built, 
     (image,) = json.loads(docker("image", "inspect", name))
     assert image["Size"] < LIMITS[name]
     labels = image["Config"]["Labels"]
-    assert labels["org.opencontainers.image.revision"] == home.git_commit()
+    assert labels["org.opencontainers.image.revision"] == checkout.git_commit()
     assert labels["berth.code"] == code_version()
     assert image["Config"]["User"] == "10001:10001"
     assert "Healthcheck" not in image["Config"]
-    assert f"{name}:{home.git_commit()}" in image["RepoTags"]
+    assert f"{name}:{checkout.git_commit()}" in image["RepoTags"]
 
 
 @pytest.mark.parametrize("name", images.ALL)
@@ -121,7 +121,7 @@ def test_a_model_made_in_containers_answers_in_the_images_own_python(runs):
     serving = folder / ".berth/serving/sms-spam/1"
     run = [*RUN, f"--volume={serving}:{serving}:ro", "--interactive", images.TRAIN]
     done = subprocess.run(
-        ["docker", *run, "python", "-m", "components.common.predict", str(serving)],
+        ["docker", *run, "python", "-m", "berth.models.worker", str(serving)],
         input=json.dumps("call now to win a prize") + "\n",
         capture_output=True,
         text=True,

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components.common.images import ALL
-from pipeline import dag, images
-from tests.e2e.calling import ROOT
+from berth.images import ALL
+from pipeline import image_lock
+from pipeline.dags import compiler
 from tests.images.conftest import docker
+from tests.support.calling import ROOT
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def small(engine, built, tmp_path) -> Iterator[None]:
 
 
 def push(folder: Path, registry: str) -> subprocess.CompletedProcess[str]:
-    command = [str(ROOT / ".venv/core/bin/python"), "-m", "pipeline.images", "docker", registry]
+    command = [str(ROOT / ".venv/core/bin/python"), "-m", "pipeline.image_lock", "docker", registry]
     return subprocess.run(
         command, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
     )
@@ -71,7 +72,7 @@ def push(folder: Path, registry: str) -> subprocess.CompletedProcess[str]:
 def test_the_digests_that_the_registry_gives_go_into_the_lock_and_into_the_pipeline(registry, small, tmp_path):
     done = push(tmp_path, f"{registry}/ml")
     assert done.returncode == 0, done.stderr
-    references = images.locked(tmp_path / "images.lock.yaml")
+    references = image_lock.locked(tmp_path / "images.lock.yaml")
     for name, reference in references.items():
         repository, digest = reference.removeprefix(f"{registry}/").split("@")
         assert repository == f"ml/{name}"
@@ -79,7 +80,7 @@ def test_the_digests_that_the_registry_gives_go_into_the_lock_and_into_the_pipel
         request = urllib.request.Request(f"http://{registry}/v2/{repository}/manifests/{digest}", headers=accept)
         with urllib.request.urlopen(request) as answer:
             assert answer.headers["Docker-Content-Digest"] == digest
-    dag.write_yaml(tmp_path / "pipeline.yaml", references)
+    compiler.write_yaml(tmp_path / "pipeline.yaml", references)
     assert (tmp_path / "pipeline.yaml").read_text().count(f"@{digest}") >= 1
 
 

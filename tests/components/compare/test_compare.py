@@ -3,12 +3,12 @@
 import mlflow
 import pytest
 
-from components.common import tag
-from components.common.code import code_version
-from components.common.settings import SETTINGS_END
+from berth.code_version import code_version
+from berth.settings import SETTINGS_END
+from berth.tracking import tags
 from components.compare.settings import canonical
 from components.compare.step import compare_with_champion
-from tests.components.conftest import component_body
+from tests.support.datasets import component_body
 
 SETTINGS = SETTINGS_END.join(["epochs=3.0", 'split={"train": 0.8, "seed": 0.0}', "schema=feature {\n}\n"])
 
@@ -18,14 +18,14 @@ def champion(store, request):
     """A model whose champion was made of the data `f`, SETTINGS and this code by the run `r`."""
     name = f"compare-{abs(hash(request.node.name))}"
     store.client.create_registered_model(name)
-    tags = {
-        tag.FINGERPRINT: "f",
-        tag.SETTINGS: compare_with_champion("nobody", "f", SETTINGS).settings_digest,
-        tag.CODE: code_version(),
-        tag.PIPELINE_RUN: "r",
+    own_tags = {
+        tags.FINGERPRINT: "f",
+        tags.SETTINGS: compare_with_champion("nobody", "f", SETTINGS).settings_digest,
+        tags.CODE: code_version(),
+        tags.PIPELINE_RUN: "r",
     }
-    version = store.client.create_model_version(name, "file:///nothing", tags=tags)
-    store.client.set_registered_model_alias(name, tag.CHAMPION, version.version)
+    version = store.client.create_model_version(name, "file:///nothing", tags=own_tags)
+    store.client.set_registered_model_alias(name, tags.CHAMPION, version.version)
     return name
 
 
@@ -68,5 +68,5 @@ def test_the_step_ends_the_run_only_when_it_is_told_to(store, champion, artifact
     assert answer is go_on
     assert (tmp_path / "champion").read_text() == ""
     assert len((tmp_path / "digest").read_text()) == 16
-    verdict = mlflow.MlflowClient().get_run(store.parent).data.tags.get(tag.VERDICT)
+    verdict = mlflow.MlflowClient().get_run(store.parent).data.tags.get(tags.VERDICT)
     assert (verdict is None) == go_on

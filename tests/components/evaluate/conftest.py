@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.common import integrity
-from components.common.dataset import read_columns
-from components.common.edge_cases import EDGE_CASES
-from components.common.saved_model import LABELS_ASSET, SETTINGS_ASSET, load
+from berth.data.dataset import read_columns
+from berth.data.edge_cases import EDGE_CASES
+from berth.models import integrity
+from berth.models.saved_model import LABELS_ASSET, SETTINGS_ASSET, load
 
 
 def export(folder: Path, labels: list[str], probabilities: Callable, **settings: object) -> Path:

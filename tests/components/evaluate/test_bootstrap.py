@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from components.evaluate import bootstrap, metrics
-from components.evaluate.metrics import Answers
+from components.evaluate import bootstrap, scores
+from components.evaluate.indicators import ModelOutputs
 
 
-def simulated(rng, texts: int, labels: int, single: bool = True, noise: float = 1.0) -> tuple[np.ndarray, Answers]:
+def simulated(rng, texts: int, labels: int, single: bool = True, noise: float = 1.0) -> tuple[np.ndarray, ModelOutputs]:
     """Return truth, and the answers of a model that is right more often than not; some are tied, some are none."""
     if single:
         truth = np.eye(labels, dtype=bool)[rng.integers(0, labels, texts)]
@@ -15,10 +15,10 @@ def simulated(rng, texts: int, labels: int, single: bool = True, noise: float = 
         probabilities = (scores / scores.sum(axis=1, keepdims=True)).round(2)
         decided = np.arange(labels) == probabilities.argmax(axis=1)[:, None]
         decided[:2] = False
-        return truth, Answers(probabilities, decided)
+        return truth, ModelOutputs(probabilities, decided)
     truth = rng.random((texts, labels)) < 0.3
     probabilities = np.clip(rng.normal(size=(texts, labels)) * 0.2 + truth * 0.5 + 0.2, 0, 1).round(2)
-    return truth, Answers(probabilities, probabilities >= 0.5)
+    return truth, ModelOutputs(probabilities, probabilities >= 0.5)
 
 
 @pytest.mark.parametrize(("labels", "single"), [(2, True), (4, True), (3, False)])
@@ -29,8 +29,8 @@ def test_a_resample_scores_what_scikit_learn_scores_on_the_texts_that_were_drawn
     score = bootstrap._scorer(truth, answers, single)
     for drawn in bootstrap._draw(rng, 3, 150):
         rows = np.repeat(np.arange(150), drawn.astype(int))
-        expected = metrics.evaluate(
-            [*"abcd"[:labels]], truth[rows], Answers(answers.probabilities[rows], answers.decided[rows]), task
+        expected = scores.evaluate(
+            [*"abcd"[:labels]], truth[rows], ModelOutputs(answers.probabilities[rows], answers.decided[rows]), task
         )
         found = score(drawn[None])
         assert found.keys() == expected.scores.keys()
@@ -70,7 +70,7 @@ def draw_pair(rng, texts):
     # The sum of two uniform halves exceeds 1 - c with probability 2 c squared, for c below a half.
     wrong = {name: own > 1 - cut for (name, cut), own in zip(cuts.items(), hardness, strict=True)}
     decided = {name: truth ^ own[:, None] for name, own in wrong.items()}
-    return truth, {name: Answers(own.astype(float), own) for name, own in decided.items()}
+    return truth, {name: ModelOutputs(own.astype(float), own) for name, own in decided.items()}
 
 
 def test_the_95_percent_interval_holds_the_truth_93_to_97_percent_of_the_time():

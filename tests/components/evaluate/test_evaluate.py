@@ -13,15 +13,15 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from components.common import tag, tracking
-from components.common.dataset import Manifest
-from components.common.errors import BerthError
-from components.common.saved_model import load
-from components.common.settings import Evaluation
+from berth.data.dataset import Manifest
+from berth.errors import BerthError
+from berth.models.saved_model import load
+from berth.settings import Evaluation
+from berth.tracking import run_tree, tags
 from components.evaluate import report
 from components.evaluate.step import evaluate_model
-from tests.components.conftest import component_body, write_dataset
 from tests.components.evaluate.conftest import export, note, of_digits
+from tests.support.datasets import component_body, write_dataset
 
 ROOT = Path(__file__).parents[3]
 SETTINGS = Evaluation(resamples=1_000, min_slice_size=5)
@@ -36,10 +36,10 @@ def crown(store, model: Path, name: str) -> str:
     experiment = store.client.get_run(store.parent).info.experiment_id
     with mlflow.start_run(run_id=store.client.create_run(experiment).info.run_id):
         logged = mlflow.pyfunc.log_model(
-            name="model", loader_module="components.common.saved_model", data_path=str(model), pip_requirements=[]
+            name="model", loader_module="berth.models.saved_model", data_path=str(model), pip_requirements=[]
         )
     version = str(mlflow.register_model(logged.model_uri, name).version)
-    store.client.set_registered_model_alias(name, tag.CHAMPION, version)
+    store.client.set_registered_model_alias(name, tags.CHAMPION, version)
     return version
 
 
@@ -304,14 +304,14 @@ def run(artifact, model, dataset, noted, gates, **names):
 def test_the_step_gives_the_same_scores_to_kubeflow_and_to_mlflow(store, artifact, model, dataset, noted):
     blessed, outputs = run(artifact, model, dataset, noted, {"min_accuracy": 0.1})
     assert blessed is True
-    (step,) = tracking.children(store.client, store.parent)
+    (step,) = run_tree.children(store.client, store.parent)
     assert step.data.metrics == pytest.approx(outputs["metrics"].logged)
     assert {"accuracy", "macro_f1", "roc_auc", "log_loss", "f1_spam", "baseline/accuracy"} <= step.data.metrics.keys()
     assert outputs["confusion"].logged["confusion"][0] == ["ham", "spam"]
     logged = {item.path for item in store.client.list_artifacts(step.info.run_id)}
     assert logged == {"report.html", "mistakes.csv", "confusion_matrix.png", "roc_curve.png"}
     parent = store.client.get_run(store.parent)
-    assert parent.data.tags[tag.VERDICT] == "BLESSED"
+    assert parent.data.tags[tags.VERDICT] == "BLESSED"
     assert parent.data.metrics["accuracy"] == step.data.metrics["accuracy"]
     assert json.loads(json.dumps(outputs["report"].metadata["gates"]))[0]["outcome"] == "pass"
 
@@ -338,4 +338,4 @@ def test_a_gate_that_does_not_hold_is_a_verdict_and_no_error(store, artifact, mo
     blessed, outputs = run(artifact, model, dataset, noted, {"min_accuracy": 1.0})
     assert blessed is False
     assert outputs["report"].metadata["summary"].endswith("< 1")
-    assert store.client.get_run(store.parent).data.tags[tag.VERDICT].startswith("NOT BLESSED: min_accuracy")
+    assert store.client.get_run(store.parent).data.tags[tags.VERDICT].startswith("NOT BLESSED: min_accuracy")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from components.common.errors import BerthError
-from components.common.settings import Gates
+from berth.errors import BerthError
+from berth.settings import Gates
 from components.evaluate.bootstrap import Interval
 from components.evaluate.gates import Findings, SliceResult, judge, parse
 

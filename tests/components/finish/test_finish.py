@@ -6,10 +6,11 @@ import mlflow
 import pytest
 from mlflow.entities import LoggedModelOutput
 
-from components.common import tag, tracking
-from components.common.errors import BerthError
+from berth.errors import BerthError
+from berth.tracking import tags
+from berth.tracking.step_run import log_to_parent, step_run
 from components.finish.step import close_run
-from tests.components.conftest import component_body
+from tests.support.datasets import component_body
 
 
 def finish(state: str, message: str = "") -> None:
@@ -44,30 +45,30 @@ def test_the_pipeline_run_ends_as_kfp_says(store, state, status):
 )
 def test_where_kfp_calls_a_run_running_at_its_end_the_steps_say_how_it_ended(store, steps, verdict, status):
     for step in steps:
-        with tracking.step_run(step):
+        with step_run(step):
             pass
     if verdict:
-        tracking.log_to_parent({tag.VERDICT: verdict})
+        log_to_parent({tags.VERDICT: verdict})
     finish("RUNNING")
     assert store.client.get_run(store.parent).info.status == status
 
 
 def test_the_step_s_own_error_wins_over_the_backend_s(store):
-    with pytest.raises(BerthError), tracking.step_run("ingest"):
+    with pytest.raises(BerthError), step_run("ingest"):
         raise BerthError("no column 'x'.")
     finish("FAILED", "task ingest failed with exit code 1")
-    assert store.client.get_run(store.parent).data.tags[tag.ERROR] == "ingest: no column 'x'."
+    assert store.client.get_run(store.parent).data.tags[tags.ERROR] == "ingest: no column 'x'."
 
 
 def test_a_blessed_run_is_described_by_verdict_gates_data_and_links(store):
-    with tracking.step_run("ingest"):
+    with step_run("ingest"):
         mlflow.log_metrics({"rows_train": 4105, "rows_validation": 553, "rows_test": 502, "rejected": 1})
-    with tracking.step_run("evaluate") as evaluated:
-        mlflow.set_tag(tag.DESCRIPTION, "| accuracy | 0.9900 |\n")
+    with step_run("evaluate") as evaluated:
+        mlflow.set_tag(tags.DESCRIPTION, "| accuracy | 0.9900 |\n")
         mlflow.log_metric("accuracy", 0.99)
-    tracking.log_to_parent({tag.VERDICT: "BLESSED", tag.MODEL_VERSION: "sms-spam/3"})
+    log_to_parent({tags.VERDICT: "BLESSED", tags.MODEL_VERSION: "sms-spam/3"})
     close_run(store.parent, "SUCCEEDED", "")
-    note = store.client.get_run(store.parent).data.tags[tag.DESCRIPTION]
+    note = store.client.get_run(store.parent).data.tags[tags.DESCRIPTION]
     link = f"#/experiments/{evaluated.info.experiment_id}/runs/{evaluated.info.run_id}/artifacts/report.html"
     assert note.split("\n\n") == [
         "**BLESSED**",
@@ -78,14 +79,14 @@ def test_a_blessed_run_is_described_by_verdict_gates_data_and_links(store):
 
 
 def test_a_step_that_died_before_its_report_is_not_linked_to(store):
-    with pytest.raises(BerthError), tracking.step_run("evaluate"):
+    with pytest.raises(BerthError), step_run("evaluate"):
         raise BerthError("no test split.")
     close_run(store.parent, "FAILED", "")
-    assert "](" not in store.client.get_run(store.parent).data.tags[tag.DESCRIPTION]
+    assert "](" not in store.client.get_run(store.parent).data.tags[tags.DESCRIPTION]
 
 
 def test_the_model_of_a_step_is_the_pipeline_run_s_too(store):
-    with tracking.step_run("push"):
+    with step_run("push"):
         model = mlflow.create_external_model("model")
         mlflow.log_outputs(models=[LoggedModelOutput(model.model_id, step=0)])
     for _ in range(2):  # a cluster tries again
@@ -95,7 +96,7 @@ def test_the_model_of_a_step_is_the_pipeline_run_s_too(store):
 
 
 def test_what_an_error_quotes_from_data_is_shown_and_not_run(store):
-    with pytest.raises(BerthError), tracking.step_run("validate"):
+    with pytest.raises(BerthError), step_run("validate"):
         raise BerthError("label <script>alert(1)</script> [x](http://evil) **b**")
     close_run(store.parent, "FAILED", "")
     note = store.client.get_run(store.parent).data.tags["mlflow.note.content"]
@@ -106,17 +107,17 @@ def test_what_an_error_quotes_from_data_is_shown_and_not_run(store):
 
 
 def test_an_error_that_a_later_try_mended_is_not_the_run_s(store):
-    with pytest.raises(BerthError), tracking.step_run("ingest"):
+    with pytest.raises(BerthError), step_run("ingest"):
         raise BerthError("the server is busy.")
-    with tracking.step_run("ingest"):
+    with step_run("ingest"):
         pass
     close_run(store.parent, "SUCCEEDED", "")
     run = store.client.get_run(store.parent)
-    assert tag.ERROR not in run.data.tags
-    assert "busy" not in run.data.tags[tag.DESCRIPTION]
+    assert tags.ERROR not in run.data.tags
+    assert "busy" not in run.data.tags[tags.DESCRIPTION]
 
 
 def test_a_run_whose_first_step_never_started_is_closed_all_the_same(on_cluster):
     finish("FAILED")
     (run,) = on_cluster.runs("sms-spam")
-    assert (run.info.status, run.data.tags[tag.KFP_RUN_ID]) == ("FAILED", on_cluster.run_id)
+    assert (run.info.status, run.data.tags[tags.KFP_RUN_ID]) == ("FAILED", on_cluster.run_id)

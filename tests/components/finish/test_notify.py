@@ -10,13 +10,14 @@ import threading
 
 import pytest
 
-from components.common import pipeline_run, tracking
-from components.common.errors import BerthError
-from components.common.settings import Notify
+from berth.errors import BerthError
+from berth.settings import Notify
+from berth.tracking import pipeline_run, run_tree
+from berth.tracking.step_run import step_run
 from components.finish import notify
 from components.finish.notify import Ending, slack_message, tell
 from components.finish.step import finish_run
-from tests.tls import certificate
+from tests.support.tls import certificate
 
 BLESSED = Ending("sms-spam", "sms-spam-1", "FINISHED", "BLESSED", {"MLflow": "http://mlflow/#/x?a=1&b=2"})
 REFUSED = Ending("sms-spam", "sms-spam-1", "FINISHED", "NOT BLESSED: accuracy 0.5 is below 0.9; f1 0.4 < 0.8", {})
@@ -159,11 +160,11 @@ def test_a_webhook_in_trouble_is_a_warning_without_its_address(webhook, answer, 
 
 
 def test_a_webhook_that_says_nothing_is_not_waited_for(webhook, monkeypatch):
-    monkeypatch.setattr(notify, "_PATIENCE", 0.2)
+    monkeypatch.setattr(notify, "_TIMEOUT_SECONDS", 0.2)
     webhook.answer = None
     (warning,) = tell(by_webhook(), BLESSED)
     assert "no answer within" in warning
-    monkeypatch.setattr(notify, "_PATIENCE", 30)
+    monkeypatch.setattr(notify, "_TIMEOUT_SECONDS", 30)
     monkeypatch.setattr(notify, "_DEADLINE", 0.2)
     (warning,) = tell(by_webhook(), BLESSED)
     assert "no end after 0.2 s" in warning
@@ -223,7 +224,7 @@ def test_a_mail_server_in_trouble_is_a_warning(mail_server, monkeypatch):
     settings = by_mail(mail_server).model_copy(update={"smtp_port": closed_port()})
     (warning,) = tell(settings, FAILED)
     assert "the server cannot be reached (Connection refused)." in warning
-    monkeypatch.setattr(notify, "_PATIENCE", 0.2)
+    monkeypatch.setattr(notify, "_TIMEOUT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         settings = by_mail(mail_server).model_copy(update={"smtp_host": "127.0.0.1"})
         (warning,) = tell(settings.model_copy(update={"smtp_port": silent.getsockname()[1]}), FAILED)
@@ -232,7 +233,7 @@ def test_a_mail_server_in_trouble_is_a_warning(mail_server, monkeypatch):
 
 def test_the_exit_handler_tells_what_mlflow_holds_and_links_to_both_sites(on_cluster, webhook):
     root = pipeline_run.open_run("sms-spam")
-    with pytest.raises(BerthError), tracking.step_run("ingest"):
+    with pytest.raises(BerthError), step_run("ingest"):
         raise BerthError("no column 'x'.")
     settings = {"on": "failure", "webhook": "env:BERTH_WEBHOOK_URL"}
     assert finish_run("sms-spam", "FAILED", "", settings, "https://kfp/", "https://mlflow") == []
@@ -262,7 +263,7 @@ def test_people_are_told_when_mlflow_cannot_be(store, webhook, monkeypatch):
     def down(*_):
         raise ConnectionError("MLflow is down")
 
-    monkeypatch.setattr(tracking, "close", down)
+    monkeypatch.setattr(run_tree, "close", down)
     with pytest.raises(ConnectionError):
         finish_run("sms-spam", "SUCCEEDED", "", {"on": "failure", "webhook": "env:BERTH_WEBHOOK_URL"}, "", "")
     assert "MLflow could not be told" in webhook.requests[0][1].decode()

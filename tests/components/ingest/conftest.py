@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.common.dataset import SPLITS, Manifest, read_split
+from berth.data.dataset import SPLITS, Manifest, read_split
 from components.ingest.settings import Settings
 from components.ingest.step import ingest_source
-from tests.components.conftest import MESSAGES, component_body  # noqa: F401
+from tests.support.datasets import MESSAGES, component_body  # noqa: F401
 
 KEEP = {"near_duplicates": 0}
 """Texts made for tests resemble each other: only the tests of near-duplicates look for them."""
@@ -42,7 +42,7 @@ def ingest(tmp_path):
 @pytest.fixture
 def steps(store, artifact):
     """Return a function that runs locate and ingest as KFP does and returns the artifact `dataset` and ingest's run."""
-    from components.common import tracking
+    from berth.tracking import run_tree
 
     def steps(config_file="c.yaml", **changes):
         dataset, rejected = artifact("dataset"), artifact("rejected")
@@ -62,7 +62,7 @@ def steps(store, artifact):
         fingerprint = component_body("ingest", "locate")(**located, **tags)
         outputs = {"dataset": dataset, "rejected": rejected}
         component_body("ingest", "ingest")(**located, **data, source_fingerprint=fingerprint, **outputs)
-        return dataset, tracking.children(store.client, store.parent)[1]
+        return dataset, run_tree.children(store.client, store.parent)[1]
 
     return steps
 

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.common.errors import BerthError
+from berth.errors import BerthError
 from components.ingest import step
 from components.ingest.settings import Settings
-from components.ingest.source import fingerprint
+from components.ingest.sources.source import fingerprint
 from components.ingest.step import ingest_source
 from tests.components.ingest.conftest import MESSAGES, ROWS, write
 
@@ -382,7 +382,7 @@ def test_a_query_that_is_wrong(here, monkeypatch):
 def test_a_server_that_is_silent_is_given_up(here, monkeypatch):
     import socket
 
-    monkeypatch.setattr("components.ingest.remote._PATIENCE", 1)
+    monkeypatch.setattr("components.ingest.sources.remote._TIMEOUT_SECONDS", 1)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"http://127.0.0.1:{server.getsockname()[1]}/a.csv"
         threading.Thread(target=server.accept, daemon=True).start()

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from components.common.errors import BerthError
+from berth.errors import BerthError
 from tests.components.ingest.conftest import MESSAGES, ROWS, everything, write
 
 

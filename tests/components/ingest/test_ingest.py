@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.common import tag, tracking
-from components.common.dataset import SPLITS
+from berth.data.dataset import SPLITS
+from berth.tracking import run_tree, tags
 from components.ingest.settings import Settings
-from components.ingest.source import fingerprint
+from components.ingest.sources.source import fingerprint
 from tests.components.ingest.conftest import AS_IT_IS, MESSAGES, ROWS, everything, write
 
 
@@ -234,8 +234,8 @@ def test_the_step_logs_the_splits_and_takes_numbers_as_kfp_gives_them(store, ste
     dataset, step = steps(source={"files": str(MESSAGES)}, columns=["label", "text"])
     summary = "4,104 train, 549 validation, 495 test, 414 duplicate, 12 rejected, 35 changed"
     assert dataset.metadata["summary"] == summary
-    locate = tracking.children(store.client, store.parent)[0]
-    assert locate.data.tags[tag.STEP] == "locate"
+    locate = run_tree.children(store.client, store.parent)[0]
+    assert locate.data.tags[tags.STEP] == "locate"
     assert [found.dataset.name for found in step.inputs.dataset_inputs] == [
         "train split",
         "validation split",
@@ -246,10 +246,10 @@ def test_the_step_logs_the_splits_and_takes_numbers_as_kfp_gives_them(store, ste
     assert step.data.metrics["changed/control characters"] == 35
     assert step.data.params["text_column"] == "text"
     parent = store.client.get_run(store.parent).data
-    assert parent.tags[tag.KFP_RUN_ID] == "p"
-    assert parent.tags[tag.CONFIG_FILE] == "c.yaml"
-    assert parent.tags[tag.FINGERPRINT] == dataset.metadata["fingerprint"]
-    assert tag.GIT_COMMIT not in parent.tags
+    assert parent.tags[tags.KFP_RUN_ID] == "p"
+    assert parent.tags[tags.CONFIG_FILE] == "c.yaml"
+    assert parent.tags[tags.FINGERPRINT] == dataset.metadata["fingerprint"]
+    assert tags.GIT_COMMIT not in parent.tags
 
 
 @pytest.mark.parametrize("kind", ["files", "splits", "query"])

@@ -7,8 +7,8 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.common.dataset import SPLITS, read_split
-from components.common.errors import BerthError
+from berth.data.dataset import SPLITS, read_split
+from berth.errors import BerthError
 from components.ingest.settings import Settings
 from components.ingest.step import ingest_source
 

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.common.dataset import SPLITS, read_columns
-from components.common.errors import BerthError
+from berth.data.dataset import SPLITS, read_columns
+from berth.errors import BerthError
 from components.ingest.settings import Settings
-from components.ingest.source import fingerprint
+from components.ingest.sources.source import fingerprint
 from tests.components.ingest.conftest import ROWS
 
 REGIONS = [("EU", "US", 'a, "b"')[number % 3] for number in range(len(ROWS))]

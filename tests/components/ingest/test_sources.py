@@ -19,12 +19,12 @@ from pathlib import Path
 
 import pytest
 
-from components.common.dataset import Manifest
-from components.common.errors import BerthError
+from berth.data.dataset import Manifest
+from berth.errors import BerthError
 from components.ingest.settings import Settings
-from components.ingest.source import fingerprint
+from components.ingest.sources.source import fingerprint
 from tests.components.ingest.conftest import ROWS, everything, write
-from tests.tls import certificate
+from tests.support.tls import certificate
 
 ROOT = Path(__file__).parents[3]
 

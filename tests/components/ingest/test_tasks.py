@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.common.dataset import SPLITS, Manifest, read_split, split_dir
-from components.common.errors import BerthError
+from berth.data.dataset import SPLITS, Manifest, read_split, split_dir
+from berth.errors import BerthError
 from tests.components.ingest.conftest import MESSAGES, ROWS, everything, write
 
 TAGGED = [

@@ -2,10 +2,10 @@
 
 import pytest
 
-from components.common import integrity
-from components.push import object_folder, registry
-from tests.components.push import pushing
-from tests.components.push.conftest import served
+from berth.models import integrity
+from berth.registry import object_folder, versions
+from tests.support import pushing
+from tests.support.pushes import served
 
 LOCAL = [point for point in pushing.KILL_POINTS if point != "while it uploads"]
 AFTER_THE_ALIAS = ("before retention", "while an old version goes")
@@ -30,7 +30,7 @@ def test_kill_9_leaves_a_champion_that_serves_and_the_next_push_cleans_up(
     last = push(tmp_path / "serving", keep=1).version
     assert aliases()["champion"] == last
     assert sorted(path.name for path in folder.iterdir()) == [".lock", str(last)]
-    assert not any(version.pending for version in registry.versions(name))
+    assert not any(version.pending for version in versions.versions(name))
 
 
 def test_pushes_at_once_to_one_folder_all_end_well_and_the_alias_points_to_the_last(
@@ -50,9 +50,9 @@ def test_pushes_at_once_without_a_common_lock_converge(store, aliases, name, mod
     for process in processes:
         process.join(180)
     assert [process.exitcode for process in processes] == [0, 0, 0, 0]
-    versions = registry.versions(name)
-    assert [version.number for version in versions] == [4, 3, 2, 1]
-    assert all(version.published for version in versions)
+    found = versions.versions(name)
+    assert [version.number for version in found] == [4, 3, 2, 1]
+    assert all(version.published for version in found)
     assert aliases()["champion"] == 4
 
 
@@ -99,4 +99,4 @@ def test_a_killed_upload_is_invisible_and_cleared_once_it_is_old(
     monkeypatch.setattr(object_folder, "ABANDONED", 0)
     push("s3://models/killed")
     assert {key.split("/")[0] for key in keys()} == {"1", "3", "4"}
-    assert [version.number for version in registry.versions(name)] == [4, 3, 1]
+    assert [version.number for version in versions.versions(name)] == [4, 3, 1]

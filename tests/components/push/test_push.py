@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from components.common.errors import BerthError
-from components.push import registry, serving, step
-from tests.components.conftest import component_body
-from tests.components.push.conftest import REQUIREMENTS, TAGS, served
+from berth.errors import BerthError
+from berth.registry import serving_folder, versions
+from components.push import step
+from tests.support.datasets import component_body
+from tests.support.pushes import REQUIREMENTS, TAGS, served
 
 
 def test_each_push_is_a_new_version_and_the_champion_and_the_old_one_is_previous(
@@ -123,7 +124,7 @@ def test_an_old_version_that_cannot_be_removed_is_a_warning_and_stops_no_later_p
     assert served(tmp_path / name) == ["3"]
 
 
-@pytest.mark.parametrize(("owner", "after"), [(registry, "converge"), (step, "retain")])
+@pytest.mark.parametrize(("owner", "after"), [(versions, "converge"), (step, "retain")])
 def test_a_push_that_failed_after_it_published_is_finished_by_its_retry(
     store, push, aliases, name, tmp_path, monkeypatch, owner, after
 ):
@@ -140,7 +141,7 @@ def test_a_push_that_failed_after_it_published_is_finished_by_its_retry(
 
 
 def test_hidden_leftovers_are_cleared_but_not_while_another_push_is_at_work(tmp_path):
-    folder = serving.serving_folder(str(tmp_path), "m")
+    folder = serving_folder.serving_folder(str(tmp_path), "m")
     folder.prepare()
     for left in (".incoming-3", ".outgoing-1"):
         (tmp_path / "m" / left).mkdir()
@@ -150,12 +151,12 @@ def test_hidden_leftovers_are_cleared_but_not_while_another_push_is_at_work(tmp_
 
 
 def test_a_push_that_never_ends_is_said_after_a_bounded_wait(tmp_path, monkeypatch):
-    from components.push import local_folder
+    from berth.registry import local_folder
 
-    monkeypatch.setattr(local_folder, "_PATIENCE", 0.3)
-    folder = serving.serving_folder(str(tmp_path), "m")
+    monkeypatch.setattr(local_folder, "_TIMEOUT_SECONDS", 0.3)
+    folder = serving_folder.serving_folder(str(tmp_path), "m")
     folder.prepare()
-    other = serving.serving_folder(str(tmp_path), "m")
+    other = serving_folder.serving_folder(str(tmp_path), "m")
     with folder.locked(), pytest.raises(BerthError, match=r"another push to .*/m has not ended"), other.locked():
         pass
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from components.common.errors import BerthError
+from berth.errors import BerthError
 from components.train import collapse
 
 
@@ -14,7 +14,7 @@ def judge(monkeypatch, targets):
     said = np.tile(np.array([[1.0, 0.0]], np.float32), (len(targets), 1))
     monkeypatch.setattr(collapse, "_some", lambda *_: said)
     validation = SimpleNamespace(targets=np.array(targets, np.int32))
-    collapse.refuse_collapsed(None, None, validation, 0.01, ["ham", "spam"], 1e-3)
+    collapse.check_not_collapsed(None, None, validation, 0.01, ["ham", "spam"], 1e-3)
 
 
 def test_what_is_said_of_every_text_is_no_collapse_where_it_is_right(monkeypatch):

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.common.saved_model import Classifier as Loaded
-from components.common.saved_model import load
-from components.train import encoder
+from berth.encoders import loading
+from berth.encoders.preprocessor import Preprocessor
+from berth.models.saved_model import Classifier as Loaded
+from berth.models.saved_model import load
+from components.train.classifier import Classifier
 from components.train.export import BULK_TOKENS, export
-from components.train.model import Classifier
-from components.train.text import Preprocessor
-from tests.components.conftest import MESSAGES
+from tests.support.datasets import MESSAGES
 
 LENGTH = 48
 CASES = {
@@ -52,7 +52,7 @@ def make(case: str, tiny, folder: Path) -> Exported:
     labels, task, pairs = CASES[case]
     lines = MESSAGES.read_text(encoding="utf-8").splitlines()[:135]
     texts = [line.split("\t", 1)[1] for line in lines]
-    preprocessor = Preprocessor(encoder.load("preprocessor", tiny.preprocessor, "tiny"), LENGTH, "tiny", pairs)
+    preprocessor = Preprocessor(loading.load("preprocessor", tiny.preprocessor, "tiny"), LENGTH, "tiny", pairs)
     classifier = Classifier(tiny.encoder, "tiny", labels, 0, task)
     # Untrained, it would answer every text alike: its logits over these texts are spread out.
     given = [tf.constant(texts)] * (2 if pairs else 1)

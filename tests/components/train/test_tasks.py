@@ -12,20 +12,21 @@ import tensorflow as tf
 from mlflow.pyfunc.scoring_server import infer_and_parse_data
 from sklearn import metrics
 
-from components.common.dataset import PAIR, SPLITS, TEXT, Manifest, read_columns, split_dir
-from components.common.edge_cases import EDGE_CASES
-from components.common.errors import BerthError
-from components.common.saved_model import Classifier, PyFunc, load
-from components.train import predictions as predictions_module
-from components.train.data import Split
-from components.train.encoder import load as load_hub
+from berth.data import predictions as predictions_module
+from berth.data.dataset import PAIR, SPLITS, TEXT, Manifest, read_columns, split_dir
+from berth.data.edge_cases import EDGE_CASES
+from berth.data.predictions import sample_rows
+from berth.data.token_ids import TokenisedSplit
+from berth.encoders.loading import load as load_hub
+from berth.encoders.preprocessor import Preprocessor, tokenize_all
+from berth.errors import BerthError
+from berth.models.pyfunc import PyFunc
+from berth.models.saved_model import Classifier, load
+from berth.training.recipe import Recipe
+from components.train.classifier import Classifier as Trained
 from components.train.evaluation import evaluation_function, predict
-from components.train.model import Classifier as Trained
-from components.train.predictions import sample_rows
-from components.train.recipe import Recipe
 from components.train.step import TrainedModel, train_model
-from components.train.text import Preprocessor, tokenize_all
-from tests.components.conftest import MESSAGES, write_dataset
+from tests.support.datasets import MESSAGES, write_dataset
 
 LENGTH = 48
 TASKS = ("two classes", "three classes", "several labels", "pairs")
@@ -310,7 +311,7 @@ def test_predictions_of_a_subset_are_those_of_its_rows(tiny):
     texts = [f"call {number} " * (number % 7) for number in range(150)]
     tokens, _ = tokenize_all(prepare, texts)
     targets = np.random.default_rng(0).integers(0, 2, (150, 3)).astype(np.int32)
-    split = Split(tokens, targets, tokens.subset(range(len(texts))[::-1]))
+    split = TokenisedSplit(tokens, targets, tokens.subset(range(len(texts))[::-1]))
     probabilities, losses = predict(evaluation, prepare, split, "all")
     rows = np.array([149, 3, 77])
     some, some_losses = predict(evaluation, prepare, split.subset(rows), "some")

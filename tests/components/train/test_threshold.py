@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from components.common.errors import BerthError
-from components.common.saved_model import decisions
+from berth.errors import BerthError
+from berth.models.saved_model import decisions
 from components.train.threshold import choose
 
 

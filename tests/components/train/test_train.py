@@ -7,19 +7,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.common import tracking
-from components.common.dataset import SPLITS, read_predictions
-from components.common.edge_cases import EDGE_CASES
-from components.common.errors import BerthError
-from components.common.saved_model import load
-from components.common.settings import Training
-from components.train import bert
-from components.train import encoder as encoders
-from components.train.model import Classifier
-from components.train.recipe import Recipe
+from berth.data.dataset import SPLITS
+from berth.data.edge_cases import EDGE_CASES
+from berth.data.predictions import read_predictions
+from berth.encoders import loading
+from berth.encoders.builtin import bert
+from berth.encoders.preprocessor import Preprocessor, tokenize_all
+from berth.errors import BerthError
+from berth.models.saved_model import load
+from berth.settings import Training
+from berth.tracking import run_tree
+from berth.training.recipe import Recipe
+from components.train.classifier import Classifier
 from components.train.step import train_model
-from components.train.text import Preprocessor, tokenize_all
-from tests.components.conftest import component_body, write_dataset
+from tests.support.datasets import component_body, write_dataset
 
 LENGTH = 32
 HARD_TEXTS = ["", "ok", "word " * 500, "😀 مرحبا \u202eabc", "nul\0byte", "line\nline\ttab"]
@@ -64,7 +65,7 @@ def train(tmp_path, tiny):
 
 @pytest.fixture
 def preprocessor(tiny) -> Preprocessor:
-    return Preprocessor(encoders.load("preprocessor", tiny.preprocessor, "tiny"), LENGTH, "tiny")
+    return Preprocessor(loading.load("preprocessor", tiny.preprocessor, "tiny"), LENGTH, "tiny")
 
 
 def test_it_learns_a_word_that_decides(train, tmp_path):
@@ -199,7 +200,7 @@ def test_the_step_says_what_came_out_and_logs_each_epoch(store, artifact, datase
     places = {"checkpoints": str(tmp_path / "checkpoints"), "checkpoint_minutes": 10.0, "require_gpu": False}
     knobs = {"training": {"accumulate": 2.0}, "pooling": "mean"}  # KFP makes every number of a dict a float
     component_body("train", "train")(**inputs, **settings, **knobs, **places, threshold_metric="mcc", **outputs)
-    (step,) = tracking.children(store.client, store.parent)
+    (step,) = run_tree.children(store.client, store.parent)
     assert len(store.client.get_metric_history(step.info.run_id, "val_loss")) == 2
     assert len(store.client.get_metric_history(step.info.run_id, "steps/train_loss")) == 20
     assert step.data.metrics["system/cpu_utilization_percentage"] >= 0

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from components.common import tag, tracking
-from components.common.dataset import Manifest
-from components.common.errors import BerthError
-from components.common.settings import Checks
+from berth.data.dataset import Manifest
+from berth.encoders.wordpiece import find_vocabulary
+from berth.errors import BerthError
+from berth.settings import Checks
+from berth.tracking import run_tree, tags
 from components.validate.step import Baseline, Outputs, validate_dataset
-from components.validate.vocabulary import find_vocabulary
-from tests.components.conftest import component_body, write_dataset
+from tests.support.datasets import component_body, write_dataset
 
 SPLITS = ("train", "validation", "test")
 SCHEMA = 'feature { name: "text" type: BYTES } feature { name: "label" type: BYTES domain: "label" } '
@@ -337,8 +337,8 @@ QUIET = {"severity": {"skew": "ignore"}, "sample": 0.0}
 def test_the_step_logs_its_artifacts_and_says_what_came_out(store, artifact, dataset):
     outputs = call(artifact, dataset, checks=QUIET)
     assert outputs["anomalies"].metadata["summary"] == "no anomalies in 3 splits"
-    (step,) = tracking.children(store.client, store.parent)
-    assert outputs["anomalies"].metadata[tag.RUN_ID] == step.info.run_id
+    (step,) = run_tree.children(store.client, store.parent)
+    assert outputs["anomalies"].metadata[tags.RUN_ID] == step.info.run_id
     assert {item.path for item in store.client.list_artifacts(step.info.run_id)} == {
         "anomalies",
         "schema.pbtxt",
@@ -370,9 +370,9 @@ def test_errors_fail_the_step_with_a_line_each_and_its_artifacts_stay(store, art
     said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("anomaly error ")]
     assert len(said) == 3
     assert all(line.removeprefix("anomaly error ") in str(caught.value) for line in said)
-    (step,) = tracking.children(store.client, store.parent)
+    (step,) = run_tree.children(store.client, store.parent)
     assert step.info.status == "FAILED"
-    assert step.data.tags[tag.ERROR] == str(caught.value)
+    assert step.data.tags[tags.ERROR] == str(caught.value)
     logged = {item.path for item in store.client.list_artifacts(step.info.run_id)}
     assert logged == {"anomalies", "schema.pbtxt", "statistics", "validation_report.html"}
 

@@ -1,0 +1,16 @@
+"""The version of the code that a step runs."""
+
+import hashlib
+from pathlib import Path
+
+_ROOT = Path(__file__).resolve().parents[1]
+_PACKAGES = ("berth", "components")
+
+
+def code_version() -> str:
+    """Return a digest of the sources of steps and library, the same in an image and in a checkout of one commit."""
+    digest = hashlib.sha256()
+    sources = (path for package in _PACKAGES for path in (_ROOT / package).rglob("*"))
+    for path in sorted(path for path in sources if path.suffix in (".py", ".j2", ".css")):
+        digest.update(str(path.relative_to(_ROOT)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]

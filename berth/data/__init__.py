@@ -1,0 +1,1 @@
+"""Datasets between steps: layout, token ids, predictions."""

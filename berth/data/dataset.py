@@ -1,0 +1,97 @@
+"""The dataset layout that ingest writes and every later step reads.
+
+<dataset>/manifest.json
+<dataset>/train/part-00000.parquet        columns: text (string), text_pair (string, if texts come in pairs),
+                                                   label (string; of a multi-label task a list of strings),
+                                                   and slice_columns (string)
+<dataset>/validation/part-00000.parquet
+<dataset>/test/part-00000.parquet
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    pass
+
+
+SPLITS = ("train", "validation", "test")
+TEXT = "text"
+PAIR = "text_pair"
+LABEL = "label"
+
+
+class SourceFile(BaseModel):
+    """One file of a source, or a query."""
+
+    uri: str
+    size: int
+    """Bytes; -1 where a store does not tell."""
+    version: str
+    """Its ETag, or the time of its last change; empty where there is neither."""
+    rows: int
+
+
+class Manifest(BaseModel):
+    """What a dataset holds and where it came from."""
+
+    sources: list[SourceFile]
+    """Where the rows came from."""
+    rows_read: int
+    """Rows in the source, usable or not."""
+    duplicates: int
+    """Rows dropped because an earlier row has the same text and label."""
+    not_sampled: int = 0
+    """Rows left out by max_rows."""
+    rejected: dict[str, int]
+    """Unusable rows by reason."""
+    changed: dict[str, int] = {}
+    """Rows whose text or label a cleaning rule changed, by rule."""
+    near_duplicates: int | None = None
+    """Texts that resemble one of an earlier split; None: not looked for."""
+    near_duplicates_kept: bool = False
+    task: str = "single_label"
+    """`single_label` or `multi_label`."""
+    pairs: bool = False
+    """Whether a row has two texts."""
+    slice_columns: list[str] = []
+    """Columns of the source that the splits have beside text and label."""
+    labels: list[str]
+    """The label vocabulary, sorted. Class i of every model and metric is labels[i]; of two, the second is positive."""
+    rows: dict[str, int]
+    """Rows by split."""
+    label_counts: dict[str, dict[str, int]]
+    """Rows by split, then by label."""
+    fingerprint: str
+    """SHA-256 over the splits' rows; it does not depend on the order of rows."""
+    versions: dict[str, str] = {}
+    """The packages that made the dataset."""
+
+    def write(self, dataset: str | Path) -> None:
+        (Path(dataset) / "manifest.json").write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, dataset: str | Path) -> "Manifest":
+        return cls.model_validate_json((Path(dataset) / "manifest.json").read_text(encoding="utf-8"))
+
+
+def split_dir(dataset: str | Path, split: str) -> Path:
+    """Return the folder that holds the Parquet shards of `split`."""
+    return Path(dataset) / split
+
+
+def read_split(dataset: str | Path, split: str) -> tuple[list[str], list[str]]:
+    """Return the texts and labels of `split`, two lists of the same length, in the dataset's own order."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(split_dir(dataset, split), columns=[TEXT, LABEL])
+    return table[TEXT].to_pylist(), table[LABEL].to_pylist()
+
+
+def read_columns(dataset: str | Path, split: str) -> dict[str, list[Any]]:
+    """Return every column of `split`: `text`, `label`, and where the dataset has them `text_pair` and slice columns."""
+    import pyarrow.parquet as pq
+
+    return pq.read_table(split_dir(dataset, split)).to_pydict()

@@ -1,0 +1,1 @@
+"""TF-Hub text encoders and their preprocessors: resolve, load, call."""

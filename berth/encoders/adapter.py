@@ -1,0 +1,121 @@
+"""What a loaded encoder takes and gives, of the TF-Hub text API's variants, behind one call."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from berth.errors import BerthError
+
+INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
+_ALIASES = {
+    "input_ids": "input_word_ids",
+    "attention_mask": "input_mask",
+    "segment_ids": "input_type_ids",
+    "token_type_ids": "input_type_ids",
+}
+"""Other exporters' names of the three inputs."""
+_OUTPUT_ALIASES = {"last_hidden_state": "sequence_output", "pooler_output": "pooled_output"}
+
+
+@dataclass(frozen=True)
+class EncoderAdapter:
+    """How an encoder is called: with a dict of inputs, or with a list of them in the order of INPUTS."""
+
+    names: tuple[str, ...]
+    """The encoder's own names of its inputs, in the order of INPUTS."""
+    as_list: bool
+    dtypes: tuple[Any, ...]
+    takes_training: bool
+    """Whether dropout can be switched on."""
+
+    def call(self, encoder: Any, inputs: Mapping[str, Any], training: bool) -> dict[str, Any]:
+        """Return the outputs by name; `inputs` are those of INPUTS, [batch, length], and may be more than it takes."""
+        import tensorflow as tf
+
+        own = [tf.cast(inputs[standard(name)], dtype) for name, dtype in zip(self.names, self.dtypes, strict=True)]
+        mode = {"training": training} if self.takes_training else {}
+        return outputs_by_name(encoder(own if self.as_list else dict(zip(self.names, own, strict=True)), **mode))
+
+    def outputs(self, loaded: Any) -> dict[str, Any]:
+        """Return the outputs, of one empty text, of the encoder that this is the interface of."""
+        import tensorflow as tf
+
+        return self.call(loaded, {name: tf.ones([1, 2], tf.int32) for name in INPUTS}, training=False)
+
+
+def standard(name: str) -> str:
+    """Return the TF-Hub text API's name of an input."""
+    return _ALIASES.get(name, name)
+
+
+def standard_inputs(packed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a preprocessor gives under the names of INPUTS."""
+    return {standard(name): value for name, value in packed.items()}
+
+
+def outputs_by_name(given: Any) -> dict[str, Any]:
+    """Return an encoder's outputs as a dict: the first TF2 encoders give a pair, others one tensor alone."""
+    if isinstance(given, Mapping):
+        return {_OUTPUT_ALIASES.get(str(name), str(name)): value for name, value in given.items()}
+    several = list(given) if isinstance(given, list | tuple) else [given]
+    by_rank = {2: "pooled_output", 3: "sequence_output"}
+    return {by_rank[len(one.shape)]: one for one in several if len(one.shape) in by_rank}
+
+
+def of_encoder(loaded: Any, handle: str) -> EncoderAdapter:
+    """Return how to call the encoder `loaded`, as its traces say; `handle` is what the user calls it.
+
+    Raises:
+        BerthError: it is no text encoder of token ids that can be fine-tuned.
+    """
+    functions = loaded.__call__.concrete_functions if callable(loaded) else []
+    if not functions:
+        is_old = getattr(loaded, "_is_hub_module_v1", False) or getattr(loaded, "signatures", None)
+        what = "has signatures alone, as TF1 Hub modules have" if is_old else "cannot be called"
+        raise BerthError(f"encoder: {handle!r} {what}, so it cannot be fine-tuned. Name a TF2 text encoder of TF-Hub.")
+    takes_training = any(_training(function) for function in functions)
+    found = [own for function in functions if (own := _inputs(function)) is not None]
+    if not found:
+        raise BerthError(
+            f"encoder: {handle!r} takes {_shown(functions[0])}, not input_word_ids, input_mask and input_type_ids. "
+            "Name a TF-Hub text encoder; a preprocessor goes into preprocessor."
+        )
+    named = [own for own in found if isinstance(own, dict)]
+    specs = max(named or found, key=len)
+    names = sorted(specs, key=lambda name: INPUTS.index(standard(name))) if named else INPUTS[: len(specs)]
+    own_specs = [specs[name] for name in names] if isinstance(specs, dict) else list(specs)
+    fixed = next((spec.shape[1] for spec in own_specs if spec.shape.rank == 2 and spec.shape[1] is not None), None)
+    if fixed:
+        raise BerthError(
+            f"encoder: {handle!r} takes texts of exactly {fixed} tokens; Berth pads a batch to its own longest. "
+            "Name an encoder that takes [batch, length] of any size."
+        )
+    return EncoderAdapter(tuple(names), not named, tuple(spec.dtype for spec in own_specs), takes_training)
+
+
+def _inputs(function: Any) -> Any:
+    """Return the specifications of a trace's inputs, by name or in order; None where they are not token ids."""
+    import tensorflow as tf
+
+    positional, _ = function.structured_input_signature
+    first = positional[0] if positional else None
+    if isinstance(first, dict):
+        own = {standard(name) for name in first}
+        return first if {"input_word_ids", "input_mask"} <= own <= set(INPUTS) and len(own) == len(first) else None
+    if isinstance(first, list | tuple) and len(first) in (2, 3):
+        return first if all(isinstance(one, tf.TensorSpec) and one.dtype.is_integer for one in first) else None
+    return None
+
+
+def _training(function: Any) -> bool:
+    """Return whether a trace is that of training."""
+    positional, named = function.structured_input_signature
+    return named.get("training") is True or any(one is True for one in positional)
+
+
+def _shown(function: Any) -> str:
+    positional, _ = function.structured_input_signature
+    first = positional[0] if positional else None
+    if isinstance(first, dict):
+        return ", ".join(sorted(first))
+    return f"{getattr(first, 'dtype', first)!r}".removeprefix("tf.") if first is not None else "nothing"

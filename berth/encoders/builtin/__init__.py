@@ -1,0 +1,1 @@
+"""The built-in encoder, `minilm`, converted to TF-Hub's format."""

@@ -1,0 +1,208 @@
+"""BERT in the format of a TF-Hub text encoder and its preprocessor: the two SavedModels that hub.KerasLayer loads.
+
+The encoder is Devlin et al. 2018 (post-layer-norm, erf GELU, learned positions); the format is TF-Hub's "common
+SavedModel APIs for text tasks". All weights are float32, named as in Hugging Face's BertModel.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from berth.encoders.builtin import bert_ops as ops
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+_NORM_EPSILON = 1e-12
+
+
+@dataclass(frozen=True)
+class BertConfig:
+    """The shape of a BERT."""
+
+    vocabulary_size: int
+    hidden_size: int
+    layers: int
+    heads: int
+    intermediate_size: int
+    positions: int = 512
+    token_types: int = 2
+    dropout: float = 0.1
+
+
+def weight_shapes(config: BertConfig) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every weight by name; a dense kernel is [out, in], as PyTorch keeps it."""
+    hidden, inner = config.hidden_size, config.intermediate_size
+
+    def dense(name: str, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
+        return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
+
+    def norm(name: str) -> dict[str, tuple[int, ...]]:
+        return {f"{name}.weight": (hidden,), f"{name}.bias": (hidden,)}
+
+    shapes: dict[str, tuple[int, ...]] = {
+        "embeddings.word_embeddings.weight": (config.vocabulary_size, hidden),
+        "embeddings.position_embeddings.weight": (config.positions, hidden),
+        "embeddings.token_type_embeddings.weight": (config.token_types, hidden),
+        **norm("embeddings.LayerNorm"),
+        **dense("pooler.dense", hidden, hidden),
+    }
+    for index in range(config.layers):
+        layer = f"encoder.layer.{index}"
+        for part in ("query", "key", "value"):
+            shapes |= dense(f"{layer}.attention.self.{part}", hidden, hidden)
+        shapes |= dense(f"{layer}.attention.output.dense", hidden, hidden)
+        shapes |= norm(f"{layer}.attention.output.LayerNorm")
+        shapes |= dense(f"{layer}.intermediate.dense", hidden, inner)
+        shapes |= dense(f"{layer}.output.dense", inner, hidden)
+        shapes |= norm(f"{layer}.output.LayerNorm")
+    return shapes
+
+
+def save_encoder(config: BertConfig, weights: "Mapping[str, np.ndarray]", folder: str | Path) -> None:
+    """Write the encoder SavedModel to `folder`.
+
+    It maps {input_word_ids, input_mask, input_type_ids}, int32 [batch, length], to pooled_output [batch, hidden],
+    sequence_output [batch, length, hidden] and encoder_outputs, one sequence_output per layer.
+    """
+    import tensorflow as tf
+
+    variables = {
+        name: tf.Variable(weight, name=name.replace(".", "/")) for name, weight in _as_used(config, weights).items()
+    }
+
+    def encode(inputs: dict[str, Any], training: bool = False) -> dict[str, Any]:
+        return _encode(config, variables, inputs, training)
+
+    names = ("input_word_ids", "input_mask", "input_type_ids")
+    specification = {name: tf.TensorSpec([None, None], tf.int32, name=name) for name in names}
+    root = _reusable(list(variables.values()))
+    root.__call__ = tf.function(encode)
+    for training in (False, True):
+        root.__call__.get_concrete_function(specification, training=training)
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=True)
+    tf.saved_model.save(root, str(folder), options=options)
+
+
+def save_preprocessor(vocabulary: str | Path, folder: str | Path) -> None:
+    """Write the preprocessor SavedModel for the WordPiece `vocabulary`, one token a line, to `folder`.
+
+    Called on strings [batch] it gives the encoder's inputs, 128 tokens long. Its `tokenize` gives ragged int32
+    [batch, (words), (pieces)], its `bert_pack_inputs` packs a list of such segments into any `seq_length`.
+    """
+    import tensorflow as tf
+    import tensorflow_text as tf_text
+
+    tokens = Path(vocabulary).read_text(encoding="utf-8").split("\n")
+    tokens = tokens[: -1 if tokens[-1] == "" else None]
+    start, end = tokens.index("[CLS]"), tokens.index("[SEP]")
+    tokenizer = tf_text.FastBertTokenizer(
+        tokens, token_out_type=tf.int32, lower_case_nfd_strip_accents=True, no_pretokenization=False
+    )
+
+    def tokenize(inputs: Any) -> Any:
+        return tokenizer.tokenize(inputs)
+
+    def pack(inputs: list[Any], seq_length: Any) -> dict[str, Any]:
+        segments = [segment.merge_dims(1, -1) if segment.ragged_rank > 1 else segment for segment in inputs]
+        trimmer = tf_text.RoundRobinTrimmer(seq_length - len(segments) - 1)
+        ids, types = tf_text.combine_segments(trimmer.trim(segments), start, end)
+        word_ids, mask = tf_text.pad_model_inputs(ids, seq_length)
+        type_ids, _ = tf_text.pad_model_inputs(types, seq_length)
+        return {"input_word_ids": word_ids, "input_mask": tf.cast(mask, tf.int32), "input_type_ids": type_ids}
+
+    def preprocess(inputs: Any) -> dict[str, Any]:
+        return pack([tokenize(inputs)], 128)
+
+    sentences = tf.TensorSpec([None], tf.string, name="inputs")
+    ragged = tf.RaggedTensorSpec([None, None, None], tf.int32, ragged_rank=2)
+    flat = tf.RaggedTensorSpec([None, None], tf.int32, ragged_rank=1)
+    length = tf.TensorSpec([], tf.int32, name="seq_length")
+    root = _reusable()
+    root.vocabulary = tf.saved_model.Asset(str(vocabulary))
+    root.tokenizer = tokenizer
+    root.__call__ = tf.function(preprocess, input_signature=[sentences])
+    root.tokenize = _reusable()
+    root.tokenize.__call__ = tf.function(tokenize, input_signature=[sentences])
+    root.bert_pack_inputs = _reusable()
+    root.bert_pack_inputs.__call__ = tf.function(pack)
+    for segments in ([ragged], [flat], [ragged, ragged], [flat, flat]):
+        root.bert_pack_inputs.__call__.get_concrete_function(segments, seq_length=length)
+    tf.saved_model.save(root, str(folder))
+
+
+def _reusable(variables: "list[Any] | None" = None) -> Any:
+    """Return an object that TF-Hub's reusable SavedModel interface can be written on.
+
+    A Checkpoint takes attributes of the interface's names; a tf.Module would compute its own.
+    """
+    import tensorflow as tf
+
+    root = tf.train.Checkpoint()
+    root.variables = root.trainable_variables = variables or []
+    root.regularization_losses = []
+    return root
+
+
+def _as_used(config: BertConfig, weights: "Mapping[str, np.ndarray]") -> "dict[str, np.ndarray]":
+    """Return the weights in the layout that is used, by the names of their variables.
+
+    A dense kernel is [in, out]; query, key and value are one kernel, [hidden, 3 * hidden], and one bias.
+    """
+    import numpy as np
+
+    used: dict[str, np.ndarray] = {}
+    for name in weight_shapes(config):
+        is_kernel = weights[name].ndim == 2 and not name.startswith("embeddings.")
+        used[name] = weights[name].T if is_kernel else weights[name]
+    for index in range(config.layers):
+        layer = f"encoder.layer.{index}.attention.self"
+        for kind in ("weight", "bias"):
+            parts = [used.pop(f"{layer}.{part}.{kind}") for part in ("query", "key", "value")]
+            used[f"{layer}.query_key_value.{kind}"] = np.concatenate(parts, axis=-1)
+    return used
+
+
+def _encode(
+    config: BertConfig, variables: Mapping[str, Any], inputs: Mapping[str, Any], training: bool
+) -> dict[str, Any]:
+    import tensorflow as tf
+
+    hidden, heads, size = config.hidden_size, config.heads, config.hidden_size // config.heads
+    word_ids, mask = inputs["input_word_ids"], inputs["input_mask"]
+    batch, length = tf.unstack(tf.shape(word_ids))
+
+    def dense(name: str, x: Any) -> Any:
+        return tf.nn.bias_add(tf.matmul(x, variables[f"{name}.weight"]), variables[f"{name}.bias"])
+
+    def norm(name: str, x: Any) -> Any:
+        return ops.layer_norm(x, variables[f"{name}.weight"], variables[f"{name}.bias"], _NORM_EPSILON)
+
+    dropout = ops.Dropout(config.dropout) if training else tf.identity
+
+    # Rows of all texts below one another, [batch * length, hidden]: what is not attention does not see the texts' ends.
+    x = tf.gather(variables["embeddings.word_embeddings.weight"], word_ids)
+    x += tf.gather(variables["embeddings.position_embeddings.weight"], tf.range(length))
+    x += tf.gather(variables["embeddings.token_type_embeddings.weight"], inputs["input_type_ids"])
+    x = dropout(norm("embeddings.LayerNorm", tf.reshape(x, [-1, hidden])))
+    bias = (1.0 - tf.cast(mask[:, None, None, :], tf.float32)) * -1e9
+
+    outputs = []
+    for index in range(config.layers):
+        layer = f"encoder.layer.{index}"
+        qkv = tf.reshape(dense(f"{layer}.attention.self.query_key_value", x), [batch, length, 3, heads, size])
+        query, key, value = tf.unstack(tf.transpose(qkv, [2, 0, 3, 1, 4]))
+        scores = tf.matmul(query * (size**-0.5), key, transpose_b=True) + bias
+        context = tf.matmul(dropout(tf.nn.softmax(scores)), value)
+        context = tf.reshape(tf.transpose(context, [0, 2, 1, 3]), [-1, hidden])
+        attended = dropout(dense(f"{layer}.attention.output.dense", context))
+        x = norm(f"{layer}.attention.output.LayerNorm", x + attended)
+        inner = ops.gelu(dense(f"{layer}.intermediate.dense", x))
+        x = norm(f"{layer}.output.LayerNorm", x + dropout(dense(f"{layer}.output.dense", inner)))
+        outputs.append(tf.reshape(x, [batch, length, hidden]))
+    sequence = outputs[-1]
+    pooled = tf.tanh(dense("pooler.dense", sequence[:, 0]))
+    return {"pooled_output": pooled, "sequence_output": sequence, "encoder_outputs": outputs, "default": pooled}

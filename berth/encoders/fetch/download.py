@@ -1,0 +1,140 @@
+"""Fetch the SavedModel of a handle: within a time, whole, and the very archive that was asked for."""
+
+import contextlib
+import hashlib
+import http.client
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+from berth import progress
+from berth.encoders.fetch.archive import extract
+from berth.encoders.fetch.handle import Handle
+from berth.errors import BerthError
+from berth.storage.object_store import store_of
+
+TOTAL_SECONDS = 1_800
+"""How long a download may take: the largest BERT over a slow line."""
+SILENT_SECONDS = 60
+"""How long a server may say nothing."""
+_BLOCK = 1 << 20
+_PROGRESS_SECONDS = 2.0
+
+
+def fetch(handle: Handle, folder: Path) -> str:
+    """Write the files of the SavedModel that `handle` leads to into `folder`, an empty one.
+
+    Returns the archive's SHA-256; empty where it was no archive. When it raises, `folder` is of no use.
+
+    Raises:
+        BerthError: it cannot be fetched; the message is the reason alone.
+    """
+    if handle.kind == "store" and not handle.is_archive:
+        _within(TOTAL_SECONDS, lambda: _folder_of_store(handle.address, folder))
+        return ""
+    with tempfile.TemporaryFile(dir=folder) as archive:
+        digest, what = _within(TOTAL_SECONDS, lambda: _archive(handle, archive))
+        if handle.sha256 and digest != handle.sha256:
+            raise BerthError(f"its sha256 is {digest}, not the {handle.sha256} that was asked for")
+        archive.seek(0)
+        try:
+            extract(archive, folder)
+        except BerthError as error:
+            raise BerthError(f"{error}{what}") from None
+    return digest
+
+
+def _archive(handle: Handle, archive: IO[bytes]) -> tuple[str, str]:
+    """Write the archive into the file `archive`; return its SHA-256, and words on what the server called it."""
+    if handle.kind == "http":
+        request = urllib.request.Request(handle.request, headers={"User-Agent": "berth"})
+        with urllib.request.urlopen(request, timeout=SILENT_SECONDS) as answer:
+            length = answer.headers.get("Content-Length")
+            # read1: what has come, so that a slow server shows progress.
+            digest, size = _copy(answer.read1, archive, int(length) if length else 0)
+            kind = answer.headers.get_content_type()
+        if length and size < int(length):
+            raise BerthError(f"it ended after {size:,} of {int(length):,} bytes")
+        return digest, " (the server sent a web page)" if kind == "text/html" else ""
+    store, path = store_of(handle.address), handle.address.partition("://")[2]
+    with store.open(path, "rb") as stream:
+        return _copy(stream.read, archive, store.size(path))[0], ""
+
+
+def _copy(read: Callable[[int], bytes], archive: IO[bytes], expected: int) -> tuple[str, int]:
+    """Return the SHA-256 and the size of what was copied; `expected` bytes, 0: not told."""
+    digest, size, said = hashlib.sha256(), 0, time.monotonic()
+    while block := read(_BLOCK):
+        archive.write(block)
+        digest.update(block)
+        size += len(block)
+        if expected and time.monotonic() - said > _PROGRESS_SECONDS:
+            said = time.monotonic()
+            progress.report(size, expected, f"fetching, {size / 1e6:,.0f} of {expected / 1e6:,.0f} MB")
+    return digest.hexdigest(), size
+
+
+def _folder_of_store(address: str, folder: Path) -> None:
+    store, root = store_of(address), address.partition("://")[2].rstrip("/")
+    found = sorted(path for path in store.find(root) if not path.endswith("/"))
+    if not found:
+        raise BerthError("nothing is there")
+    for path in found:
+        own = PurePosixPath(path.removeprefix(f"{root}/"))
+        if own.is_absolute() or ".." in own.parts:
+            raise BerthError(f"it holds a path that leaves the folder, {str(own)!r}")
+        target = folder / own
+        target.parent.mkdir(parents=True, exist_ok=True)
+        store.get_file(path, str(target))
+
+
+def _within(seconds: float, work: Callable[[], Any]) -> Any:
+    """Return what `work` does, and give it up after `seconds`.
+
+    It runs in a thread that may outlive this call: nothing else ends a look-up of a name, or headers that drip.
+    """
+    result: list[Any] = []
+    failed: list[Exception] = []
+
+    def run() -> None:
+        try:
+            with _plain_reasons():
+                result.append(work())
+        except Exception as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise BerthError(f"it took more than {seconds:,} seconds")
+    if failed:
+        raise failed[0]
+    return result[0]
+
+
+@contextlib.contextmanager
+def _plain_reasons() -> Iterator[None]:
+    """Turn whatever the libraries of each kind of handle raise into a BerthError with the reason alone."""
+    try:
+        yield
+    except BerthError:
+        raise
+    except Exception as error:
+        cause = error.reason if isinstance(error, urllib.error.URLError) else error
+        if isinstance(error, urllib.error.HTTPError):
+            reason = f"HTTP {error.code} {error.reason}"
+        elif isinstance(cause, TimeoutError):
+            reason = "timed out: the server says nothing"
+        elif isinstance(error, FileNotFoundError):
+            reason = "nothing is there"
+        elif isinstance(error, http.client.HTTPException):
+            reason = f"the server's answer is no HTTP: {type(error).__name__}"
+        else:
+            reason = (getattr(cause, "strerror", "") or str(cause) or type(cause).__name__).splitlines()[0]
+        raise BerthError(reason) from None

@@ -1,0 +1,88 @@
+"""What a handle of an encoder or a preprocessor says: where the SavedModel is, and which very archive it has to be."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Literal
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from berth.errors import BerthError
+from berth.storage.object_store import OBJECT_STORES
+
+ADVICE = "Name a TF-Hub text model: a tfhub.dev or Kaggle URL, an https .tar.gz, gs://, s3:// or a folder."
+_ARCHIVES = (".tar.gz", ".tgz", ".tar")
+_SECRETS = re.compile(r"sig|token|key|secret|password|credential", re.IGNORECASE)
+_MOST_LETTERS = 60
+
+
+@dataclass(frozen=True)
+class Handle:
+    """Where a SavedModel is.
+
+    An archive may be pinned, `https://HOST/x.tar.gz#sha256=<64 hexadecimal digits>`.
+    """
+
+    text: str
+    """The handle as it was given."""
+    kind: Literal["folder", "http", "store"]
+    address: str
+    """The handle without its pin."""
+    sha256: str
+    """The pin; empty: any archive will do."""
+
+    @property
+    def is_archive(self) -> bool:
+        """Whether it names a tar archive; what a hub's page serves is one too."""
+        return urlsplit(self.address).path.endswith(_ARCHIVES)
+
+    @property
+    def request(self) -> str:
+        """The URL to ask for: a hub's page gives the archive when asked as tensorflow_hub asks."""
+        parts = urlsplit(self.address)
+        query = parts.query
+        if not self.is_archive:
+            query = urlencode([*parse_qsl(query), ("tf-hub-format", "compressed")])
+        return urlunsplit(parts._replace(query=query))
+
+    @property
+    def name(self) -> str:
+        """A short name for people, with a digest of the handle that makes it the handle's own."""
+        path = PurePosixPath(urlsplit(self.address).path)
+        words = "-".join([part for part in path.parts if part != "/"][-2:])
+        for suffix in _ARCHIVES:
+            words = words.removesuffix(suffix)
+        words = re.sub(r"[^A-Za-z0-9._-]+", "-", words).strip("-._")[-_MOST_LETTERS:] or "model"
+        return f"{words}-{hashlib.sha256(self.text.encode()).hexdigest()[:8]}"
+
+
+def parse(field: str, text: str) -> Handle:
+    """Return what the handle `text`, the value of the setting `field`, says.
+
+    Raises:
+        BerthError: it is no handle, or holds a secret, which would be recorded with the run.
+    """
+    if "://" not in text:
+        return Handle(text, "folder", text, "")
+    address, _, pin = text.partition("#")
+    try:
+        parts = urlsplit(address)
+    except ValueError as error:
+        raise BerthError(f"{field}: {text!r} is no address ({error}). {ADVICE}") from None
+    if parts.username or any(_SECRETS.search(name) for name, _ in parse_qsl(parts.query, keep_blank_values=True)):
+        raise BerthError(
+            f"{field}: an address on {parts.hostname} with a password, a key or a signature in it, which would be "
+            "recorded with the run. Give a bucket's address and put credentials into the environment, or a folder."
+        )
+    is_web = parts.scheme in ("http", "https")
+    if not is_web and parts.scheme not in OBJECT_STORES:
+        raise BerthError(f"{field}: {text!r}: no handle begins with {parts.scheme}://. {ADVICE}")
+    if not parts.netloc or not parts.path.strip("/"):
+        raise BerthError(f"{field}: {text!r} names no model there. {ADVICE}")
+    sha256 = pin.removeprefix("sha256=").lower()
+    if pin and (not pin.startswith("sha256=") or not re.fullmatch(r"[0-9a-f]{64}", sha256)):
+        raise BerthError(f"{field}: {text!r}: after '#' comes sha256= and the archive's 64 hexadecimal digits.")
+    handle = Handle(text, "http" if is_web else "store", address, sha256)
+    if sha256 and not is_web and not handle.is_archive:
+        raise BerthError(f"{field}: {text!r}: sha256 is of an archive, and this is a folder. Leave it out.")
+    return handle

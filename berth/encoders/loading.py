@@ -1,0 +1,17 @@
+"""Load a SavedModel of the TF-Hub text API."""
+
+from typing import Any
+
+from berth.errors import BerthError
+
+
+def load(field: str, folder: str, handle: str) -> Any:
+    """Return the loaded SavedModel of `folder`; `handle` is what the user calls it."""
+    import tensorflow_hub as hub
+    import tensorflow_text  # noqa: F401  registers the ops that preprocessors are made of
+
+    try:
+        return hub.load(folder)
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise BerthError(f"{field}: {handle!r} cannot be loaded ({reason}). Name a TF2 SavedModel.") from error

@@ -1,0 +1,56 @@
+"""How an encoder's outputs become one vector a text."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from berth.errors import BerthError
+
+POOLINGS = ("auto", "pooled_output", "cls", "mean")
+_PER_TEXT = ("pooled_output", "default")
+"""The outputs that are a vector a text, by today's name and by the older one."""
+
+
+def method(outputs: Mapping[str, Any], pooling: str) -> str:
+    """Return which output `pooling` means of an encoder with these `outputs`: pooled_output, default, cls or mean.
+
+    `auto` is the encoder's own pooled output where it has one, and cls where it has not.
+
+    Raises:
+        BerthError: the encoder does not give what `pooling` asks for.
+    """
+    per_text = [name for name in _PER_TEXT if name in outputs and len(outputs[name].shape) == 2]
+    has_sequence = "sequence_output" in outputs
+    if pooling in ("auto", "pooled_output") and per_text:
+        return per_text[0]
+    if pooling != "pooled_output" and has_sequence:
+        return "cls" if pooling == "auto" else pooling
+    given = ", ".join(sorted(outputs)) or "nothing"
+    if not per_text and not has_sequence:
+        raise BerthError(
+            f"encoder: it gives {given}, and neither pooled_output nor sequence_output. Name a TF-Hub text encoder."
+        )
+    needed, others = ("pooled_output", "cls or mean") if has_sequence else ("sequence_output", "pooled_output or auto")
+    raise BerthError(f"pooling: {pooling} needs the encoder's {needed}, and it gives {given}. Choose {others}.")
+
+
+def pool(outputs: Mapping[str, Any], mask: Any, pooling: str) -> Any:
+    """Return one vector a text, [batch, hidden].
+
+    Args:
+        outputs: What the encoder gives: pooled_output or default, [batch, hidden], or sequence_output,
+            [batch, length, hidden].
+        mask: 1 for a token and 0 for padding, int32 [batch, length].
+        pooling: `pooled_output`: the encoder's own. `cls`: the first token of sequence_output. `mean`: the mean of its
+            tokens, padding left out. `auto`: pooled_output where there is one, else cls.
+    """
+    import tensorflow as tf
+
+    chosen = method(outputs, pooling)
+    if chosen in _PER_TEXT:
+        return outputs[chosen]
+    sequence = outputs["sequence_output"]
+    if chosen == "cls":
+        return sequence[:, 0]
+    weights = tf.cast(mask, sequence.dtype)[:, :, None]
+    tokens = tf.maximum(tf.reduce_sum(weights, 1), 1)
+    return tf.reduce_sum(sequence * weights, 1) / tokens

@@ -1,0 +1,140 @@
+"""Text to token ids to encoder inputs, through the TF-Hub preprocessor alone, in training and in serving."""
+
+import functools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from berth.errors import BerthError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from berth.data.token_ids import TokenIds
+
+
+class Preprocessor:
+    """A TF-Hub text preprocessor, cut to `sequence_length` tokens; its methods work inside graphs too.
+
+    A batch is packed to its own longest text, not to `sequence_length`. With `pairs` a row is two texts, packed as two
+    segments; where both do not fit, they get room in turn, a token at a time. `truncate` is RunConfig's
+    training.truncate.
+    """
+
+    def __init__(
+        self, loaded: Any, sequence_length: int, handle: str, pairs: bool = False, truncate: str = "head"
+    ) -> None:
+        if not hasattr(loaded, "tokenize") or not hasattr(loaded, "bert_pack_inputs"):
+            raise BerthError(
+                f"preprocessor: {handle!r} has no tokenize and bert_pack_inputs. Name the TF-Hub text preprocessor "
+                "that the encoder's page gives as its match."
+            )
+        self.loaded = loaded
+        self.handle = handle
+        self.sequence_length = sequence_length
+        self.pairs = pairs
+        self.truncate = truncate
+        self.special_tokens = 3 if pairs else 2
+        """[CLS], and a [SEP] after each text."""
+        self.room = sequence_length - self.special_tokens
+        """Tokens that the texts of a row may have together."""
+
+    @functools.cached_property
+    def compiled_tokenize(self) -> Any:
+        """`tokenize` with the texts' whole lengths, int64 [batch], compiled once for batches of any size."""
+        import tensorflow as tf
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+        def tokenize(texts: Any) -> Any:
+            tokens = self._tokenize(texts)
+            return self._cut(tokens, self.room), tokens.row_lengths()
+
+        return tokenize
+
+    def tokenize(self, texts: Any) -> Any:
+        """Return ragged int32 [batch, (tokens)] without special tokens, cut to `room`; `texts` is string [batch]."""
+        return self._cut(self._tokenize(texts), self.room)
+
+    def pack(self, segments: Sequence[Any], length: int | None = None) -> dict[str, Any]:
+        """Return the encoder's inputs, each int32 [batch, longest]; a segment is ragged as `tokenize` gives it.
+
+        With `length` the inputs are int32 [batch, length] whatever the texts' own lengths are.
+
+        Raises:
+            BerthError: the preprocessor cannot pack as many segments.
+        """
+        import tensorflow as tf
+
+        if self.pairs and self.truncate != "head":
+            segments = self._cut_together(*segments)
+        if length is None:
+            lengths = tf.add_n([segment.row_lengths() for segment in segments])
+            longest = tf.reduce_max(tf.concat([lengths, [0]], 0))
+            length = tf.minimum(tf.cast(longest, tf.int32), self.room) + self.special_tokens
+        try:
+            return dict(self.loaded.bert_pack_inputs(list(segments), seq_length=length))
+        except ValueError:  # traced for [batch, (words), (pieces)] alone
+            words = [tf.expand_dims(segment, -1) for segment in segments]
+        try:
+            return dict(self.loaded.bert_pack_inputs(words, seq_length=length))
+        except ValueError as error:
+            if not self.pairs:
+                raise
+            raise BerthError(
+                f"preprocessor: {self.handle!r} cannot pack two texts. Name one whose bert_pack_inputs takes pairs."
+            ) from error
+
+    def __call__(self, *texts: Any) -> dict[str, Any]:
+        """Return the encoder's inputs for texts (and their second texts), string [batch], padded to their longest."""
+        return self.pack([self.tokenize(own) for own in texts])
+
+    def _tokenize(self, texts: Any) -> Any:
+        import tensorflow as tf
+
+        tokens = self.loaded.tokenize(texts)
+        if tokens.ragged_rank > 1:
+            tokens = tokens.merge_dims(1, -1)
+        return tf.cast(tokens, tf.int32)
+
+    def _cut(self, tokens: Any, room: Any) -> Any:
+        """Return ragged `tokens` with at most `room` of a row, a number or int64 [batch], of the end that is kept."""
+        import tensorflow as tf
+
+        if self.truncate == "head" and isinstance(room, int):
+            return tokens[:, :room]
+        lengths = tokens.row_lengths()
+        kept = tf.minimum(lengths, tf.cast(room, tf.int64))
+        head = kept // 4 if self.truncate == "head_tail" else tf.zeros_like(kept)
+        head = tf.where(kept < lengths, head, kept)
+        starts, ends = tokens.row_starts(), tokens.row_limits()
+        first, last = tf.ragged.range(starts, starts + head), tf.ragged.range(ends - (kept - head), ends)
+        return tf.gather(tokens.flat_values, tf.concat([first, last], 1))
+
+    def _cut_together(self, first: Any, second: Any) -> list[Any]:
+        """Return the two segments of pairs, cut so that both fit: a short one leaves its room to the other."""
+        import tensorflow as tf
+
+        lengths, others = first.row_lengths(), second.row_lengths()
+        half = self.room // 2
+        own = tf.minimum(lengths, tf.maximum(self.room - half, self.room - others))
+        return [self._cut(first, own), self._cut(second, self.room - own)]
+
+
+def tokenize_all(preprocessor: Preprocessor, texts: Sequence[str], chunk: int = 4096) -> "tuple[TokenIds, np.ndarray]":
+    """Return the token ids of `texts`, cut, and how many tokens each has uncut, int64 [texts].
+
+    Each text is tokenised this once, by the same code that the exported model runs.
+    """
+    import numpy as np
+    import tensorflow as tf
+
+    from berth.data.token_ids import TokenIds
+
+    values: list[np.ndarray] = [np.zeros(0, np.int32)]
+    cut: list[np.ndarray] = [np.zeros(1, np.int64)]
+    whole: list[np.ndarray] = [np.zeros(0, np.int64)]
+    for start in range(0, len(texts), chunk):
+        tokens, lengths = preprocessor.compiled_tokenize(tf.constant(list(texts[start : start + chunk])))
+        values.append(tokens.values.numpy())
+        cut.append(tokens.row_lengths().numpy())
+        whole.append(lengths.numpy())
+    return TokenIds(np.concatenate(values), np.cumsum(np.concatenate(cut))), np.concatenate(whole)

@@ -1,0 +1,79 @@
+"""Resolve an encoder and its preprocessor, `minilm` or any handles, and load them.
+
+What is not a folder of this machine is fetched once into the user's cache (berth.encoders.fetch.cache).
+"""
+
+from pathlib import Path
+
+from berth.encoders.fetch import cache, download
+from berth.encoders.fetch.archive import saved_model_below
+from berth.encoders.fetch.handle import ADVICE, Handle, parse
+from berth.errors import BerthError
+
+BUILT_IN = "minilm"
+
+
+def resolve(encoder: str, preprocessor: str) -> tuple[str, str]:
+    """Return the local folders of the encoder and the preprocessor, fetched into the cache if need be.
+
+    Raises:
+        BerthError: a handle does not lead to a SavedModel; the message names the field and what to change.
+    """
+    if encoder == BUILT_IN:
+        from berth.encoders.builtin import minilm
+
+        own_encoder, own_preprocessor = minilm.handles()
+        return own_encoder, _resolve("preprocessor", preprocessor) if preprocessor else own_preprocessor
+    return _resolve("encoder", encoder), _resolve("preprocessor", preprocessor)
+
+
+def _resolve(field: str, text: str) -> str:
+    handle = parse(field, text)
+    if handle.kind != "folder":
+        return str(obtain(field, handle))
+    folder = Path(text)
+    if not folder.is_dir():
+        raise BerthError(f"{field}: no folder {text!r}. {ADVICE}")
+    if not (folder / "saved_model.pb").is_file():
+        raise BerthError(f"{field}: {text!r} is no SavedModel, it has no saved_model.pb. {ADVICE}")
+    return text
+
+
+def obtain(field: str, handle: Handle) -> Path:
+    """Return the folder in the cache of the SavedModel that `handle` leads to, fetched now if no earlier run has.
+
+    What is fetched is loaded once before it is in the cache, so that no later run meets what is no text model.
+
+    Raises:
+        BerthError: it does not lead to an encoder or a preprocessor.
+    """
+
+    def make(folder: Path) -> tuple[str, list[cache.TextModel]]:
+        from berth.encoders.describe import examine
+
+        print(f"fetching {handle.address}", flush=True)
+        try:
+            archive_sha256 = download.fetch(handle, folder)
+        except BerthError as error:
+            raise BerthError(f"{field}: {handle.text!r} does not resolve ({error}). {ADVICE}") from None
+        found = saved_model_below(folder)
+        if found is None:
+            raise BerthError(f"{field}: {handle.text!r} is no SavedModel, it has no saved_model.pb. {ADVICE}")
+        return archive_sha256, [examine(field, str(found), handle.text)]
+
+    folder = saved_model_below(cache.obtain(handle.name, handle.text, make))
+    if folder is None:
+        raise BerthError(
+            f"{field}: the cache of {handle.text!r}, {cache.root() / handle.name}, has lost files. Remove that folder."
+        )
+    return folder
+
+
+def sha256(folder: str | Path) -> str:
+    """Return the SHA-256 of the files of a folder that `resolve` gave: the cache's record of it, or taken now."""
+    folder = Path(folder)
+    if folder.is_relative_to(cache.root()):
+        recorded = cache.entry(folder.relative_to(cache.root()).parts[0])
+        if recorded is not None:
+            return recorded.sha256
+    return cache.digest(folder)

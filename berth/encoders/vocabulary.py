@@ -1,0 +1,80 @@
+"""Whether a preprocessor's token ids all have a row in the encoder's word table."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from berth.encoders.adapter import INPUTS, EncoderAdapter
+from berth.errors import BerthError
+
+_TABLE = re.compile(r"(word|token)_embedding", re.IGNORECASE)
+_OUT_OF_RANGE = re.compile(r"is not in \[0, (\d+)\)")
+ROUNDED_UP = 128
+"""An encoder's table may have rows that no token has: its height is rounded up to a multiple of at most this."""
+
+
+def size(preprocessor: Any, folder: str | Path) -> int | None:
+    """Return how many tokens the loaded preprocessor of `folder` knows; None: it does not say.
+
+    TF-Hub's say so themselves (`tokenize.get_special_tokens_dict`); of others a WordPiece file tells.
+    """
+    tell = getattr(getattr(preprocessor, "tokenize", None), "get_special_tokens_dict", None)
+    if tell is not None and "vocab_size" in (told := tell()):
+        return int(told["vocab_size"])
+    found = [path for path in (Path(folder) / "assets").glob("*") if path.is_file() and "vocab" in path.name.lower()]
+    lists = [path for path in found if path.suffix in ("", ".txt")]
+    if len(lists) != 1:
+        return None
+    with lists[0].open("rb") as stream:
+        return sum(1 for _ in stream)
+
+
+def rows(encoder: Any, interface: EncoderAdapter, largest: int) -> int | None:
+    """Return how many rows the loaded encoder's word table has; None: it does not say.
+
+    Where no variable is named as a word table, the encoder is asked for the token id `largest`: one beyond the table
+    fails and says where it ends (on a CPU; a GPU answers with zeros).
+    """
+    import tensorflow as tf
+
+    tables = [
+        variable
+        for variable in getattr(encoder, "variables", [])
+        if _TABLE.search(variable.name) and variable.shape.rank == 2
+    ]
+    if tables:
+        return int(max(table.shape[0] for table in tables))
+    probe = {name: tf.ones([1, 2], tf.int32) for name in INPUTS} | {"input_word_ids": tf.constant([[0, largest]])}
+    try:
+        interface.call(encoder, probe, training=False)
+    except tf.errors.InvalidArgumentError as error:
+        said = _OUT_OF_RANGE.search(str(error))
+        return int(said[1]) if said else None
+    return None
+
+
+def check_vocabulary_fits(
+    encoder: Any, interface: EncoderAdapter, preprocessor: Any, folder: str | Path, seen: int
+) -> None:
+    """Raise BerthError where the preprocessor gives token ids that the encoder's word table has no row for.
+
+    Where the loaded preprocessor of `folder` does not say how many tokens it knows, the largest id that was `seen` in
+    the texts is held against the table. A table much larger than the vocabulary is said in a printed line.
+    """
+    known = size(preprocessor, folder)
+    largest = known - 1 if known else seen
+    table = rows(encoder, interface, largest)
+    if table is None:
+        return
+    if largest >= table:
+        what = f"knows {known:,} tokens" if known else f"gives the token id {largest:,}"
+        raise BerthError(
+            f"preprocessor: it {what}, and the encoder's word table has {table:,} rows. They do not belong together: "
+            "name the preprocessor that the encoder's page gives as its match."
+        )
+    if known and table - known >= ROUNDED_UP:
+        print(
+            f"warning: the preprocessor knows {known:,} tokens and the encoder's word table has {table:,} rows: "
+            "see whether they belong together",
+            flush=True,
+        )

@@ -1,0 +1,1 @@
+"""Exported models: load, verify and package them."""

@@ -1,0 +1,136 @@
+"""What a model's folder has to be: the very files that were exported, and nothing that runs code of its own.
+
+MLflow ships this file beside the model, so it imports nothing of the project but the errors.
+"""
+
+import hashlib
+import pickletools
+import re
+from pathlib import Path
+
+from berth.errors import BerthError
+
+SUMS = "SHA256SUMS"
+"""The model's manifest, in the format of `sha256sum -c SHA256SUMS`."""
+
+_FILES = ("saved_model.pb", "keras_metadata.pb", "fingerprint.pb")
+_FOLDERS = ("variables", "assets")
+_SUFFIXES = (".pkl", ".pickle", ".joblib", ".dill", ".py", ".pyc", ".so")
+_PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+_CALLS = {"GLOBAL", "STACK_GLOBAL", "INST"}
+"""What a pickle needs to name anything that it could run: all else works on what these have put on its stack."""
+_TEXTS = ("assets/labels.txt", "assets/classifier.json")
+"""Berth's own assets, only ever read as text: labels such as "No." are a pickle of the printable protocols as well."""
+_OPS = (
+    *("PyFunc", "PyFuncStateless", "EagerPyFunc", "ReadFile", "WriteFile", "MatchingFiles", "PrintV2"),
+    *("TextLineDataset", "TFRecordDataset", "TFRecordDatasetV2", "FixedLengthRecordDataset"),
+    *("FixedLengthRecordDatasetV2", "MatchingFilesDataset", "ExperimentalMatchingFilesDataset", "CSVDataset"),
+    *("CSVDatasetV2", "ExperimentalCSVDataset", "SqlDataset", "ExperimentalSqlDataset", "LMDBDataset"),
+    *("ExperimentalLMDBDataset", "LoadDataset", "SaveDataset", "SaveDatasetV2", "DatasetToTFRecord"),
+    *("SnapshotDataset", "SnapshotDatasetV2", "CacheDataset", "CacheDatasetV2", "WholeFileReader"),
+    *("WholeFileReaderV2", "TextLineReader", "TextLineReaderV2", "TFRecordReader", "TFRecordReaderV2"),
+    *("FixedLengthRecordReader", "FixedLengthRecordReaderV2", "CreateSummaryFileWriter"),
+)
+"""What a graph must not do where it is served: run Python, or reach the disk."""
+_LAMBDA = re.compile(rb'"class_name"\s*:\s*"Lambda"')
+
+
+def seal(folder: str | Path) -> None:
+    """Write SHA256SUMS over every file of the model in `folder`.
+
+    Raises:
+        BerthError: the folder holds what a SavedModel does not consist of.
+    """
+    folder = Path(folder)
+    check_no_code(folder)
+    lines = [f"{_sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in _files(folder)]
+    (folder / SUMS).write_text("".join(lines), encoding="utf-8")
+
+
+def verify(folder: str | Path) -> str:
+    """Hold the files of the model in `folder` against its SHA256SUMS and return the digest of that file.
+
+    Raises:
+        BerthError: a file is missing, new or not as it was, or the folder holds code.
+    """
+    folder = Path(folder)
+    try:
+        text = (folder / SUMS).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise BerthError(f"{folder}: has no {SUMS}, so nothing vouches for its files. Export the model anew.") from None
+    lines = (line.partition("  ") for line in text.splitlines())
+    expected = {name: digest for digest, _, name in lines}
+    found = {path.relative_to(folder).as_posix(): path for path in _files(folder)}
+    for name in sorted(expected.keys() | found.keys()):
+        if name not in found or name not in expected:
+            state = "is missing" if name not in found else "is not one of the model's"
+            raise BerthError(f"{folder}: {name} {state}: it is not the model that was exported. Fetch or push it anew.")
+        if _sha256(found[name]) != expected[name]:
+            raise BerthError(f"{folder}: {name} is not as it was exported (SHA-256). Fetch or push the model anew.")
+    check_no_code(folder)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def check_no_code(folder: str | Path) -> None:
+    """Raise BerthError where a model's folder holds pickled code, a Lambda layer, or a file that it has no use for."""
+    folder = Path(folder)
+    for path in _files(folder):
+        name = path.relative_to(folder)
+        if str(name) not in _FILES and name.parts[0] not in _FOLDERS:
+            raise BerthError(f"{folder}: {name} is no part of a SavedModel. Remove it, or export the model anew.")
+        # A shard of variables is never unpickled, and its first numbers may look like anything.
+        is_shard = name.parts[0] == "variables" and name.name.startswith("variables.data-")
+        if path.suffix.lower() in _SUFFIXES or (not is_shard and _is_pickle(path, name.as_posix() in _TEXTS)):
+            raise BerthError(f"{folder}: {name} is code or pickled objects, which a model must not bring.")
+    for path in folder.glob("*.pb"):
+        graph = path.read_bytes()
+        found = [op for op in _OPS if _op_field(op) in graph] + ["Lambda layer"] * bool(_LAMBDA.search(graph))
+        if found:
+            raise BerthError(
+                f"{folder}: the graph holds a {found[0]}, which a model must not bring. Build it from other ops."
+            )
+
+
+def _is_pickle(path: Path, is_text: bool) -> bool:
+    """Return whether `path` is pickled objects: by its first bytes, or by opcodes that name something and then end.
+
+    Opcodes are not looked for in a file that `is_text`.
+    """
+    calls = False
+    with path.open("rb") as stream:
+        if stream.read(2) in _PICKLES:
+            return True
+        if is_text:
+            return False
+        stream.seek(0)
+        try:
+            for opcode, argument, _ in pickletools.genops(stream):
+                # In a list of words "c" and "i" are opcodes, but of a module without a name, which cannot be imported.
+                nameless = isinstance(argument, str) and argument.startswith(" ")
+                calls = calls or (opcode.name in _CALLS and not nameless)
+        except Exception:  # what pickletools raises on bytes that are no pickle is anything
+            return False
+    return calls
+
+
+def _op_field(op: str) -> bytes:
+    """Return how a node of type `op` says so in a serialised graph: field 2 of NodeDef."""
+    return b"\x12" + bytes([len(op)]) + op.encode()
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return every file below `folder` but its manifest; raise BerthError for a link, a pipe or the like."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise BerthError(
+                f"{folder}: {path.relative_to(folder)} is a link or no plain file. A model has files of its own."
+            )
+        if path.is_file() and path != folder / SUMS:
+            found.append(path)
+    return found
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,146 @@
+"""Load an exported classifier: the one loader of evaluate, of `berth predict`, and of MLflow's pyfunc.
+
+MLflow ships this file beside the model, so it imports nothing of the project but the errors and the integrity check.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from berth.errors import BerthError
+from berth.models import integrity
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+SERVE = "serving_default"
+"""The signature for a request: padded to its own longest text."""
+
+BULK = "bulk"
+"""The signature for many texts: sorted by length inside. Models that were exported before it have none."""
+
+LABELS_ASSET = "labels.txt"
+"""The asset that holds the label vocabulary, a label a line."""
+
+
+SETTINGS_ASSET = "classifier.json"
+"""The asset that says what to make of the probabilities: task, pairs, threshold, sequence_length."""
+
+_BULK_TEXTS = 4096
+"""Most texts in one call of `bulk`."""
+
+DEFAULTS = {"task": "single_label", "pairs": False, "threshold": 0.5, "sequence_length": 0}
+
+
+class ServedClassifier:
+    """A loaded SavedModel.
+
+    Args:
+        labels: The label vocabulary, in the order of the probabilities.
+        serve: The signature `serving_default`.
+        settings: What its asset classifier.json says.
+        bulk: The signature `bulk`, where the model has it.
+    """
+
+    def __init__(self, labels: list[str], serve: Any, settings: Mapping[str, Any] = DEFAULTS, bulk: Any = None) -> None:
+        self.labels = labels
+        self.task = str(settings["task"])
+        self.pairs = bool(settings["pairs"])
+        self.threshold = float(settings["threshold"])
+        self._serve = serve
+        self._bulk = bulk
+
+    def predict(
+        self, texts: Sequence[str], pairs: Sequence[str] | None = None, batch_size: int = 64
+    ) -> "tuple[list[Any], np.ndarray]":
+        """Return what `decide` makes of each text, and the probabilities, float32 [texts, classes].
+
+        `pairs` are the second texts, where the model takes pairs. More than `batch_size` texts go to the signature
+        `bulk`; a model without it gets batches of texts of similar length, so that padding stays small.
+
+        Raises:
+            BerthError: the model takes pairs and got none, or the other way round, or not one for each text.
+        """
+        import numpy as np
+        import tensorflow as tf
+
+        if pairs is not None and not self.pairs:
+            raise BerthError("the model takes single texts, and was given pairs. Give it the texts alone.")
+        second = pairs or ()
+        if self.pairs and len(second) != len(texts):
+            raise BerthError(
+                f"the model takes pairs, and was given {len(texts):,} texts with {len(second):,} second texts. "
+                "Give each text its text_pair."
+            )
+        inputs = {"text": [_encoded(text) for text in texts]}
+        if self.pairs:
+            inputs["text_pair"] = [_encoded(text) for text in second]
+        probabilities = np.zeros((len(texts), len(self.labels)), np.float32)
+        in_bulk = self._bulk is not None and len(texts) > batch_size
+        signature, size = (self._bulk, _BULK_TEXTS) if in_bulk else (self._serve, batch_size)
+        order = list(range(len(texts)))
+        if not in_bulk:
+            lengths = [sum(map(len, row)) for row in zip(*inputs.values(), strict=True)]
+            order.sort(key=lengths.__getitem__)
+        for start in range(0, len(order), size):
+            rows = order[start : start + size]
+            answer = signature(**{name: tf.constant([column[row] for row in rows]) for name, column in inputs.items()})
+            probabilities[rows] = answer["probabilities"].numpy()
+        return self.decide(probabilities), probabilities
+
+    def decide(self, probabilities: "np.ndarray") -> list[Any]:
+        """Return the label of each row: of two the second from the threshold up, else the most probable one.
+
+        Of a model of several labels: the list of those from the threshold up.
+        """
+        chosen = decisions(probabilities, self.task, self.threshold)
+        if self.task == "multi_label":
+            return [[self.labels[index] for index in row.nonzero()[0]] for row in chosen]
+        return [self.labels[index] for index in chosen.argmax(axis=1)] if len(chosen) else []
+
+
+def decisions(probabilities: "np.ndarray", task: str, threshold: float) -> "np.ndarray":
+    """Return which labels `probabilities`, [texts, classes], amount to: bool [texts, classes]."""
+    import numpy as np
+
+    if task == "multi_label":
+        return probabilities >= threshold
+    if probabilities.shape[1] == 2:
+        positive = probabilities[:, 1] >= threshold
+        return np.stack([~positive, positive], axis=1)
+    return np.arange(probabilities.shape[1]) == probabilities.argmax(axis=1)[:, None]
+
+
+def load(folder: str | Path) -> ServedClassifier:
+    """Load the SavedModel in `folder`.
+
+    Raises:
+        BerthError: the folder holds no classifier that Berth exported, or not as it was exported.
+    """
+    folder = Path(folder)
+    labels_file = folder / "assets" / LABELS_ASSET
+    if not (folder / "saved_model.pb").is_file() or not labels_file.is_file():
+        raise BerthError(f"{folder}: not a model that Berth exported (no saved_model.pb and assets/{LABELS_ASSET}).")
+    integrity.verify(folder)
+
+    import tensorflow as tf
+    import tensorflow_text  # noqa: F401  registers the ops of the preprocessor
+
+    try:
+        loaded = tf.saved_model.load(str(folder))
+        serve = loaded.signatures[SERVE]
+    except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+        raise BerthError(
+            f"{folder}: the model is damaged and cannot be loaded ({str(error).splitlines()[0]})."
+        ) from error
+    serve.berth_keeps_alive = loaded
+    settings_file = folder / "assets" / SETTINGS_ASSET
+    settings = json.loads(settings_file.read_text(encoding="utf-8")) if settings_file.is_file() else {}
+    labels = labels_file.read_text(encoding="utf-8").splitlines()
+    return ServedClassifier(labels, serve, DEFAULTS | settings, loaded.signatures.get(BULK))
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")

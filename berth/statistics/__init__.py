@@ -1,0 +1,1 @@
+"""Statistics of texts, shared by validate and monitor."""

@@ -1,0 +1,44 @@
+"""Distances between the statistics of two datasets."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Distance:
+    """How far a feature's values are from a baseline's."""
+
+    kind: str
+    """`drift` (train from the champion's train) or `skew` (a split from train)."""
+    split: str
+    feature: str
+    measure: str
+    value: float
+    threshold: float
+
+
+def mean(statistics: Any, feature: str) -> float:
+    """Return the mean of a numeric feature."""
+    for found in statistics.datasets[0].features if statistics else ():
+        if ".".join(found.path.step) == feature:
+            return float(found.num_stats.mean)
+    return 0.0
+
+
+def distances(split: str, result: Any) -> list[Distance]:
+    measures = {1: "L-infinity", 2: "Jensen-Shannon", 3: "normalised difference"}
+    return [
+        Distance(kind, split, ".".join(info.path.step), measures.get(one.type, "?"), one.value, one.threshold)
+        for info in result.drift_skew_info
+        for kind, found in (("drift", info.drift_measurements), ("skew", info.skew_measurements))
+        for one in found
+    ]
+
+
+def share_of(statistics: Any, feature: str, value: str) -> float:
+    for found in statistics.datasets[0].features if statistics else ():
+        if ".".join(found.path.step) == feature:
+            buckets = found.string_stats.rank_histogram.buckets
+            total = sum(bucket.sample_count for bucket in buckets)
+            return float(sum(one.sample_count for one in buckets if one.label == value) / max(total, 1))
+    return 0.0

@@ -1,0 +1,110 @@
+"""What validate knows of a text beside TFDV's own: its length in tokens, its unknown tokens, script and language.
+
+They are features of the statistics like any other, so that drift and skew are seen on them too. They are taken from a
+sample: a dataset's rows are in the order of a hash of their texts, so its first rows are as good as drawn by lot.
+"""
+
+import functools
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from berth.encoders.wordpiece import Vocabulary
+from berth.settings import Checks
+
+NUMBERS = ("token_count", "unknown_share", "letter_share", "digit_share")
+COMPARED = ("token_count", "letter_share")
+"""The numbers whose Jensen-Shannon divergence says something: TFDV takes it between histograms of buckets of equal
+width, and a feature that is 0 for most texts has nearly all of them in one."""
+CATEGORIES = ("script", "language")
+FLAGS = ("is_empty", "is_short", "is_truncated")
+"""1 or 0, so that their means are the shares of such texts."""
+DERIVED = (*NUMBERS, *CATEGORIES, *FLAGS)
+_LANGUAGE_SAMPLE = 1_000
+"""Texts of a sample whose language is told, the slowest of all."""
+_CONFIDENT = 0.9
+_TOP = 20
+
+
+@dataclass
+class Features:
+    """The derived features of some texts, a value per text; the language of the first only."""
+
+    values: dict[str, list[Any]]
+    tokens: Counter[str] = field(default_factory=Counter)
+    """How many of the texts have each token."""
+
+
+class TextFeatures:
+    """Derives the features; without a vocabulary a token is a word, and none is unknown."""
+
+    def __init__(self, vocabulary: Vocabulary | None, sequence_length: int, checks: Checks, pairs: bool) -> None:
+        self.tokenizer = vocabulary.tokenizer() if vocabulary else None
+        self.longest = sequence_length - (3 if pairs else 2)
+        self.short_tokens = checks.short_tokens
+
+    def derive(self, texts: Sequence[str], pairs: Sequence[str] | None = None, languages: bool = True) -> Features:
+        """Return the features of `texts`, of both texts together where they come in pairs."""
+        whole = [f"{text} {pair}" for text, pair in zip(texts, pairs, strict=True)] if pairs else list(texts)
+        if self.tokenizer:
+            encoded = self.tokenizer.encode_batch(whole, add_special_tokens=False)
+            tokens = [encoding.tokens for encoding in encoded]
+            unknown = [row.count("[UNK]") / len(row) if row else 0.0 for row in tokens]
+        else:
+            tokens = [text.split() for text in whole]
+            unknown = [0.0] * len(whole)
+        counts = [len(row) for row in tokens]
+        characters = [_characters(text) for text in whole]
+        told = [_language(text) for text in whole[:_LANGUAGE_SAMPLE]] if languages else []
+        values: dict[str, list[Any]] = {
+            "token_count": counts,
+            "unknown_share": unknown,
+            "letter_share": [letters for letters, _, _ in characters],
+            "digit_share": [digits for _, digits, _ in characters],
+            "script": [script for _, _, script in characters],
+            "language": told + [None] * (len(whole) - len(told)),
+            "is_empty": [int(count == 0) for count in counts],
+            "is_short": [int(0 < count < self.short_tokens) for count in counts],
+            "is_truncated": [int(count > self.longest) for count in counts],
+        }
+        top = Counter(token for row in tokens for token in set(row) if len(token) > 2 and token[0].isalnum())
+        return Features(values, Counter(dict(top.most_common(10 * _TOP))))
+
+
+def _language(text: str) -> str:
+    language, probability = _language_identifier()(text)
+    return str(language) if probability >= _CONFIDENT else "unsure"
+
+
+@functools.cache
+def _language_identifier() -> Any:
+    from py3langid import langid
+
+    # The name of the loader changed between 0.2, which runs beside NumPy 1, and 0.4.
+    load = getattr(langid.LanguageIdentifier, "from_pickled_model", None) or langid.LanguageIdentifier.from_model_file
+    return load(langid.MODEL_FILE, norm_probs=True).classify
+
+
+def _characters(text: str) -> tuple[float, float, str]:
+    """Return the shares of letters and of digits among a text's visible characters, and its most frequent script."""
+    letters = digits = visible = 0
+    scripts: Counter[str] = Counter()
+    for character, number in Counter(text).items():
+        if character.isspace():
+            continue
+        visible += number
+        if character.isalpha():
+            letters += number
+            scripts[_script(character)] += number
+        elif character.isdigit():
+            digits += number
+    share = max(visible, 1)
+    return letters / share, digits / share, scripts.most_common(1)[0][0] if scripts else "none"
+
+
+@functools.lru_cache(maxsize=65_536)
+def _script(letter: str) -> str:
+    """Return a letter's script by the first word of its Unicode name: Latin, Cyrillic, Arabic, Cjk."""
+    return unicodedata.name(letter, "unnamed").split()[0].split("-")[0].capitalize()

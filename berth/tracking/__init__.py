@@ -1,0 +1,1 @@
+"""MLflow: a run for each pipeline run, with a nested run for each step."""

@@ -1,0 +1,172 @@
+"""Which pipeline run a process is a step of, and the MLflow run that stands for it.
+
+A step learns that from its environment, so that no step has it as a parameter (a parameter that changes with every run
+would defeat caching):
+
+- MLFLOW_RUN_ID, from the local backend, is the pipeline run's; from KFP's MLflow plugin it is a run that the plugin has
+  made for this very step, nested in the pipeline run's, and the step goes on with it;
+- KFP_RUN_ID, in a pod, is KFP's own id of the pipeline run, a tag of its MLflow run. The plugin has made that, or the
+  pipeline run's first step does (`open_run`): it runs alone, so that no two steps make one each.
+"""
+
+import datetime
+import getpass
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote, urlsplit
+
+from berth.errors import BerthError
+from berth.tracking import tags
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+
+FROM_SECRET = {
+    f"BERTH_MLFLOW_{name}": f"MLFLOW_TRACKING_{name}"
+    for name in ("URI", "USERNAME", "PASSWORD", "TOKEN", "INSECURE_TLS")
+}
+"""MLflow's variables by those in which a pod has them from its secret.
+
+Under MLflow's own names they would stand beside those of KFP's MLflow plugin in the pod, which Kubernetes refuses.
+"""
+
+_PIPELINE_RUN = "BERTH_PARENT_RUN_ID"
+_STEP_RUN = "BERTH_STEP_RUN_ID"
+"""Variables in which what MLFLOW_RUN_ID has told is kept."""
+
+
+def create_parent(experiment: str, run_name: str | None, own_tags: Mapping[str, str]) -> str:
+    """Create the run of a pipeline run in `experiment` (made if need be) and return its id."""
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    found = client.get_experiment_by_name(experiment)
+    experiment_id = (
+        found.experiment_id
+        if found
+        else client.create_experiment(experiment, artifact_location=_artifact_location(mlflow.get_tracking_uri()))
+    )
+    return client.create_run(experiment_id, run_name=run_name, tags={**user(), **tags.SOURCE, **own_tags}).info.run_id
+
+
+def open_run(experiment: str, pipeline_run: str = "") -> "Run":
+    """Return the MLflow run of the pipeline run that this process is a step of, made in `experiment` if nobody has.
+
+    For a step that no other of the run is beside: the first, and the exit handler in case the first never ran.
+    `pipeline_run` is KFP's id of the run, for where the environment does not tell it.
+    """
+    import mlflow
+
+    kfp_run = kfp_run_id(pipeline_run)
+    if found := _known_run() or _run_of(kfp_run):
+        return found
+    client = mlflow.MlflowClient()
+    name = f"{experiment}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+    made = client.get_run(create_parent(experiment, name, {tags.KFP_RUN_ID: kfp_run} if kfp_run else {}))
+    # A request that got no answer is sent again by MLflow's client, and a pod that is thought dead may live: one stays.
+    oldest = _run_of(kfp_run) or made
+    if oldest.info.run_id != made.info.run_id:
+        client.delete_run(made.info.run_id)
+    os.environ[_PIPELINE_RUN] = oldest.info.run_id
+    return oldest
+
+
+def parent_run() -> "Run":
+    """Return the MLflow run of the pipeline run that this process is a step of.
+
+    Raises:
+        BerthError: there is none.
+    """
+    if found := _known_run() or _run_of(kfp_run_id()):
+        return found
+    if run := kfp_run_id():
+        raise BerthError(f"MLflow has no run of the pipeline run {run}, whose first step makes one. Was it deleted?")
+    raise BerthError("this process belongs to no pipeline run: neither MLFLOW_RUN_ID nor KFP_RUN_ID is set.")
+
+
+def own_run() -> str | None:
+    """Return the run that KFP's MLflow plugin has made for this step, the first time that this is called."""
+    return os.environ.pop(_STEP_RUN, None)
+
+
+def kfp_run_id(default: str = "") -> str:
+    """Return KFP's id of the pipeline run, which a pod has in its environment."""
+    return os.environ.get("KFP_RUN_ID") or default
+
+
+def kfp_run_url(kfp_ui: str) -> str:
+    """Return this pipeline run's address in the Kubeflow UI at `kfp_ui`; empty without one, or outside a cluster."""
+    run = kfp_run_id()
+    return f"{kfp_ui.rstrip('/')}/#/runs/details/{quote(run)}" if kfp_ui and run else ""
+
+
+def user() -> dict[str, str]:
+    """Return the tag by which MLflow says who made a run; a container's user may have no name."""
+    try:
+        return {"mlflow.user": getpass.getuser()}
+    except (KeyError, OSError):
+        return {}
+
+
+def hide_credentials() -> None:
+    """Move the user and password of MLFLOW_TRACKING_URI to the variables that MLflow has for them.
+
+    MLflow's errors hold the URI, and so would logs and tags.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    parts = urlsplit(uri)
+    if parts.scheme in ("http", "https") and parts.username:
+        os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username)
+        os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password or "")
+        os.environ["MLFLOW_TRACKING_URI"] = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _known_run() -> "Run | None":
+    """Return the pipeline run's MLflow run where a backend, or an earlier call, has named it or one nested in it."""
+    import mlflow
+
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        os.environ.update({own: os.environ[name] for name, own in FROM_SECRET.items() if os.environ.get(name)})
+    hide_credentials()
+    if kfp_run_id() and not os.environ.get("MLFLOW_TRACKING_URI"):
+        raise BerthError(
+            "MLFLOW_TRACKING_URI is not set in this pod. Put it into the secret that cluster.mlflow_secret names, in "
+            "the namespace of the run."
+        )
+    client = mlflow.MlflowClient()
+    # start_run consumes MLFLOW_RUN_ID and would resume the run that it names, whichever that is: hide it.
+    if named := os.environ.pop("MLFLOW_RUN_ID", None):
+        run = client.get_run(named)
+        while outer := run.data.tags.get(tags.PARENT):
+            os.environ[_STEP_RUN] = named
+            run = client.get_run(outer)
+        os.environ[_PIPELINE_RUN] = run.info.run_id
+        return run
+    return client.get_run(os.environ[_PIPELINE_RUN]) if _PIPELINE_RUN in os.environ else None
+
+
+def _run_of(pipeline_run: str) -> "Run | None":
+    """Return the MLflow run of the pipeline run with this id of KFP's, the oldest if there are several."""
+    import mlflow
+
+    if not pipeline_run:
+        return None
+    client = mlflow.MlflowClient()
+    page = client.search_experiments()
+    ids = [experiment.experiment_id for experiment in page]
+    while page.token:
+        page = client.search_experiments(page_token=page.token)
+        ids += [experiment.experiment_id for experiment in page]
+    found = client.search_runs(ids, f"tags.`{tags.KFP_RUN_ID}` = '{pipeline_run}'")
+    runs = [run for run in found if tags.PARENT not in run.data.tags]
+    return min(runs, key=lambda run: (run.info.start_time, run.info.run_id), default=None)
+
+
+def _artifact_location(tracking_uri: str) -> str | None:
+    """Return a folder beside a SQLite store, whatever folder the step runs in; a server chooses its own (None)."""
+    if not tracking_uri.startswith("sqlite:///"):
+        return None
+    return (Path(tracking_uri.removeprefix("sqlite:///")).resolve().parent / "artifacts").as_uri()

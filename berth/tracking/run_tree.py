@@ -1,0 +1,75 @@
+"""The MLflow run of a pipeline run and the runs of its steps below it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from berth.tracking import tags
+from berth.tracking.tags import TAG_LIMIT
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+
+def close(run_id: str, status: str, error: str = "") -> None:
+    """End the pipeline run `run_id` as FINISHED, FAILED or KILLED, and every step of it that never ended.
+
+    A step that is still running here was killed: no exception of its own could end its run.
+    """
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    for child in children(client, run_id):
+        if child.info.status == "RUNNING":
+            step = child.data.tags[tags.STEP]
+            message = "killed before it could report an error (out of memory, or stopped from outside)"
+            client.set_tag(child.info.run_id, tags.ERROR, message)
+            client.set_terminated(child.info.run_id, "KILLED" if status == "KILLED" else "FAILED")
+            error = f"{step}: {message}"  # says more than the backend's "a task failed"
+    known = client.get_run(run_id).data.tags
+    if status == "FINISHED" and tags.ERROR in known:  # of a try that was not the last
+        client.delete_tag(run_id, tags.ERROR)
+    elif error and tags.ERROR not in known:
+        client.set_tag(run_id, tags.ERROR, error[:TAG_LIMIT])
+    client.set_terminated(run_id, status)
+
+
+def children(client: "MlflowClient", run_id: str) -> list["Run"]:
+    """Return the runs of the steps of the pipeline run `run_id`, oldest first."""
+    return [run for run in nested(client, run_id) if tags.STEP in run.data.tags]
+
+
+def step_artifacts(run_id: str, step: str, folder: str, target: str | Path) -> Path | None:
+    """Fetch the artifact `folder` of the step `step` of the pipeline run `run_id` to `target`; None: it has none.
+
+    A step that came out of the cache has them where it ran.
+    """
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    client = mlflow.MlflowClient()
+    try:
+        run = next((child for child in children(client, run_id) if child.data.tags.get(tags.STEP) == step), None)
+        if run is None:
+            return None
+        source = run.data.tags.get(tags.REUSED_FROM, run.info.run_id)
+        if not client.list_artifacts(source, folder) and folder not in {
+            item.path for item in client.list_artifacts(source)
+        }:
+            return None
+        return Path(mlflow.artifacts.download_artifacts(run_id=source, artifact_path=folder, dst_path=str(target)))
+    except (MlflowException, OSError):
+        return None
+
+
+def nested(client: "MlflowClient", run_id: str) -> list["Run"]:
+    """Return the runs below `run_id`, oldest first; KFP's MLflow plugin may have put one for a group in between."""
+    experiment_id = client.get_run(run_id).info.experiment_id
+    order = ["attributes.start_time ASC"]
+    found: list[Run] = []
+    outer = [run_id]
+    while outer:
+        inner = client.search_runs([experiment_id], f"tags.`{tags.PARENT}` = '{outer.pop()}'", order_by=order)
+        found += inner
+        outer += [run.info.run_id for run in inner if tags.STEP not in run.data.tags]
+    return found

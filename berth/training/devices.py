@@ -1,0 +1,165 @@
+"""The devices that training runs on: one, all GPUs of a machine, or those of several machines.
+
+A batch is dealt to the replicas, each takes the gradients of its share, and their sum updates every replica's copy of
+the weights in the same way. Several machines are what the variable TF_CONFIG says (Kubeflow's Training Operator sets
+it); each process of them runs the same step on the same data, and only the chief writes.
+"""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from berth.errors import BerthError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+_CHUNK = 2**24
+"""Numbers of four bytes that are sent at a time."""
+
+
+class Devices:
+    """Replicas of the model, `here` in this process and `replicas` in all."""
+
+    def __init__(self, strategy: Any, worker: int, chief: bool) -> None:
+        self.strategy = strategy
+        self.worker = worker
+        self.chief = chief
+        """Whether this process is the one that writes."""
+        self.replicas: int = strategy.num_replicas_in_sync
+        self.here: int = self.replicas if self.replicas == 1 else len(strategy.extended.worker_devices)
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other process takes part."""
+        return self.replicas == self.here
+
+    def scope(self) -> AbstractContextManager[Any]:
+        """Give the context in which the model's and the optimizer's variables have to be made."""
+        return self.strategy.scope()
+
+    def share(self, rows: "np.ndarray", widths: "np.ndarray") -> "list[np.ndarray]":
+        """Return the rows of a batch that each replica here gets; `widths` are the tokens of every row of the split."""
+        own = deal(rows, widths[rows], self.replicas) if self.replicas > 1 else [rows]
+        return own[self.worker * self.here : (self.worker + 1) * self.here]
+
+    def run(self, replica: Callable[[int], Any]) -> Any:
+        """Run `replica(index)` in each replica here, inside a compiled function; return what the first one returns."""
+        import tensorflow as tf
+
+        if self.replicas == 1:
+            return replica(0)
+
+        @tf.autograph.experimental.do_not_convert
+        def call() -> Any:
+            number = tf.get_static_value(tf.distribute.get_replica_context().replica_id_in_sync_group)
+            return replica(int(number) % self.here)
+
+        results = self.strategy.run(call)
+        return tf.nest.map_structure(lambda value: self.strategy.experimental_local_results(value)[0], results)
+
+    def sum(self, values: Sequence[Any]) -> list[Any]:
+        """Return each of `values` summed over all replicas; called in `run`. None stays None, IndexedSlices sparse."""
+        import tensorflow as tf
+
+        if self.replicas == 1:
+            return list(values)
+        # identity: what comes from outside the replica is on no device yet, and all_reduce wants to know one.
+        given = [tf.identity(value) if isinstance(value, tf.Tensor) else value for value in values if value is not None]
+        summed = iter(tf.distribute.get_replica_context().all_reduce("SUM", given))
+        return [None if value is None else next(summed) for value in values]
+
+    def from_chief(self, content: bytes) -> bytes:
+        """Return the chief's `content`; every process has to call this."""
+        import numpy as np
+
+        if self.alone:
+            return content
+        padded = np.frombuffer(content + b"\0" * (-len(content) % 4), np.int32)
+        length = int(self._sent(np.array([len(content) if self.chief else 0], np.int32))[0])
+        count = -(-length // 4)
+        parts = []
+        for start in range(0, count, _CHUNK):
+            end = min(start + _CHUNK, count)
+            parts.append(self._sent(padded[start:end] if self.chief else np.zeros(end - start, np.int32)))
+        return b"".join(part.tobytes() for part in parts)[:length]
+
+    def wait(self) -> None:
+        """Return when every process has come here."""
+        self.from_chief(b"")
+
+    def _sent(self, numbers: "np.ndarray") -> "np.ndarray":
+        return self._sum_of_first(numbers).numpy()
+
+    @cached_property
+    def _sum_of_first(self) -> Any:
+        """Return a compiled function: int32 [any] -> its sum over processes, where all but the chief give zeros."""
+        import tensorflow as tf
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)])
+        def summed(numbers: Any) -> Any:
+            return self.run(lambda index: self.sum([numbers if index == 0 else tf.zeros_like(numbers)])[0])
+
+        return summed
+
+
+def find(require_gpu: bool = False) -> Devices:
+    """Return the devices of this process, and of the others that TF_CONFIG names; call it before TensorFlow starts.
+
+    Raises:
+        BerthError: there is no GPU and `require_gpu` asks for one, or TF_CONFIG is not what it should be.
+    """
+    import tensorflow as tf
+
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    if require_gpu and not gpus:
+        raise BerthError(
+            "require_gpu: no GPU is visible to TensorFlow. Run where there is one (cluster.gpu_count, the driver, "
+            "CUDA_VISIBLE_DEVICES), or leave require_gpu out."
+        )
+    cluster, task, index = _cluster()
+    if sum(len(cluster.get(kind, ())) for kind in ("chief", "worker")) > 1:
+        worker = index + (len(cluster.get("chief", ())) if task == "worker" else 0)
+        return Devices(tf.distribute.MultiWorkerMirroredStrategy(), worker, worker == 0)
+    kind = "GPU" if gpus else "CPU"
+    devices = tf.config.list_logical_devices(kind)
+    several = tf.distribute.MirroredStrategy([f"{kind}:{number}" for number in range(len(devices))])
+    return Devices(several if len(devices) > 1 else tf.distribute.get_strategy(), 0, True)
+
+
+def deal(rows: "np.ndarray", widths: "np.ndarray", replicas: int) -> "list[np.ndarray]":
+    """Return `rows`, of `widths` tokens each, in `replicas` parts of about as many rows, tokens and padding.
+
+    The longest go to one after the other, then back again.
+    """
+    import numpy as np
+
+    order = np.argsort(-widths, kind="stable")
+    places = np.arange(len(rows)) % (2 * replicas)
+    owner = np.minimum(places, 2 * replicas - 1 - places)
+    return [rows[order[owner == replica]] for replica in range(replicas)]
+
+
+def _cluster() -> tuple[dict[str, list[str]], str, int]:
+    """Return what TF_CONFIG says: the addresses by kind of task, and which of them is this process."""
+    text = os.environ.get("TF_CONFIG", "")
+    if not text:
+        return {}, "", 0
+    try:
+        config = json.loads(text)
+        cluster, task = config.get("cluster", {}), config.get("task", {})
+        kind, index = task.get("type", ""), int(task.get("index", 0))
+        if cluster and index >= len(cluster.get(kind, ())):
+            raise ValueError
+    except (ValueError, AttributeError, TypeError):
+        raise BerthError(
+            'TF_CONFIG has to be {"cluster": {"worker": [ADDRESS, ...]}, "task": {"type": "worker", "index": N}}, '
+            "the task one of the cluster's. Mend it, or unset it."
+        ) from None
+    if kind not in ("chief", "worker") and cluster:
+        raise BerthError(f"TF_CONFIG: a task of the type {kind!r} does not train. Start chief and workers alone.")
+    return cluster, kind, index

@@ -1,0 +1,172 @@
+"""AdamW for BERT (Loshchilov and Hutter 2019): lazy rows for embeddings, a rate per layer."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from berth.errors import BerthError
+
+_BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-6
+CLIP_NORM = 1.0
+"""The global norm that gradients are clipped to, as in BERT's own fine-tuning."""
+
+_NOT_DECAYED = re.compile(r"layer_?norm|(^|/)(bias|beta|gamma)(:\d+)?$", re.IGNORECASE)
+"""Names of biases and layer norms; TF-Hub's attention biases have two dimensions, [heads, size]."""
+_LAYER = re.compile(r"(^|/)layer(_\._|_|/)(\d+)/")
+"""A layer's part in a variable's name: transformer/layer_0/, encoder/layer_._0/, encoder/layer/0/."""
+
+
+def rate_factors(names: Sequence[str], layer_decay: float, freeze_embeddings: bool, freeze_layers: int) -> list[float]:
+    """Return what to multiply the learning rate of each variable by; 0.0: the variable is frozen.
+
+    The rate falls with the distance from the head (Howard and Ruder 2018, as ELECTRA's fine-tuning does it): of L
+    layers, layer i has `layer_decay` ** (L - i), the embeddings `layer_decay` ** (L + 1), pooler and head 1.0.
+
+    Args:
+        names: The variables' names, the encoder's as its SavedModel gives them.
+        layer_decay: 1.0: one rate for all.
+        freeze_embeddings: Whether word, position and type embeddings, and their norm, stay as they are.
+        freeze_layers: How many layers, counted from the embeddings, stay as they are.
+
+    Raises:
+        BerthError: a setting needs to know embeddings or layers and the names do not tell, or there are fewer layers.
+    """
+    layers = [int(found[3]) if (found := _LAYER.search(name)) else None for name in names]
+    embeddings = [layer is None and "embedding" in name.lower() for name, layer in zip(names, layers, strict=True)]
+    count = len(set(layers) - {None})
+    if not count and (layer_decay != 1.0 or freeze_layers):
+        setting = "freeze_layers" if freeze_layers else "layer_decay"
+        raise BerthError(
+            f"{setting}: the encoder's variables have no layers in their names (such as layer_0/). "
+            f"Leave {setting} out, or name another encoder."
+        )
+    if not any(embeddings) and (layer_decay != 1.0 or freeze_embeddings):
+        setting = "freeze_embeddings" if freeze_embeddings else "layer_decay"
+        raise BerthError(
+            f"{setting}: none of the encoder's variables has embeddings in its name. "
+            f"Leave {setting} out, or name another encoder."
+        )
+    if freeze_layers > count:
+        raise BerthError(f"freeze_layers: {freeze_layers}, but the encoder has {count} layers. Freeze fewer.")
+
+    def factor(layer: int | None, embedding: bool) -> float:
+        if embedding:
+            return 0.0 if freeze_embeddings else layer_decay ** (count + 1)
+        if layer is None:
+            return 1.0
+        return 0.0 if layer < freeze_layers else layer_decay ** (count - layer)
+
+    return [factor(layer, embedding) for layer, embedding in zip(layers, embeddings, strict=True)]
+
+
+class AdamW:
+    """AdamW whose moments of an embedding row change only in steps that touch the row, and decay with it.
+
+    A word table is half of a small BERT and a batch touches few of its rows: updating the others is most of the cost of
+    a dense optimizer. Weight decay is decoupled, and spares biases and layer norms: by their names, and whatever has
+    one dimension.
+
+    Under a tf.distribute strategy, make it in the strategy's scope and call `apply` in each replica with the gradients'
+    sum or mean over replicas: every replica then makes the same update of its own copies.
+
+    Args:
+        variables: The variables to train, float32.
+        weight_decay: The decay, times the learning rate, in a step.
+        rate_factors: What the learning rate is multiplied by, for each variable; None: 1.0 for all.
+    """
+
+    def __init__(
+        self, variables: Sequence[Any], weight_decay: float, rate_factors: Sequence[float] | None = None
+    ) -> None:
+        import tensorflow as tf
+
+        self._factors = list(rate_factors) if rate_factors is not None else [1.0] * len(variables)
+        self._decays = [
+            weight_decay if len(variable.shape) > 1 and not _NOT_DECAYED.search(variable.name) else 0.0
+            for variable in variables
+        ]
+        self._moments, self._squares = (
+            [tf.Variable(tf.zeros(variable.shape), trainable=False) for variable in variables] for _ in range(2)
+        )
+        self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
+
+    @property
+    def state(self) -> list[Any]:
+        """The variables that a checkpoint has to hold, always in this order."""
+        return [*self._moments, *self._squares, self.step]
+
+    def apply(self, gradients: Sequence[Any], variables: Sequence[Any], learning_rate: Any) -> Any:
+        """Update `variables`, in the order that they were given in; return the gradients' norm before clipping.
+
+        A gradient is a tensor, IndexedSlices whose rows may come more than once, or None: no update.
+        """
+        import tensorflow as tf
+
+        gradients = [_merge_rows(gradient) for gradient in gradients]
+        norm = tf.linalg.global_norm(gradients)
+        scale = CLIP_NORM / tf.maximum(norm, CLIP_NORM)
+        tf.raw_ops.AssignAddVariableOp(resource=self.step.handle, value=tf.constant(1, tf.int64))
+        done = tf.cast(self.step.read_value(), tf.float32)
+        powers = tf.pow(_BETA_1, done), tf.pow(_BETA_2, done)
+        each = zip(gradients, variables, self._moments, self._squares, self._factors, self._decays, strict=True)
+        for gradient, variable, moment, square, factor, decay in each:
+            if gradient is None:
+                continue
+            update = _update_rows if isinstance(gradient, tf.IndexedSlices) else _update
+            update(gradient, scale, variable, moment, square, learning_rate * factor, decay, powers)
+        return norm
+
+
+# These act on a variable's handle, in a replica that of the replica's own copy, through fused kernels: an optimizer of
+# a small BERT is bound by how often it passes over memory.
+
+
+def _update(
+    gradient: Any, scale: Any, variable: Any, moment: Any, square: Any, rate: Any, decay: float, powers: Any
+) -> None:
+    import tensorflow as tf
+
+    if decay:
+        tf.raw_ops.AssignSubVariableOp(resource=variable.handle, value=rate * decay * variable.read_value())
+    tf.raw_ops.ResourceApplyAdam(
+        var=variable.handle,
+        m=moment.handle,
+        v=square.handle,
+        beta1_power=powers[0],
+        beta2_power=powers[1],
+        lr=rate,
+        beta1=_BETA_1,
+        beta2=_BETA_2,
+        epsilon=_EPSILON,
+        grad=gradient * scale,
+    )
+
+
+def _update_rows(
+    gradient: Any, scale: Any, variable: Any, moment: Any, square: Any, rate: Any, decay: float, powers: Any
+) -> None:
+    import tensorflow as tf
+
+    rows, values = gradient.indices, gradient.values * scale
+
+    def read(table: Any) -> Any:
+        return tf.raw_ops.ResourceGather(resource=table.handle, indices=rows, dtype=tf.float32)
+
+    m = _BETA_1 * read(moment) + (1.0 - _BETA_1) * values
+    v = _BETA_2 * read(square) + (1.0 - _BETA_2) * tf.square(values)
+    tf.raw_ops.ResourceScatterUpdate(resource=moment.handle, indices=rows, updates=m)
+    tf.raw_ops.ResourceScatterUpdate(resource=square.handle, indices=rows, updates=v)
+    corrected = rate * tf.sqrt(1.0 - powers[1]) / (1.0 - powers[0])
+    delta = corrected * m / (tf.sqrt(v) + _EPSILON) + rate * decay * read(variable)
+    tf.raw_ops.ResourceScatterSub(resource=variable.handle, indices=rows, updates=delta)
+
+
+def _merge_rows(gradient: Any) -> Any:
+    """Sum the slices of an IndexedSlices gradient that are for the same row."""
+    import tensorflow as tf
+
+    if not isinstance(gradient, tf.IndexedSlices):
+        return gradient
+    rows, positions = tf.unique(gradient.indices)
+    values = tf.math.unsorted_segment_sum(gradient.values, positions, tf.size(rows))
+    return tf.IndexedSlices(values, rows, gradient.dense_shape)

@@ -1,0 +1,121 @@
+"""The number formats of training: float32, or its matmuls in bfloat16 or float16 (Micikevicius et al. 2018).
+
+Variables, the optimizer and the loss stay float32 in every one; grappler casts what gains by it. Only what runs inside
+`training` is affected: the validation loss that decides the epoch and the exported model are float32.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from berth.errors import BerthError
+
+_REWRITES = {
+    "float32": (),
+    "bfloat16": ("auto_mixed_precision_onednn_bfloat16",),
+    "float16": ("auto_mixed_precision",),
+}
+_CPU_INFO = Path("/proc/cpuinfo")
+_FIRST_SCALE, _GROWTH_STEPS = 2.0**15, 2000
+
+
+def choose(precision: str) -> str:
+    """Return `float32`, `bfloat16` or `float16` for a RunConfig's `precision`, which may also be `auto`.
+
+    `auto` is float16 on a GPU, bfloat16 on a CPU with instructions for it (avx512_bf16 or amx_bf16), else float32.
+
+    Raises:
+        BerthError: float16 without a GPU.
+    """
+    import tensorflow as tf
+
+    gpu = bool(tf.config.list_physical_devices("GPU"))
+    if precision == "float16" and not gpu:
+        raise BerthError("precision: float16 needs a GPU and none is visible. Use auto, bfloat16 or float32.")
+    if precision != "auto":
+        return precision
+    if gpu:
+        return "float16"
+    return "bfloat16" if {"avx512_bf16", "amx_bf16"} & _cpu_flags() else "float32"
+
+
+@contextlib.contextmanager
+def training(precision: str) -> Iterator[None]:
+    """Run what is called inside, compiled functions, in `precision`: one that `choose` returned."""
+    import tensorflow as tf
+
+    rewrites = _REWRITES[precision]
+    before = tf.config.optimizer.get_experimental_options()
+    tf.config.optimizer.set_experimental_options(dict.fromkeys(rewrites, True))
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options({name: before.get(name, False) for name in rewrites})
+
+
+class LossScale:
+    """The factor that keeps float16's small gradients from vanishing, found while training.
+
+    It doubles after 2,000 steps in a row whose gradients are finite, and halves in each other step, whose update has
+    to be left out.
+    """
+
+    def __init__(self) -> None:
+        import tensorflow as tf
+
+        self._scale = tf.Variable(_FIRST_SCALE, trainable=False)
+        self._good_steps = tf.Variable(0, dtype=tf.int64, trainable=False)
+
+    @property
+    def state(self) -> list[Any]:
+        """The variables that a checkpoint has to hold, always in this order."""
+        return [self._scale, self._good_steps]
+
+    def scale(self, loss: Any) -> Any:
+        """Return the loss to differentiate."""
+        return loss * self._scale
+
+    def unscale(self, gradients: Sequence[Any]) -> tuple[list[Any], Any]:
+        """Return the gradients of the loss itself, and whether all of them are finite, a bool scalar.
+
+        Gradients that replicas add up have to be added up before, so that all replicas decide alike.
+        """
+        import tensorflow as tf
+
+        inverse = 1.0 / self._scale
+        given = [gradient for gradient in gradients if gradient is not None]
+        # The sum of a tensor's squares is finite if its values are, unless they are so large that it does not matter.
+        finite = tf.math.is_finite(tf.linalg.global_norm(given))
+        return [_times(gradient, inverse) for gradient in gradients], finite
+
+    def update(self, finite: Any) -> None:
+        """Set the scale for the next step; `finite` is what `unscale` said of this one."""
+        import tensorflow as tf
+
+        good = tf.where(finite, self._good_steps + 1, 0)
+        grows = good >= _GROWTH_STEPS
+        factor = tf.where(finite, tf.where(grows, 2.0, 1.0), 0.5)
+        # On handles, as in AdamW: in a replica that is the replica's own copy.
+        for variable, value in (
+            (self._scale, tf.maximum(self._scale * factor, 1.0)),
+            (self._good_steps, tf.where(grows, tf.zeros_like(good), good)),
+        ):
+            tf.raw_ops.AssignVariableOp(resource=variable.handle, value=value)
+
+
+def _times(gradient: Any, factor: Any) -> Any:
+    import tensorflow as tf
+
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.IndexedSlices(gradient.values * factor, gradient.indices, gradient.dense_shape)
+    return None if gradient is None else gradient * factor
+
+
+def _cpu_flags() -> set[str]:
+    """Return the CPU's features by Linux's names; elsewhere none."""
+    try:
+        lines = _CPU_INFO.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return set()
+    return next((set(line.split(":", 1)[1].split()) for line in lines if line.startswith("flags")), set())

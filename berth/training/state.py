@@ -1,0 +1,64 @@
+"""How far a training run is: what a checkpoint holds beside arrays."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Throughput:
+    """What has been trained on; `seconds` is of steps alone, evaluations are not counted."""
+
+    loss: float = 0.0
+    texts: int = 0
+    tokens: int = 0
+    padded: int = 0
+    seconds: float = 0.0
+
+    def add(self, other: "Throughput") -> None:
+        for name, value in vars(other).items():
+            setattr(self, name, getattr(self, name) + value)
+
+    def metrics(self, flops_per_token: float) -> dict[str, float]:
+        seconds = max(self.seconds, 1e-9)
+        return {
+            "train_loss": self.loss / self.texts,
+            "examples_per_second": self.texts / seconds,
+            "tokens_per_second": self.tokens / seconds,
+            "padding_share": 1 - self.tokens / self.padded,
+            "gflops_per_second": self.tokens * flops_per_token / seconds / 1e9,
+        }
+
+
+@dataclass
+class Best:
+    """The best evaluation so far, and how many came after it."""
+
+    score: float
+    epoch: int
+    metrics: dict[str, float]
+    worse: int = 0
+
+
+@dataclass
+class TrainingState:
+    """Where training is: everything but arrays that a checkpoint has to hold, as JSON has it."""
+
+    epoch: int = 1
+    batch: int = 0
+    """Batches of this epoch that are done."""
+    step: int = 0
+    rng: dict[str, Any] = field(default_factory=dict)
+    """The state of the generator that dealt this epoch's batches, before it did."""
+    rate: float = 0.0
+    """The last step's learning rate."""
+    of_epoch: Throughput = field(default_factory=Throughput)
+    whole: Throughput = field(default_factory=Throughput)
+    best: Best | None = None
+    untrained_spread: float = 0.0
+    """What components.train.collapse.spread gave before the first step."""
+
+    @classmethod
+    def load(cls, values: dict[str, Any]) -> "TrainingState":
+        best = Best(**values["best"]) if values["best"] else None
+        meters = {name: Throughput(**values[name]) for name in ("of_epoch", "whole")}
+        return cls(**{**values, **meters, "best": best})

@@ -1,0 +1,116 @@
+"""`python -m components.evaluate.model_process`: a process that loads an exported model and writes its predictions.
+
+It is fresh, as a server is: nothing of training, and nothing of another model, is in it.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from berth.data.dataset import PAIR, TEXT, read_columns
+from berth.data.edge_cases import EDGE_CASES
+from berth.models.saved_model import ServedClassifier, load
+
+_WARM_UP = 10
+_REQUESTS = 100
+_BATCHES = (1, 256)
+_VALIDATION = 256
+"""Most validation texts that are compared with what the model said of them in training."""
+
+
+def main(model: str, dataset: str, out: str, check: bool) -> None:
+    """Write what the model says of the test split, and with `check` what the serving check measures, to `out`.
+
+    `probabilities.npy` is float32 [texts, labels]; `facts.json` holds labels, task, threshold and the measurements.
+    """
+    import numpy as np
+
+    start = time.perf_counter()
+    classifier = load(model)
+    load_seconds = time.perf_counter() - start
+    rows = read_columns(dataset, "test")
+    texts, pairs = rows[TEXT], rows.get(PAIR)
+    start = time.perf_counter()
+    _, probabilities = classifier.predict(texts, pairs)
+    seconds = time.perf_counter() - start
+    facts = {
+        "labels": classifier.labels,
+        "task": classifier.task,
+        "pairs": classifier.pairs,
+        "threshold": classifier.threshold,
+        "load_seconds": load_seconds,
+        "texts_per_second": len(texts) / seconds,
+    }
+    folder = Path(out)
+    np.save(folder / "probabilities.npy", probabilities)
+    if check:
+        facts |= _latency(classifier, texts, pairs)
+        facts["problems"] = _edge_cases(classifier, folder) + _batches(classifier, texts, pairs, probabilities)
+        validation = read_columns(dataset, "validation")
+        chosen = slice(0, _VALIDATION)
+        held_out = validation.get(PAIR)
+        _, again = classifier.predict(validation[TEXT][chosen], held_out[chosen] if held_out else None)
+        np.save(folder / "validation.npy", again)
+    (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+
+
+def _latency(classifier: ServedClassifier, texts: Sequence[str], pairs: Sequence[str] | None) -> dict[str, float]:
+    """Time requests of one text, real ones; the model has answered before."""
+    import numpy as np
+
+    took = []
+    for number in range(_WARM_UP + _REQUESTS):
+        row = number % len(texts)
+        start = time.perf_counter()
+        classifier.predict([texts[row]], [pairs[row]] if pairs else None)
+        took.append(1000 * (time.perf_counter() - start))
+    p50, p95 = np.percentile(took[_WARM_UP:], [50, 95])
+    return {"p50_ms": float(p50), "p95_ms": float(p95)}
+
+
+def _edge_cases(classifier: ServedClassifier, folder: Path) -> list[str]:
+    """Send each edge case alone and all in one batch; return what is wrong, and keep the answers for comparison."""
+    import numpy as np
+
+    problems = []
+    answers = np.full((len(EDGE_CASES), len(classifier.labels)), np.nan, np.float32)
+    for number, (name, text) in enumerate(EDGE_CASES.items()):
+        try:
+            _, found = classifier.predict([text], [text] if classifier.pairs else None)
+            answers[number] = found[0]
+        except Exception as error:
+            problems.append(f"fails on {name} ({str(error).splitlines()[0][:120]})")
+    if not problems:
+        everything = list(EDGE_CASES.values())
+        _, together = classifier.predict(everything, everything if classifier.pairs else None)
+        problems += _differs(together, answers, "edge cases in one batch")
+    np.save(folder / "edge.npy", answers)
+    return problems
+
+
+def _batches(
+    classifier: ServedClassifier, texts: Sequence[str], pairs: Sequence[str] | None, expected: Any
+) -> list[str]:
+    """Send batches of 1 and 256 texts; an answer must not depend on what else is in the batch."""
+    problems = []
+    for size in _BATCHES:
+        rows = [row % len(texts) for row in range(size)]
+        _, found = classifier.predict(
+            [texts[row] for row in rows], [pairs[row] for row in rows] if pairs else None, batch_size=size
+        )
+        problems += _differs(found, expected[rows], f"a batch of {size}")
+    return problems
+
+
+def _differs(found: Any, expected: Any, what: str) -> list[str]:
+    from components.evaluate.serving_check import TOLERANCE
+
+    worst = float(abs(found - expected).max(initial=0.0))
+    return [] if worst <= TOLERANCE else [f"answers {what} differently, by {worst:.1e}"]
+
+
+if __name__ == "__main__":
+    main(**json.loads(sys.argv[1]))

@@ -1,0 +1,193 @@
+"""The serving check: does the exported model answer in a process of its own as it did in training, and how fast?"""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from berth.data.dataset import PAIR, TEXT, read_columns
+from berth.data.edge_cases import EDGE_CASES
+from berth.data.predictions import read_predictions
+from berth.errors import BerthError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+TOLERANCE = 1e-4
+"""How much a probability may differ from the one in training."""
+_TIMEOUT_SECONDS = 60
+"""Seconds that TensorFlow Serving may take to load the model."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """What a model in a process of its own says of the test split, and what was measured there."""
+
+    labels: list[str]
+    task: str
+    pairs: bool
+    threshold: float
+    probabilities: "np.ndarray"
+    """float32 [texts, labels]."""
+    size_mb: float
+    load_seconds: float
+    texts_per_second: float
+    p50_ms: float = 0.0
+    p95_ms: float = 0.0
+    problems: list[str] = field(default_factory=list)
+    """What the serving check found."""
+
+
+def answers(model: str | Path, dataset: str | Path) -> Served:
+    """Return what the model says of the test split of `dataset`.
+
+    Raises:
+        BerthError: the model cannot be loaded, or is not as it was exported.
+    """
+    with tempfile.TemporaryDirectory(prefix="berth-answers-") as scratch:
+        return _run(model, dataset, Path(scratch), check=False)
+
+
+def check(model: str | Path, dataset: str | Path, predictions: str | Path, tensorflow_serving: str = "") -> Served:
+    """Do what `answers` does, and hold the model against the in-training `predictions`; raises as that does.
+
+    `predictions` is the file that train wrote. With `tensorflow_serving`, the path of its binary, the same requests go
+    to that too.
+    """
+    with tempfile.TemporaryDirectory(prefix="berth-answers-") as scratch:
+        served = _run(model, dataset, Path(scratch), check=True)
+        asked = _asked(Path(scratch))
+    problems = [*served.problems, *_against_training(predictions, asked)]
+    if tensorflow_serving and not problems:
+        problems += _against_tensorflow_serving(tensorflow_serving, Path(model), dataset, asked)
+    return replace(served, problems=problems)
+
+
+def _run(model: str | Path, dataset: str | Path, folder: Path, check: bool) -> Served:
+    import numpy as np
+
+    request = {"model": str(model), "dataset": str(dataset), "out": str(folder), "check": check}
+    done = subprocess.run(
+        [sys.executable, "-m", "components.evaluate.model_process", json.dumps(request)],
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
+    )
+    if done.returncode != 0:
+        last = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "it ended without a word")
+        own = last.removeprefix("berth.errors.BerthError: ")
+        if own != last:
+            raise BerthError(own)
+        if done.returncode < 0:
+            raise BerthError(
+                f"{model}: the process that loads it died of signal {-done.returncode}, perhaps for memory."
+            )
+        raise RuntimeError(f"{model} cannot be asked:\n{done.stderr}")
+    facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+    size = sum(path.stat().st_size for path in Path(model).rglob("*") if path.is_file()) / 1e6
+    return Served(size_mb=size, probabilities=np.load(folder / "probabilities.npy"), **facts)
+
+
+def _asked(folder: Path) -> "dict[str, np.ndarray]":
+    """Return the exported model's probabilities, float32 [texts, labels], by where train noted its own."""
+    import numpy as np
+
+    return {split: np.load(folder / f"{split}.npy") for split in ("edge", "validation")}
+
+
+def _against_training(predictions: str | Path, asked: "dict[str, np.ndarray]") -> list[str]:
+    import numpy as np
+
+    noted = read_predictions(predictions)
+    problems = []
+    for split, found in asked.items():
+        rows, probabilities = noted[split].row, noted[split].probabilities
+        expected = np.full_like(found, np.nan)
+        expected[rows[rows < len(found)]] = probabilities[rows < len(found)]
+        if split == "edge":  # a case that it failed on has been said
+            expected[~np.isfinite(found).all(axis=1)] = found[~np.isfinite(found).all(axis=1)] = 0.0
+        worst = float(np.abs(found - expected).max(initial=0.0))
+        if not worst <= TOLERANCE:
+            what = "edge cases" if split == "edge" else f"{split} texts"
+            problems.append(f"answers {what} differently than in training, by {worst:.1e}")
+    return problems
+
+
+def _against_tensorflow_serving(
+    binary: str, model: Path, dataset: str | Path, asked: "dict[str, np.ndarray]"
+) -> list[str]:
+    """Send the same texts to a real server, and hold its answers against those of the fresh process."""
+    edge, rows = list(EDGE_CASES.values()), read_columns(dataset, "validation")
+    many = len(asked["validation"])
+    requests = [("edge cases", {TEXT: edge, PAIR: edge}, asked["edge"])]
+    for size in (1, many):
+        texts = {name: rows.get(name, [])[:size] for name in (TEXT, PAIR)}
+        requests.append((f"a batch of {size}", texts, asked["validation"][:size]))
+    try:
+        with _tensorflow_serving(binary, model) as address:
+            return [problem for request in requests if (problem := _ask(address, *request, pairs=PAIR in rows))]
+    except OSError as error:
+        return [f"TensorFlow Serving does not answer ({error})"]
+
+
+def _ask(address: str, what: str, inputs: dict[str, list[str]], expected: "np.ndarray", pairs: bool) -> str:
+    """Return how the server's answers differ from those expected; empty: not."""
+    import numpy as np
+
+    given = {name: texts for name, texts in inputs.items() if pairs or name != PAIR}
+    answer = _post(f"{address}:predict", {"signature_name": "serving_default", "inputs": given})
+    worst = float(np.abs(np.array(answer["outputs"]["probabilities"], np.float32) - expected).max(initial=0.0))
+    return "" if worst <= TOLERANCE else f"TensorFlow Serving answers {what} differently, by {worst:.1e}"
+
+
+@contextlib.contextmanager
+def _tensorflow_serving(binary: str, model: Path) -> Iterator[str]:
+    """Start TensorFlow Serving on the model, on a free port of 127.0.0.1, and yield the model's address."""
+    with tempfile.TemporaryDirectory(prefix="berth-serving-") as scratch, socket.socket() as probe:
+        (Path(scratch) / "1").symlink_to(model.resolve())
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        probe.close()
+        command = [binary, "--model_name=model", f"--model_base_path={scratch}", f"--rest_api_port={port}", "--port=0"]
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as server:
+            try:
+                address = f"http://127.0.0.1:{port}/v1/models/model"
+                _await(address, server)
+                yield address
+            finally:
+                server.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    server.wait(10)
+                server.kill()
+
+
+def _await(address: str, server: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + _TIMEOUT_SECONDS
+    while True:
+        with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=5) as answer:
+            states = [version["state"] for version in json.load(answer)["model_version_status"]]
+            if "AVAILABLE" in states:
+                return
+        if server.poll() is not None:
+            raise OSError(f"it ended with code {server.returncode}")
+        if time.monotonic() > deadline:
+            raise OSError(f"the model is not available after {_TIMEOUT_SECONDS} s")
+        time.sleep(0.2)
+
+
+def _post(address: str, body: dict[str, Any]) -> Any:
+    request = urllib.request.Request(address, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:
+        return json.load(answer)

@@ -1,0 +1,119 @@
+"""SQL that cleans texts and labels."""
+
+from typing import TYPE_CHECKING
+
+from components.ingest.rows.encoding import UNDECODABLE
+from components.ingest.rows.sql import BETWEEN, literal, slices
+from components.ingest.settings import Settings
+
+if TYPE_CHECKING:
+    pass
+
+
+CHANGES = ("HTML entities", "control characters", "Unicode form", "spaces around the label", "mapped label")
+"""The cleaning rules that change a row, in the order of their bits in the column `changes`."""
+
+# What str.isspace() calls white space, and the characters that have no width.
+BLANKS = "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f"
+BLANKS += "\u205f\u3000" + "\u200b\u200c\u200d\u2060\ufeff"
+# All but the tab and the ends of lines (U+0085 is one).
+_CONTROLS = r"[\x00-\x08\x0B\x0E-\x1F\x7F-\x{84}\x{86}-\x{9F}]"
+# Two texts that differ in case, white space or Unicode form only are kept apart but always share a split.
+_NORMALISED = r"lower(trim(regexp_replace(nfc_normalize({0}3), '[\s\p{Z}]+', ' ', 'g')))"
+# Anything but printable ASCII with single spaces inside.
+_NOT_PLAIN = "[^ -~]|  |^ | $|^$"
+
+
+def cleaned(number: int, columns: str, settings: Settings) -> str:
+    """Return the query that cleans a file's rows; `columns` selects text0, pair0, label0 and the rest of them.
+
+    Most texts are plain: one look at a text spares it the dear functions that would find nothing.
+    """
+    cleaning, several = settings.cleaning, settings.task == "multi_label"
+    names = ["text", "pair"] if settings.text_pair_column else ["text"]
+
+    def stage(query: str, **expressions: str) -> str:
+        """Wrap `query` in one that adds a column per text and expression; {0} stands for the text's name."""
+        made = (
+            f"{expression.replace('{0}', name)} AS {name}{suffix}"
+            for name in names
+            for suffix, expression in expressions.items()
+        )
+        return f"SELECT *, {', '.join(made)} FROM ({query})"
+
+    def unless_plain(expression: str, otherwise: str) -> str:
+        return f"CASE WHEN {{0}}_plain THEN {otherwise} ELSE {expression} END"
+
+    entities = "CASE WHEN contains({0}0, '&') THEN berth_unescape({0}0) ELSE {0}0 END"
+    query = stage(columns, **{"1": entities if cleaning.html_entities else "{0}0"})
+    query = stage(query, _plain=f"NOT regexp_matches({{0}}1, '{_NOT_PLAIN}')")
+    controls = f"regexp_replace({{0}}1, '{_CONTROLS}', '', 'g')" if cleaning.control_characters else "{0}1"
+    query = stage(query, **{"2": unless_plain(controls, "{0}1")})
+    query = stage(query, **{"3": unless_plain("nfc_normalize({0}2)", "{0}2") if cleaning.nfc else "{0}2"})
+    query = stage(
+        query,
+        _entities="({0}1 IS DISTINCT FROM {0}0)" if cleaning.html_entities else "false",
+        _controls=unless_plain("({0}2 IS DISTINCT FROM {0}1)", "false"),
+        _form=unless_plain("({0}3 IS DISTINCT FROM {0}2)", "false"),
+        _normal=unless_plain(_NORMALISED, "lower({0}3)"),
+        _empty=unless_plain(f"trim(coalesce({{0}}3, ''), {literal(BLANKS)}) = ''", "{0}3 = ''"),
+        _undecodable=unless_plain(f"contains({{0}}0, {literal(UNDECODABLE)})", "false"),
+    )
+    query = f"SELECT *, {_per_label(several, 'label0', _TRIMMED)} AS label1 FROM ({query})"
+    query = f"SELECT *, {_per_label(several, 'label1', _mapped(settings))} AS label2 FROM ({query})"
+    label = "label2"
+    if several:
+        label = "list_sort(list_distinct(list_filter(label2, lambda one: one <> '')))"
+        label = f"array_to_string({label}, {literal(BETWEEN)})"
+    query = f"SELECT *, {label} AS label FROM ({query})"
+
+    def any_text(suffix: str) -> str:
+        return "(" + " OR ".join(f"{name}{suffix}" for name in names) + ")"
+
+    rules = [any_text("_entities"), any_text("_controls"), any_text("_form")]
+    rules += ["(label0 IS DISTINCT FROM label1)", "(label1 IS DISTINCT FROM label2)"]
+    changes = " + ".join(f"{1 << bit} * coalesce({rule}, false)::INTEGER" for bit, rule in enumerate(rules))
+    flat_label = "array_to_string(label0, '')" if several else "label0"
+    missing, left_out = (
+        ("label1 IS NULL", "len(label1) > 0 AND label = ''")
+        if several
+        else (
+            "label1 IS NULL OR label1 = ''",
+            "label = ''",
+        )
+    )
+    reason = f"""CASE
+        WHEN {any_text("_undecodable")} OR contains({flat_label}, {literal(UNDECODABLE)}) THEN 'undecodable bytes'
+        WHEN {any_text("_empty")} OR {any_text("3 IS NULL")} THEN 'empty text'
+        WHEN {missing} THEN 'missing label'
+        WHEN {left_out} THEN 'label left out'
+        WHEN given NOT IN ('train', 'validation', 'test') THEN 'unknown split'
+        {"WHEN moment IS NULL THEN 'unreadable time'" if settings.split.by == "time" else ""}
+    END"""
+    whole, normal = (" || chr(31) || ".join(f"{name}{suffix}" for name in names) for suffix in ("3", "_normal"))
+    pair = "pair3" if settings.text_pair_column else "NULL::VARCHAR"
+    kept = "".join(f"{name}, " for name in slices(settings))
+    return f"""
+    SELECT {number}::INTEGER AS file, text3 AS text, {pair} AS pair, label, given, moment, {kept}
+        ({changes})::UTINYINT AS changes, {reason} AS reason, md5_number({whole}) AS id,
+        CAST('0x' || sha256('{settings.split.seed}|' || {normal})[:16] AS UBIGINT) AS key
+    FROM ({query})"""
+
+
+_TRIMMED = (
+    f"CASE WHEN regexp_full_match({{0}}, '[!-~]([ -~]*[!-~])?') THEN {{0}} ELSE trim({{0}}, {literal(BLANKS)}) END"
+)
+
+
+def _mapped(settings: Settings) -> str:
+    """Return the SQL expression that maps a label; one that is mapped to nothing becomes empty."""
+    if not settings.label_map:
+        return "{0}"
+    cases = " ".join(f"WHEN {literal(old)} THEN {literal(new)}" for old, new in settings.label_map.items())
+    return f"CASE {{0}} {cases} ELSE {{0}} END"
+
+
+def _per_label(several: bool, column: str, expression: str) -> str:
+    if several:
+        return f"list_transform({column}, lambda one: {expression.replace('{0}', 'one')})"
+    return expression.replace("{0}", column)

@@ -1,0 +1,43 @@
+"""DuckDB's errors as one line."""
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    pass
+
+
+NO_ROOM = "no room on the disk for its rows while they are read. Make room in TMPDIR."
+LONGEST_ROW = 16 << 20
+"""Bytes of a CSV or JSON row beyond which the file is taken to be broken."""
+
+
+def lack(error: Exception) -> str:
+    """Return what the machine lacks, and empty where `error` is not about that."""
+    text = str(error)
+    if "No space left" in text or "max_temp_directory_size" in text or "temp directory" in text:
+        return NO_ROOM
+    if "Out of Memory" in text:
+        return "memory_limit is too small for its rows. Raise it."
+    return ""
+
+
+def explain(error: str) -> str:
+    """Return DuckDB's many lines about a file as one, which shows nothing of the file's text."""
+    first = (error.splitlines() or [""])[0]
+    if "No such file" in error or "No files found" in error:
+        return "gone while it was read. Run again."
+    if json := re.search(r" in line (\d+): ([^:]+)", first):
+        return f"line {json[1]}: not the JSON that is expected ({json[2].strip(' .')}). Mend the row."
+    line = re.search(r"CSV Error on Line: (\d+)", error)
+    where = f"line {line[1]}: " if line else ""
+    if columns := re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", error):
+        return f"{where}{columns[2]} columns where {columns[1]} are expected. Quote the text, or mend the row."
+    if "unterminated quote" in error.lower() or "unquoted value" in error.lower():
+        return f"{where}a double quote that is never closed, or text after a closing one. Mend the row, or give a .tsv."
+    if "Maximum line size" in error or "maximum_object_size" in error:
+        return f"{where}a row of more than {LONGEST_ROW >> 20} MB. Close its quotes, or cut the text."
+    if "invalid state" in error:
+        return "its lines do not end alike. End all of them with \\n, or all with \\r\\n."
+    reason = first.removeprefix("Invalid Input Error: ")
+    return f"{where}{reason}" if line is None else f"{where}not as the format wants it ({reason})."

@@ -1,0 +1,91 @@
+"""Near-duplicates across splits, so that no test text is one that the model has seen with a word changed.
+
+A text is the set of its word pairs (of a text of one word: the word). MinHash with banding finds candidates, each of
+which is held against the threshold by its exact Jaccard similarity (Broder 1997; Leskovec, Rajaraman, Ullman, ch. 3).
+All of it is SQL: DuckDB spills what does not fit into its memory.
+"""
+
+import math
+from typing import TYPE_CHECKING
+
+from berth.errors import BerthError
+from components.ingest.rows.sql import literal
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+REASON = "near-duplicate across splits"
+_RECALL = 0.98
+"""Probability with which a pair right at the threshold becomes a candidate; a closer pair's is higher."""
+_MOST_BANDS = 64
+_WITNESSES = 4
+"""Texts of an earlier split that a text is compared with, in each band that they share."""
+
+# Words; where a language writes none, its characters.
+_WORDS = r"regexp_extract_all({0}, '[\p{{Han}}\p{{Hiragana}}\p{{Katakana}}\p{{Thai}}]|[\p{{L}}\p{{N}}]+')"
+_PAIRS = """CASE WHEN len(words) < 2 THEN list_transform(words, lambda word: hash(word))
+    ELSE list_transform(range(1, len(words)), lambda i: hash(words[i], words[i + 1])) END"""
+
+
+def find_near_duplicates(connection: "duckdb.DuckDBPyConnection", threshold: float, keep: bool) -> int:
+    """Return how many rows of the view `kept` resemble one of an earlier split; unless `keep`, give them REASON.
+
+    The splits' order is train, validation, test: the model learns from all it can, and is judged on what is new to it.
+
+    Raises:
+        BerthError: `threshold` is so low that banding cannot find most pairs.
+    """
+    bands, height = _banding(threshold)
+    minima = ", ".join(
+        f"list_min(list_transform(pairs, lambda pair: hash(pair, {height} * band + {place})))"
+        for place in range(height)
+    )
+    ranked = "SELECT rid, text, pair, list_position(['train', 'validation', 'test'], split)::UTINYINT AS rank FROM kept"
+    chosen = "SELECT rid FROM candidates UNION SELECT witness FROM candidates"
+    of_chosen = _with_pairs(f"SELECT rid, text, pair FROM rows JOIN ({chosen}) ON rid = rows.rowid")
+    of_chosen = f"SELECT rid, list_distinct(pairs) AS pairs FROM ({of_chosen})"
+    connection.execute(f"""
+        CREATE TABLE bands AS
+        SELECT rid, rank, unnest(list_transform(range({bands}), lambda band: hash(band, {minima}))) AS band
+        FROM ({_with_pairs(ranked)}) WHERE len(pairs) > 0;
+
+        CREATE TABLE shared AS
+        SELECT * FROM bands WHERE band IN (SELECT band FROM bands GROUP BY band HAVING min(rank) < max(rank));
+
+        CREATE TABLE candidates AS
+        SELECT DISTINCT later.rid, earlier.rid AS witness
+        FROM shared later JOIN (
+            SELECT * FROM shared QUALIFY row_number() OVER (PARTITION BY band, rank ORDER BY rid) <= {_WITNESSES}
+        ) earlier ON earlier.band = later.band AND earlier.rank < later.rank;
+
+        CREATE TABLE near AS
+        SELECT DISTINCT c.rid
+        FROM candidates c JOIN ({of_chosen}) a ON a.rid = c.rid JOIN ({of_chosen}) b ON b.rid = c.witness
+        WHERE len(list_intersect(a.pairs, b.pairs))
+            >= {threshold} * (len(a.pairs) + len(b.pairs) - len(list_intersect(a.pairs, b.pairs)));
+    """)
+    if not keep:
+        connection.execute(f"UPDATE rows SET reason = {literal(REASON)} FROM near WHERE rows.rowid = near.rid")
+    ((number,),) = connection.execute("SELECT count(*) FROM near").fetchall()
+    for table in ("bands", "shared", "candidates", "near"):
+        connection.execute(f"DROP TABLE {table}")
+    return int(number)
+
+
+def _banding(threshold: float) -> tuple[int, int]:
+    """Return the number of bands and of permutations in each: as few as find a pair at the threshold with _RECALL."""
+    height = 4 if threshold >= 0.7 else 2
+    agree = min(threshold**height, 1 - 1e-9)
+    bands = math.ceil(math.log(1 - _RECALL) / math.log(1 - agree))
+    if bands > _MOST_BANDS:
+        raise BerthError(
+            f"cleaning.near_duplicates: {threshold:g} is too low to be searched for. Take 0.3 or more, or 0."
+        )
+    return max(bands, 2), height
+
+
+def _with_pairs(query: str) -> str:
+    """Return the query that adds the hashes of the word pairs, a list of UBIGINT, to the texts of `query`."""
+    words = _WORDS.format("lower(nfc_normalize(text || coalesce(' ' || pair, '')))")
+    return f"SELECT * EXCLUDE (text, pair, words), {_PAIRS} AS pairs FROM (SELECT *, {words} AS words FROM ({query}))"

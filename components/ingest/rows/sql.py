@@ -1,0 +1,27 @@
+"""SQL names and literals."""
+
+from typing import TYPE_CHECKING
+
+from components.ingest.settings import Settings
+
+if TYPE_CHECKING:
+    pass
+
+
+BETWEEN = "\x1f"
+"""Between the labels of a text that has several."""
+
+
+def quoted(name: str) -> str:
+    """Return `name` as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(value: str) -> str:
+    """Return `value` as an SQL string; DuckDB's own strings end at no character but the quote."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def slices(settings: Settings) -> list[str]:
+    """Return the names that the slice columns have in SQL: their own may be any text."""
+    return [f"slice{number}" for number in range(len(settings.slice_columns))]

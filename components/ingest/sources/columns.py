@@ -1,0 +1,158 @@
+"""The format and the columns of a source's files."""
+
+import codecs
+import csv
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+from berth.errors import BerthError, nearest
+from components.ingest.settings import Settings
+from components.ingest.sources.files import (
+    CARRIAGE_RETURN,
+    COMPRESSIONS,
+    DELIMITERS,
+    FORMATS,
+    KINDS,
+    File,
+    Rows,
+    first_line,
+    open_decompressed,
+)
+
+_LONGEST_NAME = 60
+_KEYS_FROM = 100
+"""JSON rows whose keys are taken for the columns there are: a row may leave one out."""
+
+
+def inspect(files: list[File], settings: Settings) -> Rows:
+    """Tell the files' format and columns."""
+    formats = {_format(file.path) for file in files}
+    if len(formats) > 1:
+        raise BerthError(f"source: holds files of different formats ({', '.join(sorted(formats))}). Name one kind.")
+    format = formats.pop()
+    found: list[str] = []
+    for file in files:
+        there = _columns(file, format, settings.columns)
+        if found and there != found and format != "json":
+            raise BerthError(
+                f"{file.uri}: its columns ({_list(there)}) are not those of {files[0].path.name} ({_list(found)}). "
+                "Make them the same, or name one of the files."
+            )
+        found = there
+        name = file.path.name if file.path.name in file.uri else file.uri
+        check_columns(name, there, settings)
+        if format == "json":
+            _check_case(name, settings)
+    return Rows(files, format, found, has_header=not settings.columns)
+
+
+def check_columns(name: str, there: list[str], settings: Settings) -> None:
+    for setting, column in settings.wanted.items():
+        field = setting.partition("[")[0]
+        if column not in there:
+            raise BerthError(
+                f"{field}: no column {column!r} in {name}.{nearest(column, there)} "
+                f"It has: {_list(there)}.{_delimiter_hint(there)}"
+            )
+        if there.count(column) > 1:
+            raise BerthError(f"{field}: {name} has several columns {column!r}. Rename all but one.")
+
+
+def _check_case(name: str, settings: Settings) -> None:
+    """Raise where two keys differ in case only: DuckDB takes JSON's keys for one then."""
+    wanted = sorted(set(settings.wanted.values()))
+    for one, other in itertools.combinations(wanted, 2):
+        if one.lower() == other.lower():
+            raise BerthError(f"{name}: the keys {one!r} and {other!r} differ in case only. Rename one of them.")
+
+
+def _delimiter_hint(columns: list[str]) -> str:
+    """Return what to do about columns that are not found: often the file has another delimiter than its name says."""
+    for delimiter, means in ((";", "a semicolon"), ("\t", "a tab"), ("|", "a bar"), (",", "a comma")):
+        if len(columns) == 1 and delimiter in columns[0]:
+            advice = {",": "Name it .csv.", "\t": "Name it .tsv."}.get(delimiter, "Write commas (.csv) or tabs (.tsv).")
+            return f" They look delimited by {means}. {advice}"
+    return " For a file without a header row, name them with 'columns'."
+
+
+def _format(path: Path) -> str:
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] in COMPRESSIONS:
+        suffixes.pop()
+    if not suffixes or suffixes[-1] not in FORMATS:
+        raise BerthError(f"{path}: its name does not say what it holds. Berth reads {KINDS}.")
+    return FORMATS[suffixes[-1]]
+
+
+def _columns(file: File, format: str, given: list[str]) -> list[str]:
+    path, name = file.path, file.uri
+    if format == "parquet":
+        import pyarrow.parquet as pq
+        from pyarrow import ArrowException
+
+        try:
+            return list(pq.read_schema(path).names)
+        except (ArrowException, OSError) as error:
+            raise BerthError(f"{name}: not a whole Parquet file ({first_line(error)}). Write it anew.") from None
+    lines = _text_lines(file)
+    if format == "json":
+        return _json_keys(name, lines)
+    number, first = next(lines)
+    if number > 1 and not given:
+        raise BerthError(
+            f"{name}: line 1 is blank, and the header row has to come first. Remove the blank lines above it."
+        )
+    if format == "tsv":
+        if "\r" in first:
+            raise BerthError(f"{name}: line {number}: {CARRIAGE_RETURN}")
+        names = first.split(DELIMITERS[format])
+    else:
+        record = itertools.chain([first], (line for _, line in lines))  # a quoted text may go on in the next line
+        try:
+            names = next(csv.reader((f"{line}\n" for line in record), delimiter=DELIMITERS[format]))
+        except csv.Error as error:
+            raise BerthError(
+                f"{name}: line {number} cannot be read ({error}). Close its quotes, and end lines with \\n or \\r\\n."
+            ) from None
+    if not given:
+        return names
+    if len(names) != len(given):
+        raise BerthError(
+            f"{name}: line {number} has {len(names)} columns, and 'columns' names {len(given)}: {', '.join(given)}."
+        )
+    return list(given)
+
+
+def _json_keys(name: str, lines: Iterator[tuple[int, str]]) -> list[str]:
+    import json
+
+    keys: dict[str, None] = {}
+    for number, line in itertools.islice(lines, _KEYS_FROM):
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise BerthError(f"{name}: line {number} is not JSON ({error}). Write one JSON object a line.") from None
+        if not isinstance(record, dict):
+            raise BerthError(
+                f'{name}: line {number} is no JSON object. Write one object a line, such as {{"text": "..."}}.'
+            )
+        keys.update(dict.fromkeys(record))
+    return list(keys)
+
+
+def _text_lines(file: File) -> Iterator[tuple[int, str]]:
+    """Yield the lines that are not blank with their numbers, without byte order mark and line end."""
+    blank = True
+    for number, line in enumerate(open_decompressed(file), start=1):
+        text = line.removeprefix(codecs.BOM_UTF8).decode("utf-8", errors="replace")
+        if text.strip():
+            blank = False
+            yield number, text.removesuffix("\n").removesuffix("\r")
+    if blank:
+        raise BerthError(f"{file.uri}: the file holds blank lines only. It needs a text and a label in each row.")
+
+
+def _list(columns: list[str]) -> str:
+    """Return the names in one line; of a file without a header row they are a text, which may be long."""
+    return ", ".join(f"{name[:_LONGEST_NAME]}..." if len(name) > _LONGEST_NAME else name for name in columns)

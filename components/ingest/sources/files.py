@@ -1,0 +1,69 @@
+"""The files of a source: formats, compression, streams."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from berth.errors import BerthError
+
+FORMATS = {".csv": "csv", ".tsv": "tsv", ".txt": "tsv", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet"}
+COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+DELIMITERS = {"csv": ",", "tsv": "\t"}
+KINDS = f"{', '.join(FORMATS)}, each also as {' or '.join(COMPRESSIONS)}"
+CARRIAGE_RETURN = "a carriage return inside the row. Remove it, and end lines with \\n or \\r\\n."
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of a source, on this machine; `uri` is what the user calls it."""
+
+    uri: str
+    path: Path
+    size: int
+    version: str
+    """The ETag of a file from elsewhere, else the time of its last change."""
+    split: str = ""
+    """The split that its rows belong to; empty where that is for ingest to deal out."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The files of a source, all of one format (`csv`, `tsv`, `json` or `parquet`), and the columns they have."""
+
+    files: list[File]
+    format: str
+    columns: list[str]
+    has_header: bool
+
+
+def open_decompressed(file: File) -> Iterator[bytes]:
+    """Yield the lines of `file`, bytes with their line ends, decompressed by its ending; raises as `opened` does."""
+    import io
+
+    with opened(file) as stream:
+        yield from io.BufferedReader(stream, _CHUNK)
+
+
+@contextlib.contextmanager
+def opened(file: File) -> Iterator[Any]:
+    """Open `file` as a stream of bytes, decompressed by its ending.
+
+    Raises:
+        BerthError: the compressed file is damaged or cut short.
+    """
+    import pyarrow as pa
+
+    try:
+        with pa.input_stream(str(file.path), compression=COMPRESSIONS.get(file.path.suffix.lower())) as stream:
+            yield stream
+    except FileNotFoundError:
+        raise BerthError(f"{file.uri}: gone while it was read. Run again.") from None
+    except (OSError, pa.ArrowException) as error:
+        raise BerthError(f"{file.uri}: cannot be read whole ({first_line(error)}). Copy or compress it anew.") from None
+
+
+def first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

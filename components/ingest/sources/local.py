@@ -1,0 +1,49 @@
+"""Files of this machine."""
+
+import codecs
+import datetime
+import glob
+from pathlib import Path
+
+from berth.errors import BerthError
+from components.ingest.sources.files import KINDS, File
+
+
+def local_files(source: str, split: str) -> list[File]:
+    path = Path(source)
+    if not source.strip():
+        raise BerthError("source: names nothing. Give a file, a glob or a folder.")
+    if path.is_dir():
+        paths = sorted(found for found in path.rglob("*") if found.is_file() and not _hidden(found.relative_to(path)))
+        if not paths:
+            raise BerthError(f"source: the folder {source} holds no files. Put {KINDS} files there.")
+    elif path.is_file():
+        paths = [path]
+    else:
+        paths = sorted(Path(found) for found in glob.glob(source, recursive=True) if Path(found).is_file())  # noqa: PTH207
+        if not paths:
+            kind = "file matches" if glob.has_magic(source) else "file"
+            raise BerthError(f"source: no {kind} {source}. Paths are relative to the configuration file.")
+    files = []
+    for found in paths:
+        try:
+            files.append(local_file(found, split))
+            with found.open("rb") as stream:
+                head = stream.read(2)
+        except OSError as error:
+            raise BerthError(f"{found}: cannot be read ({error.strerror}). Mend its permissions.") from None
+        if not head:
+            raise BerthError(f"{found}: the file is empty. It needs a text and a label in each row.")
+        if head in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            raise BerthError(f"{found}: UTF-16 text. Save it as UTF-8.")
+    return files
+
+
+def local_file(path: Path, split: str) -> File:
+    found = path.stat()
+    changed = datetime.datetime.fromtimestamp(found.st_mtime_ns / 1e9, datetime.UTC)
+    return File(str(path), path, found.st_size, changed.isoformat(), split)
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith((".", "_")) for part in path.parts)

@@ -1,0 +1,90 @@
+"""Find a source's files, tell their format, and name their columns."""
+
+import hashlib
+import tempfile
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from berth.errors import BerthError
+from components.ingest.settings import Settings
+from components.ingest.sources import query, remote
+from components.ingest.sources.columns import check_columns, inspect
+from components.ingest.sources.files import File, Rows
+from components.ingest.sources.local import local_file, local_files
+
+
+def fingerprint(settings: Settings) -> str:
+    """Find the source and return a SHA-256 that changes whenever a row may have: of bytes, ETags, or a query's rows.
+
+    Raises:
+        BerthError: there is no such source, or it is not what the configuration says.
+    """
+    settings.check_slices()
+    source = settings.source
+    if source.sql:
+        check_columns(query.name(source), query.columns(source), settings)
+        return query.digest(source)
+    digest = hashlib.sha256()
+    for split, address in source.split_files().items():
+        if "://" in address:
+            for uri, size, version in remote.find(address):
+                with tempfile.TemporaryDirectory(prefix="berth-locate-") as scratch:
+                    known = version or _sha256(_fetched(uri, Path(scratch)))
+                digest.update(f"{split}\0{uri}\0{size}\0{known}\n".encode())
+        else:
+            files = local_files(address, split)
+            inspect(files, settings)
+            for file in files:
+                digest.update(f"{file.path.name}\0{_sha256(file.path)}\n".encode())
+    return digest.hexdigest()
+
+
+def open_rows(settings: Settings, scratch: Path) -> Rows:
+    """Bring the source to this machine, if need be into the folder `scratch`, and look at its columns.
+
+    Raises:
+        BerthError: there is no such source, or it is not what the configuration says.
+    """
+    settings.check_slices()
+    source = settings.source
+    if source.sql:
+        path = scratch / "query.parquet"
+        query.store(source, path)
+        return inspect([File(query.name(source), path, path.stat().st_size, "")], settings)
+    files: list[File] = []
+    for split, address in source.split_files().items():
+        if "://" not in address:
+            files += local_files(address, split)
+            continue
+        for number, (uri, size, version) in enumerate(remote.find(address)):
+            folder = scratch / f"{split}{number}"
+            folder.mkdir()
+            files.append(File(uri, _fetched(uri, folder), size, version, split))
+    return inspect(files, settings)
+
+
+def check_unchanged(rows: Rows) -> None:
+    """Raise unless the source's local files are as they were found."""
+    for file in rows.files:
+        if "://" in file.uri or file.uri != str(file.path):
+            continue
+        try:
+            now = local_file(file.path, file.split)
+        except OSError as error:
+            raise BerthError(f"{file.uri}: gone while it was read ({error.strerror}). Run again.") from None
+        if now != file:
+            raise BerthError(f"{file.uri}: changed while it was read. Run again when nobody writes it.")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _fetched(uri: str, folder: Path) -> Path:
+    """Return the copy of the file at `uri` in `folder`; its name keeps the ending, which says what it holds."""
+    target = folder / (Path(urlsplit(uri).path).name or "source")
+    remote.fetch(uri, target)
+    if not target.stat().st_size:
+        raise BerthError(f"{uri}: the file is empty. It needs a text and a label in each row.")
+    return target

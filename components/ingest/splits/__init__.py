@@ -1,0 +1,1 @@
+"""Assigning rows to splits, and writing the dataset."""

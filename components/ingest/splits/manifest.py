@@ -1,0 +1,105 @@
+"""The manifest of a dataset, and what a classifier cannot be trained on."""
+
+import hashlib
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from berth.data.dataset import SPLITS, Manifest, SourceFile
+from berth.errors import BerthError
+from components.ingest.rows.cleaning import CHANGES
+from components.ingest.rows.copies import DUPLICATE
+from components.ingest.rows.sql import BETWEEN, slices
+from components.ingest.settings import Settings
+from components.ingest.sources.files import Rows
+from components.ingest.splits.assignment import NOT_SAMPLED
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+def make_manifest(
+    connection: "duckdb.DuckDBPyConnection",
+    rows: Rows,
+    row_counts: list[int],
+    settings: Settings,
+    resembling: int | None,
+) -> Manifest:
+    content = connection.execute(_content(settings)).fetchall()
+    counts: dict[str, dict[str, int]] = {split: {} for split in SPLITS}
+    sizes = dict.fromkeys(SPLITS, 0)
+    for split, label, number, *_ in content:
+        sizes[split] += number
+        for name in filter(None, label.split(BETWEEN)):
+            counts[split][name] = counts[split].get(name, 0) + number
+    reasons = dict(
+        connection.execute(
+            "SELECT reason, count(*) FROM rows WHERE reason IS NOT NULL GROUP BY 1 ORDER BY 1"
+        ).fetchall()
+    )
+    changed = connection.execute(
+        "SELECT "
+        + ", ".join(f"count(*) FILTER (changes & {1 << bit} > 0)" for bit in range(len(CHANGES)))
+        + " FROM rows"
+    ).fetchall()[0]
+    return Manifest(
+        sources=[
+            SourceFile(uri=file.uri, size=file.size, version=file.version, rows=number)
+            for file, number in zip(rows.files, row_counts, strict=True)
+        ],
+        rows_read=sum(row_counts),
+        duplicates=reasons.pop(DUPLICATE, 0),
+        not_sampled=reasons.pop(NOT_SAMPLED, 0),
+        rejected=reasons,
+        changed={name: number for name, number in zip(CHANGES, changed, strict=True) if number},
+        near_duplicates=resembling,
+        near_duplicates_kept=settings.cleaning.keep_near_duplicates,
+        task=settings.task,
+        pairs=bool(settings.text_pair_column),
+        slice_columns=settings.slice_columns,
+        labels=sorted(set().union(*counts.values()), key=lambda name: name.encode()),
+        rows=sizes,
+        label_counts=counts,
+        fingerprint=hashlib.sha256(repr([*settings.slice_columns, *content]).encode()).hexdigest(),
+        versions={package: version(package) for package in ("duckdb", "pyarrow")},
+    )
+
+
+def _content(settings: Settings) -> str:
+    """Return the query for what the splits hold: rows by split and label, and sums of their MD5s.
+
+    Sums, so that the order of rows does not count and memory does not grow with them.
+    """
+    hashed = "id"
+    if names := slices(settings):
+        hashed = f"md5_number(concat_ws(chr(31), id, {', '.join(names)}))"
+    return f"""
+    SELECT split, label, count(*), sum((hashed & 18446744073709551615)::UBIGINT), sum((hashed >> 64)::UBIGINT)
+    FROM (SELECT split, label, {hashed} AS hashed FROM kept) GROUP BY ALL ORDER BY ALL
+    """
+
+
+def check(name: str, label_column: str, manifest: Manifest) -> None:
+    """Raise what a classifier cannot be trained on."""
+    labels, counts = manifest.labels, manifest.label_counts
+    if not labels:
+        reasons = ", ".join(f"{number:,} {reason}" for reason, number in manifest.rejected.items()) or "there are none"
+        raise BerthError(
+            f"{name}: none of its {manifest.rows_read:,} rows is usable: {reasons}. Check text_column and label_column."
+        )
+    if len(labels) == 1:
+        raise BerthError(
+            f"{name}: the column {label_column!r} holds one class only, {labels[0]!r}. A classifier needs two or more."
+        )
+    if broken := [label for label in labels if label.splitlines() != [label]]:
+        raise BerthError(f"{name}: the class {broken[0]!r} has a line break in it. Rename it with label_map.")
+    for split in SPLITS:
+        if not manifest.rows[split]:
+            total = sum(manifest.rows.values())
+            raise BerthError(
+                f"the {split} split is empty: {total:,} texts are too few. Give more, or a larger split.{split}."
+            )
+    for label in labels:
+        if label not in counts["train"]:
+            raise BerthError(
+                f"the class {label!r} has no text in the train split. Give more texts of it, or another split.seed."
+            )

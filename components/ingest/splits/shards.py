@@ -1,0 +1,52 @@
+"""A split's Parquet files, each of so many rows."""
+
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from berth.data.dataset import LABEL
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+_IN_MEMORY = 2
+"""Shards that wait to be written; more would grow with the data."""
+
+
+class Shards:
+    """The Parquet files of a split, written in the background, each of `size` rows but for the last."""
+
+    def __init__(self, folder: Path, size: int, pool: ThreadPoolExecutor) -> None:
+        self.folder, self.size, self.pool = folder, size, pool
+        self.number = 0
+        self.waiting: list[pa.RecordBatch] = []
+        self.writing = deque[Future[None]]()
+        folder.mkdir(parents=True)
+
+    def add(self, batch: "pa.RecordBatch") -> None:
+        import pyarrow as pa
+
+        self.waiting.append(batch)
+        while sum(one.num_rows for one in self.waiting) >= self.size:
+            table = pa.Table.from_batches(self.waiting)
+            self._write(table.slice(0, self.size))
+            self.waiting = table.slice(self.size).to_batches()
+
+    def close(self) -> None:
+        import pyarrow as pa
+
+        if self.waiting:
+            self._write(pa.Table.from_batches(self.waiting))
+        for written in self.writing:
+            written.result()
+
+    def _write(self, shard: "pa.Table") -> None:
+        import pyarrow.parquet as pq
+
+        path = self.folder / f"part-{self.number:05}.parquet"
+        self.number += 1
+        self.writing.append(self.pool.submit(pq.write_table, shard, path, compression="zstd", use_dictionary=[LABEL]))
+        if len(self.writing) > _IN_MEMORY:
+            self.writing.popleft().result()

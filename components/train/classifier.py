@@ -1,0 +1,151 @@
+"""The classifier of the original recipe: encoder -> one vector a text -> Dropout(0.1) -> Dense."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from berth.encoders.adapter import INPUTS, of_encoder, standard_inputs
+from berth.encoders.pooling import pool
+from berth.encoders.seeded_dropout import Seeds, with_seeded_dropout
+from berth.errors import BerthError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+DROPOUT = 0.1
+
+
+class Classifier:
+    """An encoder with a classification head: one sigmoid logit for two classes, softmax logits beyond.
+
+    Of a multi-label task it is a sigmoid logit a label.
+
+    Args:
+        encoder: Folder of the TF-Hub text encoder.
+        handle: What the user calls that encoder.
+        labels: The label vocabulary; of two classes the second is the positive one.
+        seed: Seeds the head's initial weights, and dropout.
+        task: `single_label` or `multi_label`.
+        pooling: How the encoder's outputs become one vector, as berth.encoders.pooling has it.
+    """
+
+    def __init__(
+        self,
+        encoder: str,
+        handle: str,
+        labels: Sequence[str],
+        seed: int,
+        task: str = "single_label",
+        pooling: str = "auto",
+    ) -> None:
+        import tensorflow_hub as hub
+        import tf_keras
+
+        from berth.encoders.loading import load
+
+        self.labels = list(labels)
+        self.task = task
+        self.binary = task == "single_label" and len(self.labels) == 2
+        self.sigmoids = self.binary or task == "multi_label"
+        """Whether a logit says of one label alone whether it applies."""
+        self.pooling = pooling
+        self._scratch = tempfile.TemporaryDirectory(prefix="berth-encoder-")  # its links are the export's assets
+        loaded = load("encoder", with_seeded_dropout(encoder, self._scratch.name), handle)
+        self.interface = of_encoder(loaded, handle)
+        self.encoder = hub.KerasLayer(loaded, trainable=True, name="encoder")
+        self.seeds = Seeds(loaded, seed)
+        """What all dropout draws from; to be set before each step."""
+        self.head = tf_keras.layers.Dense(
+            1 if self.binary else len(self.labels),
+            kernel_initializer=tf_keras.initializers.TruncatedNormal(stddev=0.02, seed=seed),
+            name="head",
+        )
+        self._variables = self._build(handle)
+
+    def check_length(self, sequence_length: int, handle: str) -> None:
+        """Raise BerthError if the encoder, which the user calls `handle`, takes no text of `sequence_length` tokens."""
+        import tensorflow as tf
+
+        try:
+            self.logits({name: tf.ones([1, sequence_length], tf.int32) for name in INPUTS}, training=False)
+        except (ValueError, tf.errors.OpError) as error:
+            raise BerthError(
+                f"sequence_length: the encoder {handle!r} takes no texts of {sequence_length} tokens. Try half of that."
+            ) from error
+
+    @property
+    def variables(self) -> list[Any]:
+        """The trainable variables that a call reaches: the encoder's, then the head's kernel and bias."""
+        return list(self._variables)
+
+    def logits(self, inputs: Mapping[str, Any], training: bool) -> Any:
+        """Return float32 logits, [batch, 1] for two classes and [batch, classes] beyond."""
+        import tensorflow as tf
+
+        inputs = standard_inputs(inputs)
+        outputs = self.interface.call(self.encoder, inputs, training)
+        pooled = pool(outputs, inputs["input_mask"], self.pooling)
+        if training:
+            pooled = self.seeds.dropout(pooled, DROPOUT)
+        return tf.cast(self.head(pooled), tf.float32)
+
+    def loss(self, logits: Any, targets: Any) -> Any:
+        """Return the cross-entropy of each row, [batch]; `targets` are class indices, int32 [batch].
+
+        Of a multi-label task it is the mean over the labels, and `targets` are multi-hot, int32 [batch, labels].
+        """
+        import tensorflow as tf
+
+        if self.task == "multi_label":
+            each = tf.nn.sigmoid_cross_entropy_with_logits(tf.cast(targets, tf.float32), logits)
+            return tf.reduce_mean(each, -1)
+        if self.binary:
+            return tf.nn.sigmoid_cross_entropy_with_logits(tf.cast(targets, tf.float32), logits[:, 0])
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
+
+    def probabilities(self, logits: Any) -> Any:
+        """Return the probability of every class, float32 [batch, classes]; of a multi-label task each by itself."""
+        import tensorflow as tf
+
+        if self.task == "multi_label":
+            return tf.sigmoid(logits)
+        if self.binary:
+            positive = tf.sigmoid(logits)
+            return tf.concat([1.0 - positive, positive], -1)
+        return tf.nn.softmax(logits)
+
+    def weights(self) -> "list[np.ndarray]":
+        """Return a copy of the trainable variables' values."""
+        return [variable.numpy() for variable in self.variables]
+
+    def restore(self, weights: "Sequence[np.ndarray]") -> None:
+        """Set the trainable variables to `weights`, as the method of that name gave them."""
+        for variable, value in zip(self.variables, weights, strict=True):
+            variable.assign(value)
+
+    def _build(self, handle: str) -> list[Any]:
+        """Run one empty text through, which makes the head's weights and shows whether this is a text encoder.
+
+        Returns the variables that the call reaches: an encoder may list others, of a language model's head say.
+        """
+        import tensorflow as tf
+
+        empty = {name: tf.ones([1, 2], tf.int32) for name in INPUTS}
+        reached: list[bool] = []
+
+        def call() -> None:
+            with tf.GradientTape() as tape:
+                logits = self.logits(empty, training=False)
+            gradients = tape.gradient(logits, [*self.encoder.trainable_variables, *self.head.trainable_variables])
+            reached[:] = [gradient is not None for gradient in gradients]
+
+        try:
+            tf.distribute.get_strategy().run(call)  # what TF-Hub loads in a strategy's scope runs in a replica alone
+        except (ValueError, TypeError, KeyError, tf.errors.OpError) as error:
+            reason = str(error).splitlines()[0]
+            raise BerthError(
+                f"encoder: {handle!r} does not run on token ids ({reason}). Name a TF-Hub text encoder."
+            ) from error
+        variables = [*self.encoder.trainable_variables, *self.head.trainable_variables]
+        return [own for own, is_reached in zip(variables, reached, strict=True) if is_reached]

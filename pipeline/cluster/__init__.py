@@ -1,0 +1,1 @@
+"""Backend 2: the DAG on a Kubeflow cluster."""

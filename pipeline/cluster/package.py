@@ -1,0 +1,83 @@
+"""What is sent to a cluster: the compiled pipeline and the parameters of a run."""
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from berth.errors import BerthError
+from pipeline import checkout
+from pipeline.config.run_config import RunConfig
+from pipeline.image_lock import LOCK, locked
+
+PIPELINE = "berth"
+
+
+@dataclass(frozen=True)
+class Package:
+    """What is sent to a cluster: the compiled pipeline, the parameters of the run, the names of its steps."""
+
+    pipeline: bytes
+    parameters: dict[str, Any]
+    steps: list[str]
+
+    @property
+    def version(self) -> str:
+        """The name of the pipeline's version: the same bytes have the same name."""
+        return f"{PIPELINE}-{hashlib.sha256(self.pipeline).hexdigest()[:16]}"
+
+
+def make_package(config: RunConfig, config_file: Path) -> Package:
+    """Compile the pipeline with the images of ./images.lock.yaml, and check that `config` means something elsewhere.
+
+    Raises:
+        BerthError: an image is missing from images.lock.yaml, or a setting is a path of this machine.
+    """
+    _check_no_local_paths(config)
+    images = locked(Path(LOCK))
+
+    from pipeline.dags import compiler, training
+
+    with tempfile.TemporaryDirectory(prefix="berth-submit-") as scratch:
+        compiled = Path(scratch) / "pipeline.yaml"
+        compiler.write_yaml(compiled, images, checkpoint_claim=bool(config.cluster.checkpoint_claim))
+        pipeline = compiled.read_bytes()
+    parameters = config.parameters()
+    parameters["source"].pop("folder", None)  # where relative paths of a query start; there are none on a cluster
+    arguments = {"git_commit": checkout.git_commit(), "config_file": str(config_file), **parameters}
+    return Package(pipeline, arguments, _steps(training.berth.pipeline_spec))
+
+
+def _check_no_local_paths(config: RunConfig) -> None:
+    for field, value in _places(config):
+        if value and "://" not in value:
+            raise BerthError(
+                f"{field}: {value} is a path of this machine, which the cluster's steps do not see. "
+                "Use s3://, gs:// or https://."
+            )
+    if not config.push_to:
+        raise BerthError("push_to: a cluster's steps have no folder that stays. Name one in s3:// or gs://.")
+
+
+def _places(config: RunConfig) -> Iterator[tuple[str, str]]:
+    """Yield every setting that says where something is; what is built in is nowhere."""
+    for split, files in config.source.split_files().items():
+        yield f"source.{split}" if split else "source", files
+    yield "encoder", "" if config.encoder == "minilm" else config.encoder
+    yield "preprocessor", config.preprocessor
+    yield "push_to", config.push_to
+    yield "checkpoints", config.checkpoints
+    yield "evaluation.tensorflow_serving", config.evaluation.tensorflow_serving
+
+
+def _steps(spec: Any) -> list[str]:
+    """Return the names of the pipeline's steps, without the conditions and the groups that KFP has beside them."""
+    dags = [spec.root.dag, *(component.dag for component in spec.components.values())]
+    return [
+        task.task_info.name
+        for dag in dags
+        for task in dag.tasks.values()
+        if spec.components[task.component_ref.name].executor_label
+    ]

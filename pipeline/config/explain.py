@@ -1,0 +1,24 @@
+"""Pydantic's errors in the words of the configuration file."""
+
+from typing import Any
+
+from berth.errors import nearest
+from berth.settings import Section
+
+
+def explain(root: type[Section], problem: Any) -> str:
+    """Say one pydantic error in the words of the file: which key, what is wrong, what was expected."""
+    location = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        section: Any = root
+        for part in problem["loc"][:-1]:
+            section = section.model_fields[part].annotation
+        keys = [field.alias or name for name, field in section.model_fields.items()]
+        hint = nearest(str(problem["loc"][-1]), keys) or f" Valid keys: {', '.join(keys)}."
+        return f"unknown key {location!r}.{hint}"
+    if problem["type"] == "missing":
+        return f"{location!r} is missing"
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "value_error":
+        return f"{location}: {message}" if location else message
+    return f"{location}: {message[0].lower()}{message[1:]}, not {problem['input']!r}"

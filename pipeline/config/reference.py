@@ -1,0 +1,58 @@
+"""The reference of the run configuration, in Markdown."""
+
+import types
+import typing
+from typing import Annotated, Any, Literal
+
+from berth.settings import KINDS, Checks, Cleaning, Cluster, Evaluation, Gates, Notify, Section, Source, Split, Training
+from pipeline.config.run_config import RunConfig
+
+
+def reference() -> str:
+    """Return the reference of the configuration file as Markdown tables."""
+    parts = ["# Configuration", "", "Written by `berth config docs`; one YAML file is one run.", ""]
+    sections: list[tuple[str, type[Section]]] = [("", RunConfig), ("source.", Source), ("split.", Split)]
+    sections += [("cleaning.", Cleaning), ("checks.", Checks)]
+    sections += [("training.", Training), ("evaluation.", Evaluation), ("gates.", Gates)]
+    sections += [("notify.", Notify), ("cluster.", Cluster)]
+    for prefix, section in sections:
+        parts += [
+            f"## {prefix.rstrip('.') or 'Run'}",
+            "",
+            (section.__doc__ or "").strip(),
+            "",
+            "| field | type | default | meaning |",
+            "| --- | --- | --- | --- |",
+        ]
+        for name, field in section.model_fields.items():
+            default = "required" if field.is_required() else _show_default(field.default)
+            cells = (f"`{prefix}{field.alias or name}`", _type_name(field.annotation), default, field.description or "")
+            parts.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        parts.append("")
+        if section is Checks:
+            parts += ["| kind of anomaly | default severity | what it says |", "| --- | --- | --- |"]
+            parts += [f"| `{kind}` | `{severity}` | {meaning} |" for kind, (severity, meaning) in KINDS.items()]
+            parts.append("")
+    return "\n".join(parts)
+
+
+def _show_default(default: Any) -> str:
+    if isinstance(default, Section):
+        return "see below"
+    return "" if default is None or default in ("", [], {}) else f"`{default}`"
+
+
+def _type_name(annotation: Any) -> str:
+    if typing.get_origin(annotation) is Literal:
+        return " or ".join(f"`{choice}`" for choice in typing.get_args(annotation))
+    if typing.get_origin(annotation) is Annotated:
+        return _type_name(typing.get_args(annotation)[0])
+    if typing.get_origin(annotation) in (types.UnionType, typing.Union):
+        return " or ".join(_type_name(part) for part in typing.get_args(annotation) if part is not type(None))
+    if typing.get_origin(annotation) is list:
+        return "list of " + _type_name(typing.get_args(annotation)[0])
+    if typing.get_origin(annotation) is dict:
+        return "mapping"
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return "text or section" if annotation is Source else "section"
+    return {str: "text", int: "integer", float: "number", bool: "true or false"}[annotation]

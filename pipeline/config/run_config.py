@@ -1,0 +1,253 @@
+"""RunConfig: one YAML file is one run. Every field is documented here and nowhere else."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import pydantic
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from berth.errors import BerthError
+from berth.settings import Checks, Cleaning, Cluster, Evaluation, Gates, Notify, Section, Source, Split, Training
+from pipeline.config.explain import explain
+
+_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
+
+
+def check_name(name: str) -> str:
+    """Return `name`; ValueError if it could not be the name of a run, a model or a schedule."""
+    if not _NAME.fullmatch(name):
+        raise ValueError("use 1 to 63 lower-case letters, digits, '-', '_' and '.', such as sms-spam")
+    return name
+
+
+def _as_section(source: Any) -> Any:
+    return {"files": source} if isinstance(source, str) else source
+
+
+def _as_texts(labels: Any) -> Any:
+    """Return a label map whose labels are texts, as ingest sees them; YAML reads 1 and true as what they look like."""
+    if not isinstance(labels, dict):
+        return labels
+
+    def text(label: Any) -> Any:
+        if label is None or isinstance(label, bool):
+            return str(label).lower() if label is not None else ""
+        return str(label) if isinstance(label, int | float) else label
+
+    return {text(old): text(new) for old, new in labels.items()}
+
+
+GPU_COUNT = "cluster_gpu_count"
+"""A text among the pipeline's parameters: KFP fills a number into a pod's resources as nothing, and asks for no GPU."""
+
+Name = Annotated[str, AfterValidator(check_name)]
+
+
+class RunConfig(Section):
+    """One run of the pipeline. Relative paths are relative to the configuration file."""
+
+    name: Name = Field(description="The run's name; the MLflow experiment of the same name holds its runs.")
+    source: Annotated[Source, BeforeValidator(_as_section)] = Field(
+        description="CSV, TSV, JSON Lines or Parquet, also .gz or .zst, or a query. A text alone means `source.files`."
+    )
+    columns: list[str] = Field([], description="Column names, for CSV and TSV files without a header row.")
+    text_column: str = Field("text", min_length=1, description="The column that holds the text.")
+    text_pair_column: str = Field("", description="The column that holds the second text of a pair; empty: no pairs.")
+    label_column: str = Field("label", min_length=1, description="The column that holds the class.")
+    task: Literal["single_label", "multi_label"] = Field(
+        "single_label", description="`multi_label`: a text may carry several labels, or none."
+    )
+    label_separator: str = Field(
+        ",", min_length=1, description="What stands between the labels of `multi_label`; a list column needs none."
+    )
+    label_map: Annotated[dict[str, str], BeforeValidator(_as_texts)] = Field(
+        {}, description="Labels to rename or merge, `old: new`; an empty `new` leaves the label's rows out."
+    )
+    slice_columns: list[str] = Field(
+        [], description="Columns whose values divide the test split into slices that evaluate looks at one by one."
+    )
+    max_rows: int = Field(0, ge=0, description="Most texts to keep; 0: all.")
+    stratified: bool = Field(True, description="Whether `max_rows` keeps the labels' shares.")
+    split: Split = Field(Split.model_validate({}), description="How rows are divided.")
+    cleaning: Cleaning = Field(Cleaning.model_validate({}), description="What is done to texts before that.")
+    memory_limit: str = Field(
+        "1GB", pattern=r"^[0-9.]+ ?[KMGT]i?B$", description="Memory that ingest may use; what does not fit is on disk."
+    )
+    rows_per_shard: int = Field(100_000, ge=1_000, description="Rows of a dataset's Parquet file.")
+    on_unchanged: Literal["train", "skip"] = Field(
+        "train",
+        description="`skip`: end the run as a success when data, settings and code are those of the champion; "
+        "schedules do so unless this is set.",
+    )
+    schema_file: str = Field(
+        "",
+        alias="schema",
+        description="A TFDV schema (.pbtxt) to validate against; empty: the champion's, or inferred from train.",
+    )
+    checks: Checks = Field(Checks.model_validate({}), description="What validate looks for beside the schema.")
+    beam_args: list[str] = Field(
+        [], description="Compute the statistics as an Apache Beam pipeline with these arguments; empty: in memory."
+    )
+    encoder: str = Field(
+        "minilm",
+        min_length=1,
+        description="`minilm` (built in), or a TF-Hub text encoder: a tfhub.dev or Kaggle URL, an https .tar.gz "
+        "(`#sha256=` and its digest behind it pins it), gs://, s3:// or a folder. See docs/encoders.md.",
+    )
+    preprocessor: str = Field("", description="The encoder's TF-Hub text preprocessor; `minilm` brings its own.")
+    pooling: Literal["auto", "pooled_output", "cls", "mean"] = Field(
+        "auto",
+        description="How the encoder's outputs become one vector: its `pooled_output`, or of `sequence_output` the "
+        "first token (`cls`) or the `mean` over the text. `auto`: pooled_output where the encoder has one, else cls.",
+    )
+    sequence_length: int = Field(
+        128, ge=8, le=512, description="Longest input in tokens; the rest of a text is cut off."
+    )
+    recipe: Literal["berth", "baseline"] = Field(
+        "berth",
+        description="`berth`: AdamW, warm-up, linear decay, batches of similar length. `baseline`: the original "
+        "recipe as it is: plain Adam at 1e-3, every text padded to `sequence_length`. It tends to collapse.",
+    )
+    epochs: int = Field(3, ge=1, description="Passes over the train split; `training.select_by` decides what is kept.")
+    batch_size: int = Field(32, ge=1, description="Texts in a training step.")
+    learning_rate: float = Field(
+        0.0,
+        ge=0,
+        description="Peak learning rate; 2e-5 to 5e-5 suits BERT. 0: the recipe's own, 3e-5, or 1e-3 of `baseline`.",
+    )
+    warmup_fraction: float = Field(0.1, ge=0, lt=1, description="Share of the steps in which the rate rises from 0.")
+    weight_decay: float = Field(
+        0.01, ge=0, description="Decoupled weight decay of `berth`; biases and norms are spared."
+    )
+    seed: int = Field(0, ge=0, description="Seeds the head's weights, dropout and the order of batches.")
+    threshold_metric: Literal["none", "accuracy", "macro_f1", "mcc"] = Field(
+        "none",
+        description="Choose the threshold, of two classes or of several labels, that is best at this on the validation "
+        "split, and store it in the model; `none`: 0.5. Worth it with many validation texts, or few of one class.",
+    )
+    training: Training = Field(Training.model_validate({}), description="What few runs have to change in fine-tuning.")
+    checkpoints: str = Field(
+        "",
+        description="Where training leaves what it needs to go on after it was interrupted: a folder, s3:// or gs://. "
+        "Empty: .berth/checkpoints on one machine, nowhere on a cluster.",
+    )
+    checkpoint_minutes: float = Field(10.0, gt=0, description="Minutes of training that an interruption may cost.")
+    require_gpu: bool = Field(False, description="End train at once where TensorFlow sees no GPU.")
+    evaluation: Evaluation = Field(Evaluation.model_validate({}), description="How evaluate looks at the model.")
+    gates: Gates = Field(
+        Gates.model_validate({}), description="Bounds that a model has to hold to be blessed and pushed."
+    )
+    model_name: Name = Field(
+        "", validate_default=False, description="Name in the model registry; empty: the run's name."
+    )
+    push_to: str = Field(
+        "",
+        description="Serving folder, `<push_to>/<model>/<version>/`: a path, s3:// or gs://; "
+        "empty: .berth/serving where berth runs.",
+    )
+    keep: int = Field(5, ge=1, description="Versions in the serving folder; the champion is always one of them.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _follow_other_fields(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            values = dict(values)
+            values.setdefault("model_name", values.get("name", ""))
+            if values.get("recipe") == "baseline":
+                values.setdefault("learning_rate", 1e-3)
+        return values
+
+    notify: Notify = Field(Notify.model_validate({}), description="Who is told how the run ended.")
+    cluster: Cluster = Field(Cluster.model_validate({}), description="What a Kubeflow cluster gives the steps.")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.encoder != "minilm" and not self.preprocessor:
+            raise ValueError("preprocessor: name the TF-Hub preprocessor that the encoder's page gives as its match")
+        if self.columns:
+            for field in ("text_column", "text_pair_column", "label_column"):
+                if (column := getattr(self, field)) and column not in self.columns:
+                    raise ValueError(f"{field}: {column!r} is not in columns: {', '.join(self.columns)}")
+            if missing := [column for column in self.slice_columns if column not in self.columns]:
+                raise ValueError(f"slice_columns: {missing[0]!r} is not in columns: {', '.join(self.columns)}")
+        gates = {"gates.metric": self.gates.metric, "threshold_metric": self.threshold_metric}
+        gates |= {"gates.min_mcc": "mcc"} if self.gates.min_mcc is not None else {}
+        for field, metric in gates.items():
+            if self.task == "multi_label" and metric == "mcc":
+                raise ValueError(f"{field}: mcc is of one label a text; choose macro_f1 or accuracy")
+        if self.gates.must_beat_baseline and not self.evaluation.baseline_rows:
+            raise ValueError("gates.must_beat_baseline: there is no baseline with evaluation.baseline_rows: 0")
+        if re.match(r"\w+://[^/]*@", self.push_to):
+            raise ValueError("push_to: an address with a user or password in it; put credentials into the environment")
+        for field in ("label_column", "text_pair_column"):
+            if self.text_column == getattr(self, field):
+                raise ValueError(f"{field}: {self.text_column!r} is the text column too")
+        return self
+
+    @classmethod
+    def load(cls, path: str | Path) -> "RunConfig":
+        """Read the configuration file at `path`, its relative paths made absolute.
+
+        Raises:
+            BerthError: the file is missing, is not YAML, or does not describe a run.
+        """
+        import yaml
+
+        path = Path(path)
+        try:
+            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise BerthError(f"{path}: no such configuration file. Start from examples/sms-spam/config.yaml.") from None
+        except OSError as error:
+            raise BerthError(f"{path}: cannot be read ({error.strerror}). Name a YAML file.") from None
+        except UnicodeDecodeError:
+            raise BerthError(f"{path}: not UTF-8 text. Name a YAML file.") from None
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+            raise BerthError(f"{path}: {where}not valid YAML: {getattr(error, 'problem', None) or error}.") from None
+        if not isinstance(values, dict):
+            raise BerthError(f"{path}: holds no settings. It needs at least 'name:' and 'source:'.")
+        try:
+            config = cls.model_validate(values)
+        except pydantic.ValidationError as error:
+            raise BerthError(f"{path}: {'; '.join(explain(cls, problem) for problem in error.errors())}") from None
+        return config._with_absolute_paths(path.resolve().parent)
+
+    def as_scheduled(self) -> "RunConfig":
+        """Return it as a schedule runs it: nothing new ends the run, unless the file itself says `on_unchanged`."""
+        return self if "on_unchanged" in self.model_fields_set else self.model_copy(update={"on_unchanged": "skip"})
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the pipeline parameters of this run, JSON values by name; the schema file is given by its content."""
+        values = self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        values["source"] = {key: value for key, value in values["source"].items() if value}
+        values |= {f"cluster_{name}": value for name, value in values.pop("cluster").items()}
+        values[GPU_COUNT] = str(values[GPU_COUNT])
+        if self.schema_file:
+            try:
+                values["schema"] = Path(self.schema_file).read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+                raise BerthError(
+                    f"schema: {self.schema_file} cannot be read: {reason}. Name a TFDV .pbtxt file."
+                ) from None
+        return values
+
+    def _with_absolute_paths(self, folder: Path) -> "RunConfig":
+        def absolute(path: str) -> str:
+            return path if not path or "://" in path else str(folder / Path(path).expanduser())
+
+        paths: dict[str, Any] = {
+            field: absolute(getattr(self, field)) for field in ("schema_file", "preprocessor", "push_to", "checkpoints")
+        }
+        files = {kind: absolute(getattr(self.source, kind)) for kind in ("files", "train", "validation", "test")}
+        if self.source.sql and not self.source.connection:
+            files["folder"] = str(folder / Path(self.source.folder).expanduser())
+        paths["source"] = self.source.model_copy(update=files)
+        binary = absolute(self.evaluation.tensorflow_serving)
+        paths["evaluation"] = self.evaluation.model_copy(update={"tensorflow_serving": binary})
+        if self.encoder != "minilm":
+            paths["encoder"] = absolute(self.encoder)
+        return self.model_copy(update=paths)

@@ -1,0 +1,31 @@
+"""Compile a DAG to the pipeline IR."""
+
+import tempfile
+from pathlib import Path
+
+import yaml
+from kfp import compiler
+
+from pipeline.dags.training import berth, build
+
+
+def write_yaml(path: Path, images: dict[str, str] | None = None, checkpoint_claim: bool = False) -> None:
+    """Compile the DAG to the pipeline IR at `path`; the same code gives the same bytes.
+
+    `images` has the reference to put in the place of each image's name; without it the names stay. `checkpoint_claim`
+    is as in `build`.
+
+    kfp writes the keys of a dict's default in an order that changes from process to process; here they are sorted.
+    """
+    with tempfile.TemporaryDirectory(prefix="berth-compile-") as scratch:
+        compiled = Path(scratch) / "pipeline.yaml"
+        compiler.Compiler().compile(build(checkpoint_claim=True) if checkpoint_claim else berth, str(compiled))
+        documents = list(yaml.safe_load_all(compiled.read_text(encoding="utf-8")))
+    for document in documents:
+        for executor in document.get("deploymentSpec", {}).get("executors", {}).values():
+            image = executor["container"]["image"]
+            executor["container"]["image"] = images[image] if images else image
+    text = yaml.safe_dump_all(documents, sort_keys=True, allow_unicode=True, width=120)
+    path.write_text(
+        f"# Written by `berth compile`; docs/configuration.md explains the parameters.\n{text}", encoding="utf-8"
+    )

@@ -1,0 +1,63 @@
+"""RunConfig as parameters of a KFP pipeline."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any, get_origin
+
+from pydantic.fields import FieldInfo
+
+from berth.settings import Cluster
+from pipeline.config.run_config import GPU_COUNT, RunConfig, Section
+
+
+def with_parameters(body: Callable[[SimpleNamespace], None]) -> Callable[..., None]:
+    """Give the pipeline function one parameter per RunConfig field, with the field's type, default and description."""
+    parameters = [
+        inspect.Parameter("git_commit", inspect.Parameter.POSITIONAL_OR_KEYWORD, default="", annotation=str),
+        inspect.Parameter("config_file", inspect.Parameter.POSITIONAL_OR_KEYWORD, default="", annotation=str),
+    ]
+    described = {
+        "git_commit": "The commit that the run's code is from; a tag of the MLflow run.",
+        "config_file": "The run configuration's file; a tag of the MLflow run.",
+    }
+    for name, field in _fields():
+        default = inspect.Parameter.empty if field.is_required() else field.default
+        annotation = _parameter_type(field.annotation)
+        if isinstance(default, Section):
+            default = default.model_dump(exclude_none=True)
+        if name == GPU_COUNT:
+            default, annotation = str(default), str
+        parameters.append(
+            inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=annotation)
+        )
+        described[name] = field.description or ""
+    parameters.sort(key=lambda parameter: parameter.default is not inspect.Parameter.empty)
+
+    def pipeline(*arguments: Any) -> None:
+        body(SimpleNamespace(**dict(zip([parameter.name for parameter in parameters], arguments, strict=True))))
+
+    pipeline.__name__ = body.__name__
+    pipeline.__doc__ = f"{body.__doc__}\n\nArgs:\n" + "\n".join(
+        f"    {name}: {text}" for name, text in described.items()
+    )
+    pipeline.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return pipeline
+
+
+def _fields() -> Iterator[tuple[str, FieldInfo]]:
+    """Return the fields of RunConfig by parameter; of `cluster` each is one, for a pod's settings take no parts."""
+    for name, field in RunConfig.model_fields.items():
+        if field.annotation is Cluster:
+            yield from ((f"{name}_{part}", own) for part, own in Cluster.model_fields.items())
+        else:
+            yield field.alias or name, field
+
+
+def _parameter_type(annotation: Any) -> type:
+    """Return the KFP parameter type of a RunConfig field: a section is a dict, a choice is a text."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return dict
+    if get_origin(annotation) in (list, dict):
+        return get_origin(annotation)
+    return annotation if annotation in (str, int, float, bool) else str

@@ -1,0 +1,100 @@
+"""The steps' pods on a cluster: resources, secrets, identity, time and retries. kfp.local heeds the retries alone.
+
+What a user may want to choose are pipeline parameters, so that no choice needs another compilation. kfp-kubernetes and
+KFP's backend take no parameter for time limits, retries, the size of /dev/shm or the identity: those are here.
+"""
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+from kfp import dsl, kubernetes
+
+from berth.tracking import pipeline_run
+
+STORE_VARIABLES = (
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"),
+    *("MLFLOW_S3_ENDPOINT_URL", "DATABASE_URL"),
+)
+NOTIFY_VARIABLES = ("BERTH_WEBHOOK_URL", "BERTH_SMTP_USER", "BERTH_SMTP_PASSWORD")
+"""The keys of two secrets, which are the variables that they become. What a secret lacks is not set."""
+
+CHECKPOINTS = "/checkpoints"
+"""Where train has the volume for its checkpoints, if there is one."""
+
+
+@dataclass(frozen=True)
+class _Limits:
+    seconds: int
+    """How long a pod may run, the wait for a node not counted."""
+    retries: int = 0
+    """Only where trying again mends something: a network, a busy registry, a node that is taken away. A failed gate is
+    no failure of its step, and bad data stays bad."""
+    backoff: str = "30s"
+
+
+_LIMITS = {
+    "locate": _Limits(3600, retries=2),
+    "ingest": _Limits(6 * 3600, retries=2),
+    "compare": _Limits(1800),
+    "validate": _Limits(6 * 3600),
+    "train": _Limits(72 * 3600, retries=3, backoff="60s"),
+    "evaluate": _Limits(6 * 3600),
+    "push": _Limits(2 * 3600, retries=2),
+    "refuse": _Limits(2 * 3600, retries=2),
+    "finish": _Limits(1800, retries=2),
+}
+
+
+def settle(task: dsl.PipelineTask, p: SimpleNamespace) -> dsl.PipelineTask:
+    """Give the step `task` what its pod needs, as the pipeline parameters `p` say; return it."""
+    limits = _LIMITS[task.name]
+    if limits.retries:
+        task.set_retry(limits.retries, backoff_duration=limits.backoff, backoff_factor=2, backoff_max_duration="600s")
+    kubernetes.set_timeout(task, limits.seconds)
+    kubernetes.set_image_pull_policy(task, "IfNotPresent")  # images are named by their digests
+    kubernetes.set_image_pull_secrets(task, [p.cluster_image_pull_secret])
+    kubernetes.set_security_context(task, run_as_non_root=True)
+    # The run's id as a parameter would be another one each time, and so the cache's key.
+    kubernetes.use_field_path_as_env(task, "KFP_RUN_ID", "metadata.labels['pipeline/runid']")
+    _secret(task, p.cluster_mlflow_secret, {key: name for name, key in pipeline_run.FROM_SECRET.items()})
+    if task.name == "finish":
+        _secret(task, p.cluster_notify_secret, {name: name for name in NOTIFY_VARIABLES})
+    else:
+        _secret(task, p.cluster_store_secret, {name: name for name in STORE_VARIABLES})
+    if task.name == "train":
+        return _train(task, p)
+    return _resources(task, p.cluster_memory, p.cluster_cpu)
+
+
+def mount_claim(task: dsl.PipelineTask, p: SimpleNamespace) -> None:
+    """Mount the volume for train's checkpoints, which outlives the pod and the run.
+
+    It is there or not by compilation, for a claim cannot be mounted on condition: KFP refuses an empty name, and a name
+    that does not exist leaves the pod waiting. A workspace of KFP's would be a volume anew for every run, and gone with
+    it; an ephemeral volume is gone with the pod.
+    """
+    kubernetes.mount_pvc(task, p.cluster_checkpoint_claim, CHECKPOINTS)
+
+
+def _train(task: dsl.PipelineTask, p: SimpleNamespace) -> dsl.PipelineTask:
+    """A count of "0" is a limit of 0, which any node has room for: train runs without a GPU."""
+    task.register_pipeline_channels([p.cluster_gpu_type, p.cluster_gpu_count])
+    task.set_accelerator_type(p.cluster_gpu_type).set_accelerator_limit(p.cluster_gpu_count)
+    kubernetes.add_node_selector_json(task, p.cluster_node_selector)
+    kubernetes.add_toleration_json(task, p.cluster_tolerations)
+    # Containers have 64 MB there, and NCCL keeps its buffers in it; what is used counts as memory of the pod.
+    kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory", size_limit="2Gi")
+    return _resources(task, p.cluster_train_memory, p.cluster_train_cpu)
+
+
+def _resources(
+    task: dsl.PipelineTask, memory: dsl.pipeline_channel.PipelineChannel, cpu: dsl.pipeline_channel.PipelineChannel
+) -> dsl.PipelineTask:
+    """Reserve what may be used of memory, for a node that runs out kills; CPU beyond the share may be had if idle."""
+    # kfp 2.17 would not pass these parameters on to the groups of tasks that the step is in.
+    task.register_pipeline_channels([memory, cpu])
+    return task.set_memory_request(memory).set_memory_limit(memory).set_cpu_request(cpu)
+
+
+def _secret(task: dsl.PipelineTask, name: dsl.pipeline_channel.PipelineChannel, variables: dict[str, str]) -> None:
+    kubernetes.use_secret_as_env(task, name, variables, optional=True)

@@ -1,0 +1,177 @@
+"""What `berth models`, `berth rollback` and `berth promote` do: look at the model registry, and move its champion."""
+
+import datetime
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from berth.errors import BerthError, nearest, printable
+from berth.tracking import tags
+from pipeline import home, mlflow_store
+
+if TYPE_CHECKING:
+    from berth.registry.promotion import Switched
+
+
+_SHOWN_AUDITS = 5
+
+
+def names() -> list[str]:
+    """Return the names of the registered models, sorted."""
+    mlflow_store.use_tracking_uri()
+    import mlflow
+
+    found: list[str] = []
+    token = None
+    while True:
+        page = mlflow.MlflowClient().search_registered_models(page_token=token)
+        found += [registered.name for registered in page]
+        token = page.token
+        if not token:
+            return sorted(found)
+
+
+def unknown(name: str, known: list[str]) -> BerthError:
+    """Return the error for a `name` that is none of the `known` ones."""
+    registered = f"Registered: {', '.join(known)}." if known else "None is: run 'berth run CONFIG' first."
+    return BerthError(f"no model {name!r} is registered.{nearest(name, known)} {registered}")
+
+
+def models_table() -> RenderableType:
+    """Return every registered model with its champion, and what that scored."""
+    from berth.registry import versions
+
+    known = names()
+    if not known:
+        return Text("No model is registered: run 'berth run CONFIG' first.")
+    table = _table("model", "champion", "accuracy", "macro F1", "pushed", "versions")
+    for name in known:
+        found = versions.versions(name)
+        number = versions.aliases(name).get(tags.CHAMPION)
+        champion = next((version for version in found if version.number == number), None)
+        facts = ["none", "", "", ""]
+        if champion:
+            facts = [str(number), *_scores(champion.tags), _when(champion.created)]
+        table.add_row(escape(printable(name)), *facts, str(len(found)))
+    return table
+
+
+def versions_table(name: str, limit: int) -> RenderableType:
+    """Return the newest `limit` versions of `name`: aliases, scores and verdicts, and who moved the champion by hand.
+
+    Raises:
+        BerthError: there is no such model.
+    """
+    from berth.registry import versions
+
+    _known(name)
+    found, aliases = versions.versions(name), versions.aliases(name)
+    table = _table("version", "alias", "accuracy", "macro F1", "pushed", "verdict")
+    for version in found[:limit]:
+        own = [alias for alias, number in sorted(aliases.items()) if number == version.number]
+        own += ["withdrawn"] if version.withdrawn else ["pushing"] if version.pending else []
+        style = "bold" if tags.CHAMPION in own else ""
+        verdict = version.tags.get(tags.VERDICT, "")
+        cells = [str(version.number), ", ".join(own), *_scores(version.tags), _when(version.created), verdict]
+        table.add_row(*(escape(printable(cell)) for cell in cells), style=style)
+    parts: list[RenderableType] = [table]
+    if len(found) > limit:
+        parts.append(Text(f"\n{len(found) - limit} older versions: --limit shows more.", style="dim"))
+    audits = {
+        key.removeprefix(tags.AUDIT): words
+        for version in found
+        for key, words in version.tags.items()
+        if key.startswith(tags.AUDIT)
+    }
+    if audits:
+        parts.append(Text("\nBy hand, newest first:", style="dim"))
+        newest = sorted(audits.items(), reverse=True)[:_SHOWN_AUDITS]
+        parts += [Text(f"  {_moment(key)}  {printable(words)}") for key, words in newest]
+    return Group(*parts)
+
+
+def rollback(name: str, to: int | None, reason: str) -> Iterator[str]:
+    """Make version `to` the champion again, or the previous champion, and yield what was done, a line each.
+
+    Raises:
+        BerthError: there is no such model or version, or its stored model is damaged: nothing has moved then.
+    """
+    _known(name)
+    from berth.registry import promotion
+
+    done = promotion.rollback(name, to, reason)
+    yield from _told(done)
+    yield f"Undo: berth rollback {name}"
+
+
+def promote(name: str, number: int, reason: str) -> Iterator[str]:
+    """Make a version the champion, blessed or not, and yield what was done, a line each; raises as `rollback` does."""
+    _known(name)
+    from berth.registry import promotion
+
+    done = promotion.promote(name, number, reason)
+    if done.old == done.new == number:
+        yield f"{name} version {number} is champion already; nothing is changed."
+        return
+    if not done.blessed:
+        yield f"Version {number} was NOT BLESSED by its gates; it is promoted for the reason given."
+    yield from _told(done)
+    if done.old:
+        yield f"Undo: berth rollback {name}"
+
+
+def _told(done: "Switched") -> Iterator[str]:
+    before = f"version {done.old} was" if done.old else "there was none"
+    yield f"{done.name} version {done.new} is champion ({before})."
+    if not done.folder:
+        yield "Its serving folder is unknown to the registry: only the alias has moved."
+        return
+    folder = done.folder if "://" in done.folder else home.relative(home.Path(done.folder))
+    yield f"{folder}/{done.new} is what TensorFlow Serving serves."
+    if done.removed:
+        numbers = ", ".join(map(str, done.removed))
+        yield f"Out of the serving folder, kept in the registry: {numbers}."
+
+
+def _known(name: str) -> None:
+    known = names()
+    if name not in known:
+        raise unknown(name, known)
+
+
+def _scores(version_tags: Mapping[str, str]) -> list[str]:
+    """Return accuracy and macro F1 of the version's pipeline run; empty where that is gone."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        metrics: Mapping[str, Any] = mlflow.MlflowClient().get_run(version_tags.get(tags.PIPELINE_RUN, "")).data.metrics
+    except MlflowException:
+        return ["", ""]
+    return [f"{metrics[key]:.4f}" if key in metrics else "" for key in ("accuracy", "macro_f1")]
+
+
+def _when(seconds: float) -> str:
+    return f"{datetime.datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M}"
+
+
+def _moment(key: str) -> str:
+    """Return the time in the key of an audit tag, 20261125T004500.123Z (UTC), as other times are shown: local."""
+    try:
+        moment = datetime.datetime.strptime(key, "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=datetime.UTC)
+    except ValueError:  # a tag that somebody set by hand
+        return printable(key)
+    return _when(moment.timestamp())
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, padding=(0, 1), header_style="dim")
+    for column in columns:
+        numeric = column in ("accuracy", "macro F1", "champion", "version", "versions")
+        fold = column in ("model", "verdict", "alias")
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=not fold)
+    return table

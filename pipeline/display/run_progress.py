@@ -1,0 +1,119 @@
+"""How a run looks on the terminal: one line per step, a progress bar for training, a closing table."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Column, Table
+
+from berth import progress
+from berth.errors import printable
+from pipeline import home
+from pipeline.local.runner import Result, Step
+
+_MARKS = {"done": "[green]✓[/]", "cached": "[cyan]=[/]", "failed": "[red]✗[/]"}
+_ANOMALY = "anomaly "
+"""How a line of validate's log begins that the user has to see, one for each anomaly."""
+_SUMMARY = 120
+_LINE_END = " | "
+"""In the detail of a progress line: what comes after it is the second line beside the bar."""
+_SILENT = ("locate", "compare", "finish")
+"""Steps that only keep the books: they get a line when they fail."""
+
+
+class TerminalReporter:
+    """Prints a line for each step that ends, and while one runs what it is at; a context manager."""
+
+    def __init__(self, console: Console, verbose: bool) -> None:
+        self.console = console
+        self.verbose = verbose
+        self._task: TaskID | None = None
+        self._live = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description:<9}", table_column=Column(no_wrap=True, min_width=9)),
+            BarColumn(bar_width=10),
+            TextColumn("{task.fields[detail]}", markup=False, table_column=Column(no_wrap=False)),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=verbose or not console.is_terminal,
+        )
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def started(self, step: str) -> None:
+        self._task = self._live.add_task(step, total=None, detail="")
+
+    def progressed(self, step: str, made: progress.Progress) -> None:
+        if self._task is not None:
+            detail = made.detail.replace(_LINE_END, "\n")
+            self._live.update(self._task, total=made.total, completed=made.done, detail=detail)
+
+    def logged(self, step: str, line: str) -> None:
+        if line.startswith(_ANOMALY):
+            severity, _, words = line.removeprefix(_ANOMALY).partition(" ")
+            mark = "[red]error[/]" if severity == "error" else "[yellow]warning[/]"
+            self.console.print(f"{mark} {escape(printable(words))}", highlight=False)
+        elif self.verbose:
+            self.console.print(f"[dim]{step:<9}[/] {escape(printable(line))}", highlight=False, soft_wrap=True)
+
+    def ended(self, step: Step) -> None:
+        if self._task is not None:
+            self._live.remove_task(self._task)
+            self._task = None
+        if step.name in _SILENT and step.state != "failed":
+            return
+        line = Table.grid(padding=(0, 1))
+        line.add_column(width=1)
+        line.add_column(width=9)
+        line.add_column(width=7, justify="right")
+        line.add_column(overflow="fold")
+        # What failed is said in full when the run ends, by the last line.
+        summary = step.summary if len(step.summary) <= _SUMMARY else f"{step.summary[: _SUMMARY - 3]}..."
+        seconds = "cached" if step.state == "cached" else f"{step.seconds:.1f} s"
+        line.add_row(_MARKS[step.state], step.name, seconds, escape(printable(summary)))
+        self.console.print(line)
+
+
+def closing_table(result: Result) -> Table:
+    """Return what a person wants to know of a run that has ended."""
+    import mlflow
+
+    from berth.tracking import tags
+
+    run = mlflow.MlflowClient().get_run(result.run_id)
+    table = Table(show_header=False, box=None, padding=(0, 1))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    outputs = {name: artifact for step in result.steps for name, artifact in step.outputs.items()}
+    verdict, _, why = run.data.tags.get(tags.VERDICT, "NOT BLESSED").partition(": ")
+    color = "green" if result.blessed else "cyan" if verdict == "UNCHANGED" else "yellow"
+    table.add_row("verdict", f"[bold {color}]{escape(printable(verdict))}[/]")
+    gates = outputs["report"].metadata.get("gates", []) if "report" in outputs and verdict != "UNCHANGED" else []
+    failed = [f"{gate['name']} {gate['words']}" for gate in gates if gate["outcome"] == "fail"]
+    for words in failed or [why] * bool(why):
+        table.add_row("failed" if failed else "why", escape(printable(words)))
+    for name in ("accuracy", "macro_f1", "roc_auc", "log_loss"):
+        if name in run.data.metrics:
+            table.add_row(name.replace("_", " "), f"{run.data.metrics[name]:.4f}")
+    if made := outputs.get("pushed") or outputs.get("refused"):
+        table.add_row("model", escape(made.metadata["summary"]))
+        if folder := made.metadata["folder"] if result.blessed else "":
+            table.add_row("serving", escape(_shown(folder)))
+    table.add_row("run", escape(run.info.run_name or result.run_id))
+    table.add_row("logs", escape(home.relative(result.log_dir)))
+    return table
+
+
+def _shown(folder: str) -> str:
+    return folder if "://" in folder else home.relative(Path(folder))

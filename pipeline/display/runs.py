@@ -1,0 +1,149 @@
+"""What `berth runs` and `berth compare` look at: the pipeline runs in MLflow."""
+
+import datetime
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from berth.errors import BerthError, nearest, printable
+from berth.tracking import tags
+from pipeline import mlflow_store
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+
+_PARENT = "mlflow.parentRunId"
+_CANDIDATES = 500
+"""Newest runs whose names are looked at for one that resembles a name that is none."""
+
+
+def runs_table(experiment: str | None, limit: int) -> Table:
+    """Return the newest pipeline runs as a table: when, how they ended, and what their models scored."""
+    mlflow_store.use_tracking_uri()
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    experiments = {found.experiment_id: found.name for found in client.search_experiments()}
+    if experiment is not None:
+        chosen = {key: name for key, name in experiments.items() if name == experiment}
+        if not chosen:
+            raise BerthError(f"no run of the name {experiment!r}.{nearest(experiment, list(experiments.values()))}")
+        experiments = chosen
+    found = client.search_runs(
+        list(experiments),
+        f"tags.`{tags.KFP_RUN_ID}` != ''",
+        max_results=limit,
+        order_by=["attributes.start_time DESC"],
+    )
+    table = Table(box=None, padding=(0, 1), collapse_padding=True, pad_edge=False, header_style="dim")
+    table.add_column("run", no_wrap=True, overflow="fold")  # whole: it is what `berth compare` is given
+    table.add_column("started", no_wrap=True)
+    table.add_column("took", no_wrap=True)
+    table.add_column("result", overflow="fold")
+    for column in ("accuracy", "macro F1"):
+        table.add_column(column, justify="right")
+    for run in found:
+        started = datetime.datetime.fromtimestamp(run.info.start_time / 1000)
+        took = f"{(run.info.end_time - run.info.start_time) / 1000:.0f} s" if run.info.end_time else ""
+        scores = (
+            f"{run.data.metrics[name]:.4f}" if name in run.data.metrics else "" for name in ("accuracy", "macro_f1")
+        )
+        table.add_row(escape(run.info.run_name), f"{started:%Y-%m-%d %H:%M}", took, escape(_outcome(run)), *scores)
+    return table
+
+
+def verdict(run_id: str) -> str:
+    """Return the verdict of a pipeline run; empty if it came to none."""
+    mlflow_store.use_tracking_uri()
+    import mlflow
+
+    return str(mlflow.MlflowClient().get_run(run_id).data.tags.get(tags.VERDICT, ""))
+
+
+def comparison(first: str, second: str) -> RenderableType:
+    """Return two pipeline runs side by side: their metrics with the differences, and the parameters that differ.
+
+    `first` and `second` are names of runs, or their ids.
+
+    Raises:
+        BerthError: there is no such run.
+    """
+    mlflow_store.use_tracking_uri()
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    one, other = _run(client, first), _run(client, second)
+    titles = [_title(one), _title(other)]
+    metrics = _table("metric", *titles, "difference")
+    for key in sorted(one.data.metrics.keys() | other.data.metrics.keys()):
+        values = [run.data.metrics.get(key) for run in (one, other)]
+        both = values[0] is not None and values[1] is not None
+        difference = f"{values[1] - values[0]:+.4f}" if both else ""  # type: ignore[operator]
+        cells = [key, *("" if value is None else f"{value:.4f}" for value in values), difference]
+        metrics.add_row(*map(_cell, cells))
+    parameters = _table("parameter", *titles)
+    for key in sorted(one.data.params.keys() | other.data.params.keys()):
+        texts = [run.data.params.get(key, "") for run in (one, other)]
+        if texts[0] != texts[1]:
+            parameters.add_row(*map(_cell, [key, *texts]))
+    verdicts = _table("verdict", *titles)
+    verdicts.add_row("", *(_cell(_outcome(run)) for run in (one, other)))
+    parts: list[RenderableType] = [verdicts, ""]
+    parts += [metrics] if metrics.row_count else [Text("Neither run has metrics.")]
+    parts += ["", parameters] if parameters.row_count else ["", Text("No parameter differs.")]
+    return Group(*parts)
+
+
+def _run(client: "MlflowClient", name: str) -> "Run":
+    """Return the pipeline run of this name or id; the id of a step names its pipeline run, a name the newest of it."""
+    from mlflow.exceptions import MlflowException
+
+    if re.fullmatch(r"[0-9a-f]{32}", name):
+        try:
+            run = client.get_run(name)
+            return client.get_run(run.data.tags[_PARENT]) if _PARENT in run.data.tags else run
+        except MlflowException:
+            pass
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    order = ["attributes.start_time DESC"]
+    quote = '"' if "'" in name else "'"
+    if '"' not in name:
+        found = client.search_runs(experiments, f"attributes.run_name = {quote}{name}{quote}", order_by=order)
+        for run in found:
+            if _PARENT not in run.data.tags:
+                return run
+    newest = client.search_runs(experiments, f"tags.`{tags.KFP_RUN_ID}` != ''", max_results=_CANDIDATES, order_by=order)
+    known = [run.info.run_name for run in newest]
+    raise BerthError(f"no run has the name or id {name!r}.{nearest(name, known)} 'berth runs' lists them.")
+
+
+def _title(run: "Run") -> str:
+    return escape(printable(run.info.run_name or run.info.run_id))
+
+
+def _cell(text: str) -> str:
+    return escape(printable(text))
+
+
+def _table(first: str, *columns: str) -> Table:
+    table = Table(box=None, padding=(0, 1), header_style="dim")
+    table.add_column(first, overflow="fold")
+    for column in columns:
+        table.add_column(column, justify="left" if first != "metric" else "right", overflow="fold")
+    return table
+
+
+def _outcome(run: Any) -> str:
+    """Return the verdict of a run that finished, the step that failed, or what the run's status is."""
+    told: Mapping[str, str] = run.data.tags
+    if run.info.status == "FINISHED":
+        return str(told.get(tags.VERDICT, run.info.status)).split(":")[0]
+    failed = told.get(tags.ERROR, "").partition(":")[0]
+    return f"{run.info.status}: {failed}" if failed else str(run.info.status)

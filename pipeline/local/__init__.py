@@ -1,0 +1,1 @@
+"""Backend 1: the DAG on one machine."""

@@ -1,0 +1,129 @@
+"""Backend 1: the DAG on one machine. kfp.local executes it; each step runs in the environment of its image, or in it.
+
+Two things are added to kfp.local while a run lasts: its task handlers, which know one interpreter only, or take a
+container that ended quickly for a success, are replaced by one that runs the task's command in a Place; and the
+function that executes a task is wrapped, to tell what ran. Scheduling, conditions, retries, the cache and the exit
+handler are kfp's own.
+"""
+
+import contextlib
+import datetime
+import errno
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from berth.errors import BerthError
+from berth.tracking import pipeline_run, run_tree
+from pipeline import checkout, home, mlflow_store
+from pipeline.config.run_config import RunConfig
+from pipeline.local.environments import environments
+from pipeline.local.kfp_local import patched_kfp
+from pipeline.local.runner import Reporter, Result, Step, StepRunner
+
+EXIT_STEP = "finish"
+
+
+def run(config: RunConfig, config_file: Path, reporter: Reporter, in_containers: bool = False) -> Result:
+    """Run the pipeline as `config` says, under .berth/ in the working directory.
+
+    Raises:
+        BerthError: a step failed; the message is the step's name and its last error line. Or there are no containers
+            to be had.
+    """
+    from pipeline.dags import training
+
+    if in_containers:
+        from pipeline.local import containers
+
+        place = containers.place(config)
+    else:
+        place = environments()
+    parameters = config.parameters()
+    parameters["push_to"] = _serving_folder(config.push_to)
+    # The same text for every run, or train would never come out of the cache.
+    parameters["checkpoints"] = config.checkpoints or str(home.writable_home() / "checkpoints")
+    arguments = {"git_commit": checkout.git_commit(), "config_file": str(config_file), **parameters}
+    return run_pipeline(training.berth, arguments, config.name, reporter, place)
+
+
+def run_pipeline(
+    pipeline: Callable[..., Any],
+    arguments: dict[str, Any],
+    name: str,
+    reporter: Reporter,
+    place: StepRunner | None = None,
+) -> Result:
+    """Run `pipeline` with `arguments` as a run of the MLflow experiment `name`; raises as `run` does."""
+    place = place or environments()
+    started = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    run_id = _open_run(name, f"{name}-{started}")
+    log_dir = home.berth_home() / "logs" / f"{name}-{started}-{run_id[:6]}"
+    steps: list[Step] = []
+    try:
+        (log_dir / "tmp").mkdir(parents=True)
+        with patched_kfp(place, reporter, steps, log_dir, {"MLFLOW_RUN_ID": run_id}), _interruptible():
+            pipeline(**arguments)
+    except BaseException as error:
+        interrupted = isinstance(error, KeyboardInterrupt)
+        run_tree.close(run_id, "KILLED" if interrupted else "FAILED", "interrupted" if interrupted else str(error))
+        if isinstance(error, OSError):
+            raise BerthError(
+                f"{home.berth_home()}: cannot be written ({error.strerror}). Make room or run elsewhere."
+            ) from None
+        raise
+    finally:
+        shutil.rmtree(log_dir / "tmp", ignore_errors=True)
+
+    failed = next((step for step in steps if step.state == "failed"), None)
+    if failed:
+        if not any(step.name == EXIT_STEP and step.state == "done" for step in steps):
+            run_tree.close(run_id, "FAILED", failed.summary)
+        raise BerthError(f"{failed.name} failed: {failed.summary} Log: {home.relative(log_dir / failed.name)}.log")
+    blessed = any(step.name == "push" for step in steps)
+    return Result(run_id, steps, blessed, log_dir)
+
+
+def _serving_folder(push_to: str) -> str:
+    """Return the folder that push will write to, made now: better an error here than after an hour of training."""
+    if "://" in push_to:
+        return push_to
+    folder = Path(push_to) if push_to else home.writable_home() / "serving"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise BerthError(f"push_to: {folder} cannot be written ({error.strerror}). Name a folder that can.") from None
+    return str(folder)
+
+
+def _open_run(experiment: str, run_name: str) -> str:
+    """Create the MLflow run of a pipeline run and return its id."""
+    store = mlflow_store.use_tracking_uri()
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return pipeline_run.create_parent(experiment, run_name, {})
+    except MlflowException as error:
+        reason = str(error).splitlines()[0]
+        raise BerthError(
+            f"MLflow at {mlflow_store.redacted(store)} does not answer: {reason} Check MLFLOW_TRACKING_URI."
+        ) from None
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let SIGTERM end the run the way that Ctrl-C does."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

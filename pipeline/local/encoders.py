@@ -1,0 +1,88 @@
+"""What `berth encoders` does: look at the cache of encoders, fetch into it, and see that it is sound."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+
+from berth import images
+from berth.encoders.fetch import cache
+from berth.encoders.fetch.handle import parse
+from berth.errors import BerthError, nearest
+from pipeline import checkout
+from pipeline.display.encoders import size
+
+_ERROR = "berth.errors.BerthError: "
+
+
+def add(text: str, sha256: str) -> Iterator[str]:
+    """Fetch what the handle `text` leads to and yield what came of it, a line each.
+
+    Raises:
+        BerthError: it does not lead to an encoder or a preprocessor, or not to the archive of `sha256`.
+    """
+    handle = parse("HANDLE", f"{text}#sha256={sha256}" if sha256 else text)
+    if handle.kind == "folder":
+        raise BerthError(f"{text!r} is no address. A folder of this machine needs no cache: name it in 'encoder'.")
+    there = cache.entry(handle.name) is not None
+    if not there:
+        for line in _in_train_environment("add", handle.text):
+            if line.startswith(("fetching", "waiting")):
+                yield line
+    entry = cache.entry(handle.name)
+    assert entry is not None
+    model, state = entry.models[0], "is there already" if there else "is fetched"
+    yield f"{entry.name} {state}: {model.words[0]}, {size(entry.bytes)}"
+    yield f"{model.kind}: {handle.text}"
+    if not handle.sha256 and entry.archive_sha256:
+        yield f"To have runs hold to this very archive, append #sha256={entry.archive_sha256}"
+
+
+def verify(name: str | None) -> Iterator[str]:
+    """Hash the files of an entry of the cache, or of all, load them, and yield what they are, a line each.
+
+    Raises:
+        BerthError: there is no such entry; or, at the end, one is not as it should be.
+    """
+    names = [entry.name for entry in cache.entries()]
+    if name is not None:
+        found = [entry.name for entry in cache.entries() if name in (entry.name, entry.handle)]
+        if not found:
+            raise BerthError(f"no {name!r} in {cache.root()}.{nearest(name, names)} See 'berth encoders list'.")
+        names = found
+    broken = []
+    for line in _in_train_environment("verify", *names) if names else ():
+        if not line.startswith("{"):
+            continue
+        answer = json.loads(line)
+        problem = answer["problem"]
+        yield f"{'✗' if problem else '✓'} {answer['name']}{': ' if problem else ''}{problem}"
+        yield from (f"  {words}" for words in answer["words"])
+        broken += [answer["name"]] * bool(problem)
+    if broken:
+        raise BerthError(
+            f"{len(broken)} of {len(names)} cannot be used. Remove {cache.root() / broken[0]}: a run fetches it anew."
+        )
+    if not names:
+        yield f"Nothing is in {cache.root()}."
+
+
+def _in_train_environment(*arguments: str) -> Iterator[str]:
+    """Yield the lines that berth.encoders.__main__ prints; raise its last words as a BerthError."""
+    command = [str(checkout.environment_bin(images.TRAIN) / "python3"), "-m", "berth.encoders.__main__", *arguments]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONPATH": str(checkout.CHECKOUT), "TF_CPP_MIN_LOG_LEVEL": "3"},
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        yield from (line.rstrip("\n") for line in process.stdout)
+        errors = process.stderr.read()
+    if process.returncode:
+        last = next((line for line in reversed(errors.splitlines()) if line.strip()), "it ended without a word")
+        if last.startswith(_ERROR):
+            raise BerthError(last.removeprefix(_ERROR))
+        raise RuntimeError(f"berth.encoders.__main__ {arguments[0]} failed:\n{errors}")

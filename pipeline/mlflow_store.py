@@ -1,0 +1,96 @@
+"""What `berth predict` and `berth ui` need: a model out of MLflow's registry or a folder, and MLflow itself."""
+
+import os
+import re
+import socket
+import sys
+import urllib.error
+import urllib.request
+
+from berth.errors import BerthError
+from berth.tracking import pipeline_run
+from pipeline import mlflow_store
+from pipeline.home import writable_home
+
+_REFUSALS = ("UNAUTHENTICATED", "PERMISSION_DENIED", "TEMPORARILY_UNAVAILABLE")
+_BROKEN = "INTERNAL_ERROR"
+_REFUSED = re.compile(r"failed with error code (401|403|5\d\d)\b|too many 5\d\d error responses")
+_FIRST = 300
+"""Characters of a server's answer that are shown: it may be a whole page."""
+
+
+def refusal(error: Exception) -> BerthError | None:
+    """Return in one line what `error` says where it is MLflow's server that refuses or is down; None: it is not."""
+    from mlflow.exceptions import MlflowException, RestException
+
+    uri = mlflow_store.redacted(os.environ.get("MLFLOW_TRACKING_URI", ""))
+    if not isinstance(error, MlflowException) or not uri.startswith(("http://", "https://")):
+        return None
+    refused = error.error_code in _REFUSALS or (isinstance(error, RestException) and error.error_code == _BROKEN)
+    if not refused and not _REFUSED.search(str(error)):
+        return None
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), str(error.error_code))
+    return BerthError(
+        f"MLflow at {uri} refused: {first[:_FIRST].rstrip('.')}. Check MLFLOW_TRACKING_URI and its credentials."
+    )
+
+
+def serve_ui(port: int) -> None:
+    """Become `mlflow ui` on 127.0.0.1:`port`, on the store in use."""
+    if mlflow_store.tracking_uri().startswith(("http://", "https://")):
+        raise BerthError(
+            f"MLFLOW_TRACKING_URI is a server: open {mlflow_store.redacted(mlflow_store.tracking_uri())} in a browser."
+        )
+    uri = mlflow_store.use_tracking_uri()
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            raise BerthError(f"port {port} on 127.0.0.1 is taken. Choose another with --port.") from None
+    print(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # workers for what Berth has no use for
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # else it asks a server on the internet what to report
+    one_person = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]  # each worker imports MLflow for itself
+    arguments = ["-m", "mlflow", "ui", "--backend-store-uri", uri, *one_person]
+    os.execv(sys.executable, [sys.executable, *arguments])
+
+
+_TIMEOUT_SECONDS = 10
+"""Seconds that an MLflow server may take to say anything."""
+
+
+def tracking_uri() -> str:
+    """Return MLFLOW_TRACKING_URI, or the SQLite store under .berth/, whose folder is then made."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{writable_home() / 'mlflow.db'}"
+
+
+def use_tracking_uri() -> str:
+    """Point MLflow, here and in every process started from here, at the store in use, and return its URI.
+
+    Raises:
+        BerthError: the URI is a server that does not answer; MLflow itself would try for minutes.
+    """
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    os.environ["MLFLOW_TRACKING_URI"] = tracking_uri()
+    pipeline_run.hide_credentials()
+    uri = os.environ["MLFLOW_TRACKING_URI"]
+    if uri.startswith(("http:", "https:")):
+        _greet(uri)
+    return uri
+
+
+def _greet(server: str) -> None:
+    """Raise unless something at the address of `server` speaks HTTP, whatever it says."""
+    try:
+        urllib.request.urlopen(f"{server.rstrip('/')}/health", timeout=_TIMEOUT_SECONDS).close()
+    except urllib.error.HTTPError:
+        pass
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise BerthError(f"MLflow at {server} does not answer: {reason}. Check MLFLOW_TRACKING_URI.") from None
+
+
+def redacted(uri: str) -> str:
+    """Return `uri` without the user and password that it may carry."""
+    return re.sub(r"//[^/@]*@", "//", uri)

@@ -1,0 +1,1 @@
+"""Schedules on a cluster and on one machine."""

@@ -1,0 +1,123 @@
+"""Several devices: two CPU devices of one process, two processes on loopback, and how a batch is dealt to them."""
+
+import json
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from berth.errors import BerthError
+from berth.training.devices import deal, find
+from tests.support import replicas, tiny_bert
+from tests.support.datasets import write_dataset
+
+TOLERANCE = 1e-4
+"""Of losses between 0.5 and 0.7: sums of floats in another order, over 22 steps."""
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> SimpleNamespace:
+    """The tiny BERT without dropout, whose masks depend on how a batch is dealt."""
+    encoder, preprocessor = tiny_bert.build(tmp_path_factory.mktemp("tiny"), dropout=0.0)
+    return SimpleNamespace(encoder=encoder, preprocessor=preprocessor)
+
+
+@pytest.fixture(scope="module")
+def rows(real_rows, tmp_path_factory):
+    return write_dataset(tmp_path_factory.mktemp("rows") / "dataset", real_rows, ["ham", "spam"])
+
+
+def curve(folder) -> dict:
+    return [value for _, value in json.loads((folder / "curve.json").read_text())]
+
+
+def end(processes) -> list[int]:
+    return [process.wait(300) for process in processes]
+
+
+def test_two_devices_have_the_curve_of_one_with_and_without_accumulation(tmp_path, rows, tiny):
+    kinds = [(devices, accumulate) for accumulate in (1, 2) for devices in (1, 2)]
+    folders = [tmp_path / f"{devices}-{accumulate}" for devices, accumulate in kinds]
+    started = [
+        replicas.start(folder, rows, tiny, devices, accumulate=accumulate)
+        for folder, (devices, accumulate) in zip(folders, kinds, strict=True)
+    ]
+    assert end(started) == [0] * 4
+    one, two, accumulated, accumulated_by_two = map(curve, folders)
+    assert len(one) == 2 * (11 + 1)
+    assert two == pytest.approx(one, abs=TOLERANCE)
+    assert len(accumulated) == 2 * (6 + 1)
+    assert accumulated_by_two == pytest.approx(accumulated, abs=TOLERANCE)
+
+
+def test_two_workers_have_the_curve_of_one_also_after_a_kill_and_only_the_chief_writes(tmp_path, rows, tiny):
+    checkpoints = tmp_path / "checkpoints"
+
+    def start():
+        workers = replicas.addresses(2)
+        return [
+            replicas.start(tmp_path / str(index), rows, tiny, 1, workers, index, str(checkpoints)) for index in range(2)
+        ]
+
+    alone = replicas.start(tmp_path / "alone", rows, tiny)
+    killed = start()
+    deadline = time.monotonic() + 300
+    while len(list(checkpoints.glob("*/*.safetensors"))) < 2:
+        assert [process.poll() for process in killed] == [None, None]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    for process in killed:
+        process.kill()
+    end([alone, *killed])
+    assert end(start()) == [0, 0]
+    for index in (0, 1):
+        assert "going on from a checkpoint" in (tmp_path / str(index) / "log").read_text()
+    resumed = curve(tmp_path / "0")
+    assert resumed == pytest.approx(curve(tmp_path / "alone")[-len(resumed) :], abs=TOLERANCE)
+    written = {path.name for path in (tmp_path / "0").iterdir()}
+    assert written == {"log", "curve.json", "model", "predictions.parquet"}
+    assert [path.name for path in (tmp_path / "1").iterdir()] == ["log"]
+    assert not list(checkpoints.iterdir())
+
+
+@pytest.mark.parametrize("replicas_here", [2, 3, 8])
+def test_a_batch_is_dealt_so_that_replicas_get_as_many_rows_tokens_and_padding(replicas_here):
+    rng = np.random.default_rng(0)
+    rows = rng.permutation(500)[:100]
+    widths = rng.integers(3, 128, 100)
+    parts = deal(rows, widths, replicas_here)
+    assert sorted(np.concatenate(parts)) == sorted(rows)
+    width = dict(zip(rows, widths, strict=True))
+    tokens = [sum(width[row] for row in part) for part in parts]
+    longest = [max(width[row] for row in part) for part in parts]
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    assert max(tokens) - min(tokens) <= 128
+    assert max(longest) - min(longest) <= 2 * replicas_here
+    assert [len(part) for part in deal(rows[:1], widths[:1], 2)] == [1, 0]
+
+
+def test_a_gpu_that_is_required_and_not_there_is_said():
+    with pytest.raises(BerthError, match=r"require_gpu: no GPU is visible .*leave require_gpu out"):
+        find(require_gpu=True)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ("{", "TF_CONFIG has to be"),
+        ("[]", "TF_CONFIG has to be"),
+        ('{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 2}}', "TF_CONFIG has to be"),
+        ('{"cluster": {"ps": ["a:1"]}, "task": {"type": "ps", "index": 0}}', "type 'ps' does not train"),
+    ],
+)
+def test_a_tf_config_that_names_no_worker_is_said(config, message, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", config)
+    with pytest.raises(BerthError, match=message):
+        find()
+
+
+def test_a_cluster_of_one_is_one_device(monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", '{"cluster": {"chief": ["a:1"]}, "task": {"type": "chief", "index": 0}}')
+    devices = find()
+    assert (devices.replicas, devices.chief, devices.alone) == (1, True, True)

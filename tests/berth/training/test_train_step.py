@@ -1,0 +1,117 @@
+"""One step of training: from one batch, from several, with frozen layers, and when memory runs out."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from berth.data.token_ids import TokenisedSplit
+from berth.encoders import loading
+from berth.encoders.preprocessor import Preprocessor, tokenize_all
+from berth.errors import BerthError
+from berth.settings import Training
+from berth.training.devices import find
+from berth.training.recipe import Recipe
+from berth.training.train_step import TrainStep
+from components.train.classifier import Classifier
+from components.train.loss import objective
+
+RATE = 1e-3
+
+
+class WithoutDropout(Classifier):
+    """Answers in training as it does otherwise, so that two ways to the same update can be held against each other."""
+
+    def logits(self, inputs, training):
+        return super().logits(inputs, training=False)
+
+
+@pytest.fixture(scope="module")
+def preprocessor(tiny) -> Preprocessor:
+    return Preprocessor(loading.load("preprocessor", tiny.preprocessor, "tiny"), 32, "tiny")
+
+
+@pytest.fixture(scope="module")
+def split(preprocessor, real_rows) -> TokenisedSplit:
+    texts, labels = zip(*real_rows["train"], strict=True)
+    targets = np.array([label == "spam" for label in labels], np.int32)
+    return TokenisedSplit(tokenize_all(preprocessor, texts)[0], targets)
+
+
+@pytest.fixture
+def stepper(tiny, preprocessor, split):
+    """Return a function that makes the stepper of a new classifier of the same weights."""
+
+    def make(**training) -> TrainStep:
+        knobs = Training(**({"precision": "float32"} | training))
+        classifier = WithoutDropout(tiny.encoder, "tiny", ["ham", "spam"], 0)
+        recipe = Recipe("berth", 1, 16, RATE, 0.1, 0.01, 0, knobs)
+        return TrainStep(classifier, preprocessor, recipe, objective(knobs, "single_label", split.targets, 2), find())
+
+    return make
+
+
+def weights(stepper: TrainStep) -> list[np.ndarray]:
+    return stepper.classifier.weights()
+
+
+ROWS = np.arange(16)
+
+
+def test_batches_that_make_one_step_together_update_as_one_batch(stepper, split):
+    whole, parts = stepper(), stepper()
+    for _ in range(2):
+        loss = whole(split, [ROWS], RATE, 0)
+        assert parts(split, [ROWS[:11], ROWS[11:]], RATE, 0) == pytest.approx(loss, abs=1e-5)
+    for own, other in zip(weights(whole), weights(parts), strict=True):
+        assert own == pytest.approx(other, abs=2e-5)
+
+
+def test_frozen_embeddings_and_layers_stay_and_the_rest_learns(stepper, split):
+    made = stepper(freeze_embeddings=True, freeze_layers=1)
+    before = weights(made)
+    made(split, [ROWS], RATE, 0)
+    changed = {
+        variable.name: bool((old != new).any())
+        for variable, old, new in zip(made.classifier.variables, before, weights(made), strict=True)
+    }
+    frozen = {name for name in changed if "embeddings" in name or "/layer/0/" in name}
+    assert len(frozen) == 17
+    assert {name for name, own in changed.items() if not own} == frozen
+
+
+def running_out(made: TrainStep, rows: int) -> None:
+    """Let gradients of more than `rows` texts fail as TensorFlow does when memory runs out."""
+
+    def limit(function):
+        def limited(shares, *rest):
+            if len(shares[0][1]) > rows:
+                raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+            return function(shares, *rest)
+
+        return limited
+
+    made._fused, made._gradients = limit(made._fused), limit(made._gradients)
+
+
+def test_where_memory_runs_out_auto_batch_halves_and_the_update_is_the_same(stepper, split, capsys):
+    plain, small = stepper(), stepper(auto_batch=True)
+    running_out(small, 5)
+    for _ in range(2):
+        assert small(split, [ROWS], RATE, 0) == pytest.approx(plain(split, [ROWS], RATE, 0), abs=1e-5)
+    for own, other in zip(weights(plain), weights(small), strict=True):
+        assert own == pytest.approx(other, abs=2e-5)
+    said = capsys.readouterr().out.splitlines()
+    assert said == [f"memory ran out in a batch of {n} texts; going on with {n // 2} at a time" for n in (16, 8)]
+
+
+def test_without_auto_batch_the_error_says_which_size_to_try(stepper, split):
+    made = stepper()
+    running_out(made, 5)
+    with pytest.raises(
+        BerthError, match=r"memory ran out in a batch of 16 texts\. Try batch_size: 8, or training\.auto"
+    ):
+        made(split, [ROWS], RATE, 0)
+    alone = stepper(auto_batch=True)
+    running_out(alone, 0)
+    with pytest.raises(BerthError, match=r"in a batch of 1 texts\. Try a smaller sequence_length"):
+        alone(split, [ROWS], RATE, 0)

@@ -1,0 +1,87 @@
+"""The training loop: when it evaluates, when it stops, and what it calls a failure."""
+
+import numpy as np
+import pytest
+
+from berth.data.token_ids import TokenisedSplit
+from berth.encoders import loading
+from berth.encoders.preprocessor import Preprocessor, tokenize_all
+from berth.errors import BerthError
+from berth.settings import Training
+from berth.training.devices import find
+from berth.training.recipe import Recipe
+from berth.training.trainer import Trainer
+from components.train.classifier import Classifier
+from components.train.evaluation import evaluation_function
+
+
+@pytest.fixture(scope="module")
+def preprocessor(tiny) -> Preprocessor:
+    return Preprocessor(loading.load("preprocessor", tiny.preprocessor, "tiny"), 32, "tiny")
+
+
+@pytest.fixture(scope="module")
+def splits(preprocessor, real_rows) -> dict[str, TokenisedSplit]:
+    return {
+        name: TokenisedSplit(
+            tokenize_all(preprocessor, [text for text, _ in rows])[0],
+            np.array([label == "spam" for _, label in rows], np.int32),
+        )
+        for name, rows in real_rows.items()
+    }
+
+
+@pytest.fixture
+def fitted(tiny, preprocessor, splits):
+    """Return a function that trains a new classifier; it returns the outcome and what was logged, in order."""
+
+    def make(recipe="berth", epochs=1, rate=1e-3, **training):
+        logged: list[tuple[int, dict[str, float]]] = []
+        classifier = Classifier(tiny.encoder, "tiny", ["ham", "spam"], 0)
+        outcome = Trainer(
+            classifier,
+            classifier,
+            preprocessor,
+            evaluation_function(classifier, preprocessor),
+            splits["train"],
+            splits["validation"],
+            Recipe(recipe, epochs, 32, rate, 0.1, 0.01, 0, Training(**training)),
+            lambda values, number: logged.append((number, values)),
+            find(),
+        ).run()
+        return outcome, logged
+
+    return make
+
+
+def test_training_ends_when_nothing_gets_better_and_evaluates_between_epochs(fitted, capsys):
+    # A rate that changes no weight: the first evaluation is the best, four of five an epoch come after it.
+    outcome, logged = fitted(epochs=9, rate=1e-30, early_stopping=3, evaluate_steps=4, select_by="val_accuracy")
+    evaluated = [number for number, values in logged if "steps/val_accuracy" in values]
+    assert evaluated == [4, 8, 12]
+    assert outcome.best_epoch == 1
+    assert outcome.epochs == 2
+    assert "epoch 1/9 · loss " in capsys.readouterr().out
+
+
+def test_the_curve_is_logged_on_the_way_with_speed_padding_and_floating_point_operations(fitted):
+    _, logged = fitted(batch_tokens=256)
+    steps = [values for _, values in logged if "steps/train_loss" in values]
+    assert len(steps) > 20
+    for name in ("examples_per_second", "tokens_per_second", "gflops_per_second", "learning_rate"):
+        assert all(values[f"steps/{name}"] > 0 for values in steps)
+    assert all(0 <= values["steps/padding_share"] < 0.5 for values in steps)
+    (epoch,) = [values for _, values in logged if "val_loss" in values]
+    assert epoch["train_loss"] == pytest.approx(np.mean([values["steps/train_loss"] for values in steps]), rel=0.1)
+
+
+def test_a_rate_that_makes_the_model_blind_ends_with_that_diagnosis(fitted):
+    with pytest.raises(BerthError, match=r"the model has collapsed: it says 'ham' of every validation text.*\(0\.3\)"):
+        fitted(recipe="baseline", rate=0.3)
+
+
+def test_the_baseline_s_rate_is_adam_s_own_and_every_text_is_padded_to_the_sequence_length(fitted):
+    _, logged = fitted(recipe="baseline", rate=0)
+    (epoch,) = [values for _, values in logged if "val_loss" in values]
+    assert epoch["learning_rate"] == pytest.approx(1e-3)
+    assert epoch["padding_share"] > 0.2

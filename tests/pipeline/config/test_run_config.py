@@ -1,0 +1,160 @@
+from pathlib import Path
+
+import pytest
+
+from berth.errors import BerthError
+from berth.settings import Checks, Cleaning, Gates, Source, Split
+from berth.training.recipe import Recipe
+from pipeline.config.reference import reference
+from pipeline.config.run_config import RunConfig
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def load(tmp_path):
+    def load(text: str) -> RunConfig:
+        (tmp_path / "config.yaml").write_text(text)
+        return RunConfig.load(tmp_path / "config.yaml")
+
+    return load
+
+
+def test_the_demo_needs_nothing_but_its_own_folder():
+    config = RunConfig.load(ROOT / "examples/sms-spam/config.yaml")
+    assert Path(config.source.files).is_file()
+    assert Path(config.schema_file).is_file()
+    assert config.model_name == "sms-spam"
+
+
+def test_relative_paths_are_relative_to_the_file_and_addresses_stay(load, tmp_path):
+    config = load("name: a\nsource: data/*.csv\npush_to: s3://bucket/models\nencoder: ../bert\npreprocessor: /p\n")
+    assert config.source.files == str(tmp_path / "data/*.csv")
+    assert config.push_to == "s3://bucket/models"
+    assert config.encoder == str(tmp_path / "../bert")
+    assert config.preprocessor == "/p"
+
+
+def test_the_baseline_recipe_brings_its_own_learning_rate(load):
+    assert load("name: a\nsource: b\nrecipe: baseline\n").learning_rate == 1e-3
+    assert load("name: a\nsource: b\nrecipe: baseline\nlearning_rate: 0.1\n").learning_rate == 0.1
+    own = load("name: a\nsource: b\n").learning_rate
+    assert Recipe("berth", 1, 32, own, 0.1, 0.01, 0).peak_rate == 3e-5
+
+
+def test_the_schema_travels_by_content_because_a_cluster_has_no_such_file(load, tmp_path):
+    (tmp_path / "schema.pbtxt").write_text('feature { name: "text" }')
+    assert load("name: a\nsource: b\nschema: schema.pbtxt\n").parameters()["schema"] == 'feature { name: "text" }'
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: a\nsource: b\nepoch: 3\n", "unknown key 'epoch'. Did you mean 'epochs'?"),
+        ("name: a\nsource: b\nzzz: 3\n", "unknown key 'zzz'. Valid keys: name, source,"),
+        (
+            "name: a\nsource: b\ngates: {min_acuracy: 1}\n",
+            "unknown key 'gates.min_acuracy'. Did you mean 'min_accuracy'?",
+        ),
+        ("name: a\n", "'source' is missing"),
+        ("name: a\nsource: b\nepochs: many\n", "epochs: input should be a valid integer"),
+        ("name: a\nsource: b\nepochs: 0\n", "epochs: input should be greater than or equal to 1, not 0"),
+        (
+            "name: a\nsource: b\ngates: {min_accuracy: 98}\n",
+            "gates.min_accuracy: input should be less than or equal to 1",
+        ),
+        ("name: a\nsource: b\nlearning_rate: .nan\n", "learning_rate: input should be a finite number"),
+        ("name: a\nsource: b\nsplit: {train: 0.9}\n", "split: train, validation and test must add up to 1, not 1.1"),
+        ("name: a\nsource: b\nrecipe: best\n", "recipe: input should be 'berth' or 'baseline', not 'best'"),
+        ("name: A b\nsource: b\nmodel_name: a\n", "name: use 1 to 63 lower-case letters"),
+        ("name: a\nsource: b\nencoder: https://tfhub.dev/x\n", "preprocessor: name the TF-Hub preprocessor"),
+        ("name: a\nsource: b\ncolumns: [x, y]\n", "text_column: 'text' is not in columns: x, y"),
+        (
+            "name: a\nsource: b\ncolumns: [text, label]\nslice_columns: [region]\n",
+            "slice_columns: 'region' is not in columns: text, label",
+        ),
+        ("name: a\nsource: b\ntask: multi_label\nthreshold_metric: mcc\n", "threshold_metric: mcc is of one label"),
+        ("name: a\nsource: b\ntask: multi_label\ngates: {min_mcc: 0.5}\n", "gates.min_mcc: mcc is of one label"),
+        (
+            "name: a\nsource: b\ngates: {must_beat_baseline: true}\nevaluation: {baseline_rows: 0}\n",
+            "gates.must_beat_baseline: there is no baseline",
+        ),
+        ("name: a\nsource: b\npush_to: s3://me:secret@bucket/x\n", "push_to: an address with a user or password"),
+        ("name: a\nsource: b\nkeep: 0\n", "keep: input should be greater than or equal to 1"),
+        ("name: a\nsource: b\ngates: {metric: f1}\n", "gates.metric: input should be 'accuracy', 'macro_f1'"),
+        ("name: a\nsource: b\nlabel_column: text\n", "label_column: 'text' is the text column too"),
+        ("name: a\nsource: [b\n", "line 3, column 1: not valid YAML"),
+        ("- a\n", "holds no settings"),
+        ("", "holds no settings"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_that_names_it(load, text, message):
+    with pytest.raises(BerthError) as caught:
+        load(text)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_and_a_missing_schema_are_one_line(load, tmp_path):
+    with pytest.raises(BerthError, match="no such configuration file"):
+        RunConfig.load(tmp_path / "nothing.yaml")
+    with pytest.raises(BerthError, match="cannot be read"):
+        RunConfig.load(tmp_path)
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(BerthError, match="not UTF-8 text"):
+        RunConfig.load(tmp_path / "binary")
+    with pytest.raises(BerthError, match=r"schema: .*gone\.pbtxt cannot be read: No such file"):
+        load("name: a\nsource: b\nschema: gone.pbtxt\n").parameters()
+
+
+def test_the_reference_in_docs_is_the_one_that_the_code_gives():
+    written = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+    assert written == reference(), "run: berth config docs > docs/configuration.md"
+
+
+def test_every_field_is_explained():
+    for section in (RunConfig, Source, Split, Cleaning, Checks, Gates):
+        for name, field in section.model_fields.items():
+            assert field.description, name
+
+
+def test_labels_to_map_are_texts_as_ingest_sees_them(load):
+    config = load("name: a\nsource: b\nlabel_map: {1: positive, no: null, 2.5: 3}\n")
+    assert config.label_map == {"1": "positive", "false": "", "2.5": "3"}
+
+
+def test_a_query_is_a_source_and_starts_where_the_configuration_is(load, tmp_path):
+    assert load("name: a\nsource: {sql: SELECT 1}\n").parameters()["source"] == {
+        "sql": "SELECT 1",
+        "folder": str(tmp_path),
+    }
+    over = load("name: a\nsource: {sql: SELECT 1, connection: 'env:URL'}\n").parameters()["source"]
+    assert over == {"sql": "SELECT 1", "connection": "env:URL"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("source: {sql: SELECT 1, connection: 'postgresql://me:secret@host/x'}", "source: connection: write env:NAME"),
+        ("source: {sql: SELECT 1, files: a.csv}", "source: give one of: files, train"),
+        ("source: https://me:secret@host/a.csv", "source: an address with a user or password in it"),
+        ("source: {}", "source: give one of: files, train"),
+        ("source: {files: a.csv, test: b.csv}", "source: validation and test need train"),
+        ("source: a.csv\nsplit: {by: time}", "split: by time and by column need the name of a column"),
+        ("source: a.csv\nsplit: {column: when}", "split: by time and by column need the name of a column"),
+        ("source: a.csv\ntask: both", "task: input should be 'single_label' or 'multi_label'"),
+        ("source: a.csv\nmemory_limit: much", "memory_limit: string should match"),
+        ("source: a.csv\nchecks: {severity: {drfit: warn}}", "checks: severity: there is no kind 'drfit'"),
+        ("source: a.csv\nchecks: {severity: {drift: fatal}}", "checks.severity.drift: input should be 'error', 'warn'"),
+        ("source: a.csv\ncleaning: {near_duplicates: 2}", "cleaning.near_duplicates: input should be less than"),
+        ("source: a.csv\ncleaning: {nfd: true}", "unknown key 'cleaning.nfd'. Did you mean 'nfc'?"),
+        ("source: a.csv\ntext_pair_column: text", "text_pair_column: 'text' is the text column too"),
+        ("source: a.csv\non_unchanged: stop", "on_unchanged: input should be 'train' or 'skip'"),
+    ],
+)
+def test_a_wrong_setting_about_data_is_one_line_that_names_it(load, text, message):
+    with pytest.raises(BerthError) as caught:
+        load(f"name: a\n{text}\n")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)

@@ -1,0 +1,206 @@
+"""The local backend on small pipelines of real tasks: kfp.local runs them in the images' environments."""
+
+import sqlite3
+from pathlib import Path
+
+import mlflow
+import pytest
+from kfp import dsl
+from kfp.dsl import Dataset, Input, Output
+
+from berth import images
+from berth.errors import BerthError
+from berth.progress import Progress
+from berth.tracking import run_tree, tags
+from berth.tracking.step_run import step_run
+from pipeline import checkout
+from pipeline.local import backend, runner
+
+
+class Listener:
+    """A reporter that remembers."""
+
+    def __init__(self) -> None:
+        self.steps: dict[str, runner.Step] = {}
+        self.progress: list[Progress] = []
+        self.lines: list[str] = []
+
+    def started(self, step: str) -> None: ...
+
+    def progressed(self, step: str, progress: Progress) -> None:
+        self.progress.append(progress)
+
+    def logged(self, step: str, line: str) -> None:
+        self.lines.append(line)
+
+    def ended(self, step: runner.Step) -> None:
+        self.steps[step.name] = step
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """A .berth/ whose MLflow store is made once: making one takes seconds."""
+    folder = tmp_path_factory.mktemp("store")
+    mlflow.MlflowClient(f"sqlite:///{folder / 'mlflow.db'}").search_experiments()
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def listener(store, tmp_path, monkeypatch) -> Listener:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}")
+    return Listener()
+
+
+@dsl.component(base_image=images.CORE, install_kfp_package=False)
+def finish(status: dsl.PipelineTaskFinalStatus):
+    from berth.tracking import pipeline_run, run_tree
+
+    run_tree.close(pipeline_run.parent_run().info.run_id, "FINISHED" if status.state == "SUCCEEDED" else "FAILED")
+
+
+@dsl.component(base_image=images.CORE, install_kfp_package=False)
+def write(text: str, out: Output[Dataset]):
+    import sys
+    from pathlib import Path
+
+    from berth import progress
+
+    progress.report(1, 2, "half way")
+    Path(out.path).write_text(text)
+    out.metadata["summary"] = f"{len(text)} characters by {Path(sys.prefix).name}"
+
+
+@dsl.component(base_image=images.TRAIN, install_kfp_package=False)
+def read(text: Input[Dataset], out: Output[Dataset]):
+    import sys
+    from pathlib import Path
+
+    out.metadata["summary"] = f"{Path(text.path).read_text()} by {Path(sys.prefix).name}"
+    Path(out.path).write_text("")
+
+
+@dsl.component(base_image=images.CORE, install_kfp_package=False)
+def blame(kind: str, attempts: str):
+    import os
+    import signal
+    from pathlib import Path
+
+    from berth.errors import BerthError
+
+    with Path(attempts).open("a") as stream:
+        stream.write("x")
+    with step_run("blame"):
+        if kind == "user":
+            raise BerthError("the column 'txt' is not there.\nName another.")
+        if kind == "bug":
+            raise ValueError("ours")
+        if kind == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dsl.pipeline(name="two-images")
+def two_images(text: str):
+    with dsl.ExitHandler(finish().set_caching_options(False)):
+        read(text=write(text=text).outputs["out"])
+
+
+@dsl.pipeline(name="blamed")
+def blamed(kind: str, attempts: str):
+    with dsl.ExitHandler(finish().set_caching_options(False)):
+        blame(kind=kind, attempts=attempts).set_retry(num_retries=1, backoff_duration="1s")
+
+
+def test_each_task_runs_in_the_environment_of_its_image_and_says_what_came_out(listener):
+    result = backend.run_pipeline(two_images, {"text": "python3 it's"}, "x", listener)
+    assert listener.steps["write"].summary == "12 characters by core"
+    assert listener.steps["read"].summary == "python3 it's by train"
+    assert listener.progress == [Progress(1, 2, "half way")]
+    assert mlflow.MlflowClient().get_run(result.run_id).info.status == "FINISHED"
+    assert not (result.log_dir / "tmp").exists()
+
+
+def test_an_unchanged_task_is_taken_from_the_cache_and_a_changed_one_is_not(listener):
+    for text, state in (("a", "done"), ("a", "cached"), ("b", "done")):
+        backend.run_pipeline(two_images, {"text": text}, "x", listener)
+        assert listener.steps["write"].state == state
+        assert listener.steps["read"].state == state
+        assert listener.steps["finish"].state == "done"
+
+
+def test_a_change_of_the_code_empties_the_cache(listener, monkeypatch):
+    backend.run_pipeline(two_images, {"text": "a"}, "x", listener)
+    monkeypatch.setattr(checkout, "code_digest", lambda: "changed")
+    backend.run_pipeline(two_images, {"text": "a"}, "x", listener)
+    assert listener.steps["write"].state == "done"
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "attempts"),
+    [
+        ("user", r"^blame failed: the column 'txt' is not there. Name another. Log: \.berth/logs/x-.*/blame\.log$", 1),
+        ("bug", r"^blame failed: ValueError: ours \(a bug: the log has the traceback\)", 2),
+        ("killed", r"^blame failed: killed \(SIGKILL\).*smaller batch_size", 1),
+    ],
+)
+def test_a_failed_step_ends_the_run_with_its_last_error_line(listener, tmp_path, kind, message, attempts):
+    with pytest.raises(BerthError, match=message):
+        backend.run_pipeline(blamed, {"kind": kind, "attempts": str(tmp_path / "attempts")}, "x", listener)
+    assert (tmp_path / "attempts").read_text() == "x" * attempts, "only what waiting can mend is tried again"
+    client = mlflow.MlflowClient()
+    newest = client.search_runs([mlflow.get_experiment_by_name("x").experiment_id], max_results=20)
+    parents = [run for run in newest if "mlflow.parentRunId" not in run.data.tags]
+    assert parents[0].info.status == "FAILED"
+    assert "blame: " in parents[0].data.tags[tags.ERROR]
+    children = run_tree.children(client, parents[0].info.run_id)
+    assert {child.info.status for child in children} == {"FAILED"}
+    assert all(child.data.tags[tags.ERROR] for child in children)
+
+
+def test_a_missing_environment_is_said_with_the_command_that_makes_it(listener, monkeypatch, tmp_path):
+    monkeypatch.setattr(checkout, "CHECKOUT", tmp_path)
+    with pytest.raises(BerthError, match=r"berth-core is missing\. Run 'make setup'"):
+        backend.run_pipeline(two_images, {"text": "a"}, "x", listener)
+
+
+def test_a_store_that_does_not_answer_is_one_line_without_its_password(listener, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
+    with pytest.raises(BerthError, match=r"MLflow at http://127\.0\.0\.1:9 does not answer") as caught:
+        backend.run_pipeline(two_images, {"text": "a"}, "x", listener)
+    assert "secret" not in str(caught.value)
+    assert not Path(".berth").exists()
+
+
+def test_an_interrupt_ends_the_run_as_killed_and_leaves_no_process(store, tmp_path):
+    import os
+    import signal
+    import subprocess
+    import sys
+    import time
+
+    script = tmp_path / "slow.py"
+    script.write_text(
+        "from kfp import dsl\nfrom pipeline import local\nfrom pathlib import Path\n"
+        "@dsl.component(base_image='berth-core', install_kfp_package=False)\n"
+        "def sleep(pid: str):\n"
+        "    import os, time\n    from pathlib import Path\n"
+        "    Path(pid).write_text(str(os.getpid()))\n    time.sleep(60)\n"
+        "@dsl.pipeline(name='slow')\ndef slow(pid: str):\n    sleep(pid=pid)\n"
+        "class Quiet:\n    def __getattr__(self, name):\n        return lambda *a: None\n"
+        f"local.run_pipeline(slow, dict(pid={str(tmp_path / 'pid')!r}), 'slow', Quiet())\n"
+    )
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{store}", "PYTHONPATH": str(checkout.CHECKOUT)}
+    process = subprocess.Popen([sys.executable, str(script)], cwd=tmp_path, env=environment, stderr=subprocess.PIPE)
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    step = Path(f"/proc/{(tmp_path / 'pid').read_text()}")
+    patience = time.monotonic() + 20  # the step is the shell's child: whoever adopts it has to take note of its end
+    while step.exists() and time.monotonic() < patience:
+        time.sleep(0.1)
+    assert not step.exists()
+    with sqlite3.connect(store) as connection:
+        (status,) = connection.execute("select status from runs order by start_time desc limit 1").fetchone()
+    assert status == "KILLED"

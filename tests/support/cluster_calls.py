@@ -1,0 +1,117 @@
+"""What the tests of a cluster's commands share: a KFP server on loopback, and `berth` called in this process."""
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+from pipeline.cli.app.app import main
+
+from berth.images import ALL
+from pipeline import image_lock
+from pipeline.dags import compiler
+from tests.support.kfp_server import KfpServer, kfp_server
+
+CONFIG = {
+    "name": "sms-spam",
+    "source": "s3://texts/messages.tsv",
+    "columns": ["label", "text"],
+    "push_to": "s3://models/serving",
+}
+
+
+@dataclass(frozen=True)
+class Called:
+    code: int
+    out: str
+    err: str
+
+
+Call = Callable[..., Called]
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory) -> Path:
+    """The real pipeline, compiled once: it takes a second each time."""
+    path = tmp_path_factory.mktemp("compiled") / "pipeline.yaml"
+    compiler.write_yaml(path, images=references("0"))
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, compiled) -> Path:
+    """A working folder with a configuration for a cluster and an images.lock.yaml; no cluster is in its environment."""
+
+    compiles = compiler.write_yaml
+
+    def write(path: Path, images: dict[str, str], checkpoint_claim: bool = False) -> None:
+        if checkpoint_claim:
+            compiles(path, image_lock, checkpoint_claim)
+            return
+        digest = next(iter(image_lock.values())).rpartition(":")[2]
+        text = compiled.read_text(encoding="utf-8")
+        path.write_text(text.replace("0" * 64, digest), encoding="utf-8")
+
+    monkeypatch.setattr(compiler, "write_yaml", write)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "100")
+    for variable in ("KF_PIPELINES_ENDPOINT", "KF_PIPELINES_UI_ENDPOINT", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(variable, raising=False)
+    image_lock.write_lock(tmp_path / image_lock.LOCK, references("0"))
+    write_config(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def server(monkeypatch) -> Iterator[KfpServer]:
+    monkeypatch.setattr("pipeline.kfp_api.PAUSES", (0.01, 0.01, 0.01, 0.05))
+    monkeypatch.setattr("pipeline.following.POLL", 0.01)
+    with kfp_server() as made:
+        yield made
+
+
+@pytest.fixture
+def call(monkeypatch, capsys, folder) -> Call:
+    """Call `berth` as its program does, without the seconds that a new process takes."""
+
+    def call(*arguments: str) -> Called:
+        monkeypatch.setattr(sys, "argv", ["berth", *arguments])
+        capsys.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        captured = capsys.readouterr()
+        return Called(code, captured.out, captured.err)
+
+    return call
+
+
+def give_up_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the client give requests up before the server's `hang` and `late` end, and look again after them."""
+    monkeypatch.setattr("pipeline.kfp_api.TIMEOUT", (0.5, 0.5))
+    monkeypatch.setattr("pipeline.kfp_api.PAUSES", (0.01, 0.01, 0.01, 1.0))
+
+
+def references(digit: str) -> dict[str, str]:
+    return {name: f"registry.example/berth/{name}@sha256:{digit * 64}" for name in ALL}
+
+
+def write_config(folder: Path, **changes: object) -> Path:
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(CONFIG | changes))
+    return path
+
+
+def one_line(called: Called) -> str:
+    """Return the error of a command that ended in exactly one line of one."""
+    assert called.code in (1, 2), called
+    lines = called.err.splitlines()
+    assert len(lines) == 1, called.err
+    assert lines[0].startswith("error: "), called.err
+    assert "Traceback" not in called.err
+    return lines[0]
