@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from pipeline.cli.app.app import main
+from pipeline.cli.app import main
 
 from berth.images import ALL
 from pipeline import image_lock
@@ -48,9 +48,9 @@ def folder(tmp_path, monkeypatch, compiled) -> Path:
 
     def write(path: Path, images: dict[str, str], checkpoint_claim: bool = False) -> None:
         if checkpoint_claim:
-            compiles(path, image_lock, checkpoint_claim)
+            compiles(path, images, checkpoint_claim)
             return
-        digest = next(iter(image_lock.values())).rpartition(":")[2]
+        digest = next(iter(images.values())).rpartition(":")[2]
         text = compiled.read_text(encoding="utf-8")
         path.write_text(text.replace("0" * 64, digest), encoding="utf-8")
 
@@ -67,8 +67,8 @@ def folder(tmp_path, monkeypatch, compiled) -> Path:
 
 @pytest.fixture
 def server(monkeypatch) -> Iterator[KfpServer]:
-    monkeypatch.setattr("pipeline.kfp_api.PAUSES", (0.01, 0.01, 0.01, 0.05))
-    monkeypatch.setattr("pipeline.following.POLL", 0.01)
+    monkeypatch.setattr("pipeline.cluster.api.PAUSES", (0.01, 0.01, 0.01, 0.05))
+    monkeypatch.setattr("pipeline.cluster.follow.POLL", 0.01)
     with kfp_server() as made:
         yield made
 
@@ -93,8 +93,8 @@ def call(monkeypatch, capsys, folder) -> Call:
 
 def give_up_early(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the client give requests up before the server's `hang` and `late` end, and look again after them."""
-    monkeypatch.setattr("pipeline.kfp_api.TIMEOUT", (0.5, 0.5))
-    monkeypatch.setattr("pipeline.kfp_api.PAUSES", (0.01, 0.01, 0.01, 1.0))
+    monkeypatch.setattr("pipeline.cluster.api.TIMEOUT", (0.5, 0.5))
+    monkeypatch.setattr("pipeline.cluster.api.PAUSES", (0.01, 0.01, 0.01, 1.0))
 
 
 def references(digit: str) -> dict[str, str]:

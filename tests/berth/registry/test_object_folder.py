@@ -135,7 +135,7 @@ def test_pushes_at_once_to_google_storage_do_not_trip_over_what_the_other_has_re
 
 
 def test_a_killed_push_that_another_has_cleared_by_now_is_no_error(push, aliases, name, bucket, monkeypatch):
-    monkeypatch.setattr("components.push.step.ABANDONED", 0)
+    monkeypatch.setattr("berth.registry.publishing.ABANDONED", 0)
     push("s3://models/both")
     killed = _left_by_a_killed_push(name, "s3://models/both")
     gone = versions.versions(name)[0]
@@ -154,7 +154,7 @@ def test_a_version_that_was_pending_for_an_hour_is_cleared_with_and_without_a_fo
     _left_by_a_killed_push(name, "")
     push(push_to)
     assert [version.number for version in versions.versions(name)] == [3, 2, 1], "it may still be at work"
-    monkeypatch.setattr("components.push.step.ABANDONED", 0)
+    monkeypatch.setattr("berth.registry.publishing.ABANDONED", 0)
     promotion.rollback(name, 1, "")
     assert [version.number for version in versions.versions(name)] == [3, 1]
 

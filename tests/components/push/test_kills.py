@@ -95,7 +95,7 @@ def test_a_killed_upload_is_invisible_and_cleared_once_it_is_old(
     assert left < keys(), "a push that began a minute ago may still be at work"
     assert aliases() == {"champion": 3, "previous": 1}
 
-    monkeypatch.setattr("components.push.step.ABANDONED", 0)
+    monkeypatch.setattr("berth.registry.publishing.ABANDONED", 0)
     monkeypatch.setattr(object_folder, "ABANDONED", 0)
     push("s3://models/killed")
     assert {key.split("/")[0] for key in keys()} == {"1", "3", "4"}

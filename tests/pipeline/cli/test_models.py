@@ -15,7 +15,7 @@ from berth.errors import BerthError
 from berth.models import integrity
 from berth.registry import versions
 from berth.tracking import pipeline_run, tags
-from pipeline.cli.app import app
+from pipeline.cli import app
 from pipeline.display import models as commands
 from pipeline.display import runs
 from pipeline.local import predict

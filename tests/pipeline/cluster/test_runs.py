@@ -409,7 +409,7 @@ def test_secrets_that_cannot_be_seen_or_need_not_exist_are_no_hindrance(
     if why == "no permission":
         server.secrets = None
     if why == "another cluster":
-        monkeypatch.setattr("pipeline.cluster_secrets._LOOPBACK", re.compile("https://kubernetes.example"))
+        monkeypatch.setattr("pipeline.cluster.secrets_check._LOOPBACK", re.compile("https://kubernetes.example"))
     write_config(folder, cluster={} if why == "defaults" else {"store_secret": "of-the-store"})
     called = call("submit", "config.yaml", "--host", server.url)
     assert called.code == 0, called.err
