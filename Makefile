@@ -43,9 +43,10 @@ test: setup-test lint ## Check style and types, then run the tests in the enviro
 test-images: .venv/core/.ready-to-test ## Build the images and run the pipeline in them; skipped where no engine answers
 	.venv/core/bin/python -m pytest -rs tests/images
 
-lint: setup-test ## Check style and types
+lint: setup-test ## Check style, types and which module may import which
 	.venv/core/bin/ruff check .
 	.venv/core/bin/ruff format --check .
+	.venv/core/bin/lint-imports --no-logo --no-cache
 	.venv/core/bin/mypy
 
 ui: setup ## Open the MLflow UI on 127.0.0.1

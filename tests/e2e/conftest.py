@@ -26,7 +26,7 @@ def tiny_bert(tmp_path_factory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("tiny-bert")
     python = ROOT / ".venv/train/bin/python"
     subprocess.run(
-        [str(python), str(ROOT / "tests/tiny_bert.py"), str(folder)],
+        [str(python), str(ROOT / "tests/support/tiny_bert.py"), str(folder)],
         check=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,

@@ -42,7 +42,7 @@ def tiny_bert(built, tmp_path_factory) -> dict[str, str]:
     """A tiny random BERT in TF-Hub's format, made in the train image."""
     folder = tmp_path_factory.mktemp("tiny-bert")
     run = ["run", "--rm", "--network=host", "--user=0:0", f"--volume={ROOT}:/berth:ro", f"--volume={folder}:{folder}"]
-    docker(*run, "--env=PYTHONPATH=/berth", TRAIN, "python", "/berth/tests/tiny_bert.py", str(folder))
+    docker(*run, "--env=PYTHONPATH=/berth", TRAIN, "python", "/berth/tests/support/tiny_bert.py", str(folder))
     return {"encoder": str(folder / "encoder"), "preprocessor": str(folder / "preprocessor")}
 
 

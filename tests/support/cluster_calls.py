@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from pipeline.cli.app import main
 
 from berth.images import ALL
 from pipeline import image_lock
+from pipeline.cli.app import main
 from pipeline.dags import compiler
 from tests.support.kfp_server import KfpServer, kfp_server
 

@@ -1,6 +1,6 @@
 """SavedModels in the form that train exports, which call a text with a digit spam: made in seconds, with known answers.
 
-    python tests/digits_model.py FOLDER          in the environment of the train image
+    python tests/support/digits_model.py FOLDER          in the environment of the train image
 
 writes FOLDER/single, FOLDER/pairs (two texts) and FOLDER/multi (several labels), sealed; and FOLDER/python, whose graph
 calls Python, not sealed.

@@ -1,6 +1,6 @@
 """A tiny random BERT in TF-Hub's format: 2 layers, hidden 32, and a vocabulary of the demo's most frequent words.
 
-    python tests/tiny_bert.py FOLDER          in the environment of the train image
+    python tests/support/tiny_bert.py FOLDER          in the environment of the train image
 
 writes FOLDER/encoder and FOLDER/preprocessor.
 """

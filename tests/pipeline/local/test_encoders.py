@@ -17,7 +17,7 @@ from tests.support.calling import ROOT, berth
 def site(tmp_path_factory):
     """The address of a server that has a tiny BERT's encoder and preprocessor as .tar.gz, and its folder."""
     made, site = tmp_path_factory.mktemp("tiny"), tmp_path_factory.mktemp("site")
-    program = [ROOT / ".venv/train/bin/python", ROOT / "tests/tiny_bert.py", made]
+    program = [ROOT / ".venv/train/bin/python", ROOT / "tests/support/tiny_bert.py", made]
     subprocess.run(program, check=True, capture_output=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
     for name in ("encoder", "preprocessor"):
         with tarfile.open(site / f"{name}.tar.gz", "w:gz") as archive:
