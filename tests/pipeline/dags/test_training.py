@@ -47,7 +47,8 @@ def test_pipeline_yaml_is_what_compile_writes(compiled, tmp_path):
 
 
 def test_the_same_code_gives_the_same_bytes_in_another_process(compiled, tmp_path):
-    code = f"from pathlib import Path; from pipeline.dags import compiler; compiler.write_yaml(Path({str(tmp_path / 'again.yaml')!r}))"
+    write = f"compiler.write_yaml(Path({str(tmp_path / 'again.yaml')!r}))"
+    code = f"from pathlib import Path; from pipeline.dags import compiler; {write}"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": "7"})
     assert (tmp_path / "again.yaml").read_text(encoding="utf-8") == compiled
 
