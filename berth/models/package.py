@@ -13,7 +13,7 @@ from berth.models.saved_model import LABELS_ASSET
 EXAMPLES = ["Are we still on for lunch tomorrow?", "You have won! Call now to claim your prize."]
 _SERVING_CODE = (
     *("__init__.py", "errors.py"),
-    *(f"models/{name}.py" for name in ("__init__", "integrity", "pyfunc", "saved_model")),
+    *(f"models/{name}.py" for name in ("__init__", "decision_rule", "integrity", "pyfunc", "saved_model")),
 )
 """The files below berth/ that a process needs to load the model: no checkout and no kfp."""
 

@@ -1,6 +1,7 @@
 """Load an exported classifier: the one loader of evaluate, of `berth predict`, and of MLflow's pyfunc.
 
-MLflow ships this file beside the model, so it imports nothing of the project but the errors and the integrity check.
+MLflow ships this file with the model, so it imports nothing of the project but the errors, the integrity check and
+the decision rule.
 """
 
 import json
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from berth.errors import BerthError
 from berth.models import integrity
+from berth.models.decision_rule import DEFAULT_THRESHOLD, decisions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +33,7 @@ SETTINGS_ASSET = "classifier.json"
 _BULK_TEXTS = 4096
 """Most texts in one call of `bulk`."""
 
-DEFAULTS = {"task": "single_label", "pairs": False, "threshold": 0.5, "sequence_length": 0}
+DEFAULTS = {"task": "single_label", "pairs": False, "threshold": DEFAULT_THRESHOLD, "sequence_length": 0}
 
 
 class ServedClassifier:
@@ -99,18 +101,6 @@ class ServedClassifier:
         if self.task == "multi_label":
             return [[self.labels[index] for index in row.nonzero()[0]] for row in chosen]
         return [self.labels[index] for index in chosen.argmax(axis=1)] if len(chosen) else []
-
-
-def decisions(probabilities: "np.ndarray", task: str, threshold: float) -> "np.ndarray":
-    """Return which labels `probabilities`, [texts, classes], amount to: bool [texts, classes]."""
-    import numpy as np
-
-    if task == "multi_label":
-        return probabilities >= threshold
-    if probabilities.shape[1] == 2:
-        positive = probabilities[:, 1] >= threshold
-        return np.stack([~positive, positive], axis=1)
-    return np.arange(probabilities.shape[1]) == probabilities.argmax(axis=1)[:, None]
 
 
 def load(folder: str | Path) -> ServedClassifier:

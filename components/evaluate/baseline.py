@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from berth.data.dataset import LABEL, PAIR, TEXT, read_columns
-from berth.models.saved_model import decisions
+from berth.models.decision_rule import decisions
 from components.evaluate.indicators import ModelOutputs, indicator
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def answers(dataset: str | Path, labels: Sequence[str], task: str, most_rows: in
     except ValueError:  # an empty vocabulary, or one class alone
         return None
     probabilities = fitted(_whole(read_columns(dataset, "test")))
-    return ModelOutputs(probabilities, decisions(probabilities, task, 0.5))
+    return ModelOutputs(probabilities, decisions(probabilities, task))
 
 
 def _fit(texts: Sequence[str], truth: Any, task: str) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from berth.errors import BerthError
 from berth.models import integrity
-from berth.models.saved_model import decisions
+from berth.models.decision_rule import decisions
 from berth.registry import versions
 from berth.tracking import tags
 from components.evaluate.indicators import ModelOutputs

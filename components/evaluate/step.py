@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from berth.data.dataset import LABEL, Manifest, read_columns
 from berth.data.predictions import read_predictions
-from berth.models import saved_model
+from berth.models.decision_rule import decisions
 from berth.settings import Evaluation as Settings
 from components.evaluate import (
     baseline,
@@ -92,16 +92,12 @@ def evaluate_model(
         served,
         resamples,
         mistakes.test_mistakes(rows, served.labels, truth, answers[CHALLENGER].decided, served.probabilities, losses),
-        mistakes.suspects(
-            dataset, served.labels, noted, saved_model.decisions(noted.probabilities, served.task, served.threshold)
-        ),
+        mistakes.suspects(dataset, served.labels, noted, decisions(noted.probabilities, served.task, served.threshold)),
     )
 
 
 def _answers(served: Served) -> ModelOutputs:
-    return ModelOutputs(
-        served.probabilities, saved_model.decisions(served.probabilities, served.task, served.threshold)
-    )
+    return ModelOutputs(served.probabilities, decisions(served.probabilities, served.task, served.threshold))
 
 
 def _stacked(members: "list[np.ndarray]", texts: int) -> "np.ndarray":

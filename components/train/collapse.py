@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from berth.data.token_ids import TokenisedSplit
 from berth.encoders.preprocessor import Preprocessor
 from berth.errors import BerthError
+from berth.models.decision_rule import decisions
 from components.train.evaluation import predict
 
 if TYPE_CHECKING:
@@ -41,10 +42,11 @@ def check_not_collapsed(
     if (targets == targets[0]).all():
         return
     probabilities = _some(evaluation, preprocessor, validation)
-    decided = probabilities.argmax(-1)[:, None] if validation.targets.ndim == 1 else probabilities >= 0.5
+    task = "single_label" if validation.targets.ndim == 1 else "multi_label"
+    decided = decisions(probabilities, task)
     if (decided != decided[0]).any() or probabilities.std(0).mean() > _SHRUNK * untrained:
         return
-    said = labels[decided[0, 0]] if validation.targets.ndim == 1 else "the same labels"
+    said = labels[decided[0].argmax()] if task == "single_label" else "the same labels"
     raise BerthError(
         f"the model has collapsed: it says {said!r} of every validation text, and its probabilities hardly differ. "
         f"Lower learning_rate ({rate:g}); 2e-5 to 5e-5 suits BERT, with recipe: berth."

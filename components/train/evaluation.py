@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from berth import progress
 from berth.data.token_ids import TokenisedSplit, segments
 from berth.encoders.preprocessor import Preprocessor
+from berth.models.decision_rule import decisions
 from berth.training.batching import Batching, batches
 from components.train.classifier import Classifier
 
@@ -45,13 +46,14 @@ def evaluate(
     from sklearn.metrics import f1_score
 
     probabilities, losses = predict(evaluation, preprocessor, split, "validation")
+    decided = decisions(probabilities, classifier.task)
     if classifier.task == "multi_label":
-        said, labels = (probabilities >= 0.5).astype(int), None
-        accuracy = (said == split.targets).all(-1).mean()
+        predicted, labels = decided.astype(int), None
+        accuracy = (predicted == split.targets).all(-1).mean()
     else:
-        said, labels = probabilities.argmax(-1), range(len(classifier.labels))
-        accuracy = (said == split.targets).mean()
-    macro_f1 = f1_score(split.targets, said, labels=labels, average="macro", zero_division=0)
+        predicted, labels = decided.argmax(-1), range(len(classifier.labels))
+        accuracy = (predicted == split.targets).mean()
+    macro_f1 = f1_score(split.targets, predicted, labels=labels, average="macro", zero_division=0)
     return {"val_loss": float(losses.mean()), "val_accuracy": float(accuracy), "val_macro_f1": float(macro_f1)}
 
 

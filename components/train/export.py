@@ -8,6 +8,7 @@ from typing import Any
 
 from berth.encoders.preprocessor import Preprocessor
 from berth.models import integrity
+from berth.models.decision_rule import decisions_in_graph
 from berth.models.saved_model import BULK, LABELS_ASSET, SERVE, SETTINGS_ASSET
 from components.train.classifier import Classifier
 
@@ -102,14 +103,12 @@ def _probabilities_by_length(classifier: Classifier, preprocessor: Preprocessor,
 
 
 def _decided(classifier: Classifier, probabilities: Any, threshold: float) -> Any:
-    """Return string [batch]: in the graph, what berth.models.saved_model.Classifier.decide gives."""
+    """Return string [batch]: in the graph, what berth.models.saved_model.ServedClassifier.decide gives."""
     import tensorflow as tf
 
     labels = tf.constant(classifier.labels)
+    decided = decisions_in_graph(probabilities, classifier.task, threshold)
     if classifier.task == "multi_label":
-        shape = tf.shape(probabilities)
-        chosen = tf.ragged.boolean_mask(tf.broadcast_to(labels, shape), probabilities >= threshold)
+        chosen = tf.ragged.boolean_mask(tf.broadcast_to(labels, tf.shape(decided)), decided)
         return tf.strings.reduce_join(chosen, -1, separator=", ")
-    if classifier.binary:
-        return tf.gather(labels, tf.cast(probabilities[:, 1] >= threshold, tf.int32))
-    return tf.gather(labels, tf.argmax(probabilities, -1))
+    return tf.gather(labels, tf.argmax(tf.cast(decided, tf.int32), -1))

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from berth.errors import BerthError
+from berth.models.decision_rule import DEFAULT_THRESHOLD
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-DEFAULT = 0.5
 _TIE = 1e-9
 """Scores that differ by less are one score: running sums of floats are not exact."""
 
@@ -50,7 +50,7 @@ def choose(probabilities: "np.ndarray", targets: "np.ndarray", task: str, metric
     check_metric(metric, task)
     classes = probabilities.shape[1]
     if metric == "none" or (task == "single_label" and (classes != 2 or len(set(targets.tolist())) < 2)):
-        return Threshold(DEFAULT)
+        return Threshold(DEFAULT_THRESHOLD)
     if task == "single_label":
         bounds, scores = _two_classes(probabilities[:, 1], targets == 1, metric)
     elif metric == "accuracy":
@@ -130,10 +130,10 @@ def _nearest_to_default(bounds: "np.ndarray", scores: "np.ndarray") -> Threshold
     reachable[-1] = True  # 0 itself, where a probability is 0
     best = scores[reachable].max()
     chosen = reachable & (scores >= best - _TIE)
-    if (chosen & (low < DEFAULT) & (high >= DEFAULT)).any():
-        return Threshold(DEFAULT, float(best))
+    if (chosen & (low < DEFAULT_THRESHOLD) & (high >= DEFAULT_THRESHOLD)).any():
+        return Threshold(DEFAULT_THRESHOLD, float(best))
     halfway = (low[chosen] + high[chosen]) / 2
     # Between two neighbours there is no float32, the type that probabilities are compared in.
     halfway = np.where(halfway > low[chosen], halfway, high[chosen])
-    nearest = halfway[np.abs(halfway - np.float32(DEFAULT)).argmin()]
+    nearest = halfway[np.abs(halfway - np.float32(DEFAULT_THRESHOLD)).argmin()]
     return Threshold(float(nearest), float(best))

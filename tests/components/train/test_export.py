@@ -12,8 +12,7 @@ import tensorflow as tf
 
 from berth.encoders import loading
 from berth.encoders.preprocessor import Preprocessor
-from berth.models.saved_model import Classifier as Loaded
-from berth.models.saved_model import load
+from berth.models.saved_model import ServedClassifier, load
 from components.train.classifier import Classifier
 from components.train.export import BULK_TOKENS, export
 from tests.support.datasets import MESSAGES
@@ -33,7 +32,7 @@ class Exported:
     """An exported model, its signatures, and texts of all lengths mixed, for several chunks of bulk."""
 
     folder: Path
-    model: Loaded
+    model: ServedClassifier
     texts: list[str]
 
     @property
@@ -94,8 +93,8 @@ def test_the_loader_sends_many_texts_in_bulk_and_few_as_a_request(exported):
         return lambda **inputs: (called.append((name, len(inputs["text"]))), signature(**inputs))[1]
 
     settings = {"task": model.task, "pairs": model.pairs, "threshold": model.threshold}
-    noting = Loaded(model.labels, noted("serve", model._serve), settings, noted("bulk", model._bulk))
-    older = Loaded(model.labels, model._serve, settings)  # exported before there was a bulk
+    noting = ServedClassifier(model.labels, noted("serve", model._serve), settings, noted("bulk", model._bulk))
+    older = ServedClassifier(model.labels, model._serve, settings)  # exported before there was a bulk
     _, many = noting.predict(texts, second)
     noting.predict(texts[:3], second and second[:3])
     assert called == [("bulk", len(texts)), ("serve", 3)]

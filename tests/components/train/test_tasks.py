@@ -21,9 +21,9 @@ from berth.encoders.loading import load as load_hub
 from berth.encoders.preprocessor import Preprocessor, tokenize_all
 from berth.errors import BerthError
 from berth.models.pyfunc import PyFunc
-from berth.models.saved_model import Classifier, load
+from berth.models.saved_model import ServedClassifier, load
 from berth.training.recipe import Recipe
-from components.train.classifier import Classifier as Trained
+from components.train.classifier import Classifier
 from components.train.evaluation import evaluation_function, predict
 from components.train.step import TrainedModel, train_model
 from tests.support.datasets import MESSAGES, write_dataset
@@ -41,7 +41,7 @@ class Case:
     manifest: Manifest
     training: TrainedModel
     folder: Path
-    model: Classifier
+    model: ServedClassifier
     predictions: dict[str, dict[str, np.ndarray]]
 
     def texts(self, split: str) -> tuple[list[str], list[str] | None]:
@@ -228,12 +228,12 @@ def test_mlflow_hands_over_what_json_or_a_frame_holds(case):
     assert len(pyfunc.predict([])) == 0
 
 
-def _classifier(**settings) -> Classifier:
+def _classifier(**settings) -> ServedClassifier:
     def serve(**_):
         raise AssertionError("what is refused never reaches the model")
 
     defaults = {"task": "single_label", "pairs": False, "threshold": 0.5, "sequence_length": LENGTH}
-    return Classifier(["a", "b", "c"][: settings.pop("classes", 2)], serve, defaults | settings)
+    return ServedClassifier(["a", "b", "c"][: settings.pop("classes", 2)], serve, defaults | settings)
 
 
 @pytest.mark.parametrize(
@@ -307,7 +307,7 @@ def test_of_a_large_train_split_a_sample_is_predicted(monkeypatch):
 
 def test_predictions_of_a_subset_are_those_of_its_rows(tiny):
     prepare = Preprocessor(load_hub("preprocessor", tiny.preprocessor, "tiny"), LENGTH, "tiny", pairs=True)
-    evaluation = evaluation_function(Trained(tiny.encoder, "tiny", ["a", "b", "c"], 0, "multi_label"), prepare)
+    evaluation = evaluation_function(Classifier(tiny.encoder, "tiny", ["a", "b", "c"], 0, "multi_label"), prepare)
     texts = [f"call {number} " * (number % 7) for number in range(150)]
     tokens, _ = tokenize_all(prepare, texts)
     targets = np.random.default_rng(0).integers(0, 2, (150, 3)).astype(np.int32)

@@ -7,7 +7,7 @@ import pytest
 from sklearn import metrics
 
 from berth.errors import BerthError
-from berth.models.saved_model import decisions
+from berth.models.decision_rule import decisions
 from components.train.threshold import choose
 
 
