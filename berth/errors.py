@@ -12,6 +12,11 @@ class BerthError(Exception):
         super().__init__(printable(" ".join(message.split())))
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of what `error` says that is not blank; its type's name where it says nothing."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
 def printable(text: str) -> str:
     """Return `text` with its control characters spelled out, so that text from data cannot steer a terminal."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

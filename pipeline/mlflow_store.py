@@ -7,7 +7,7 @@ import sys
 import urllib.error
 import urllib.request
 
-from berth.errors import BerthError
+from berth.errors import BerthError, first_line
 from berth.tracking import pipeline_run
 from pipeline import mlflow_store
 from pipeline.home import writable_home
@@ -29,7 +29,7 @@ def refusal(error: Exception) -> BerthError | None:
     refused = error.error_code in _REFUSALS or (isinstance(error, RestException) and error.error_code == _BROKEN)
     if not refused and not _REFUSED.search(str(error)):
         return None
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), str(error.error_code))
+    first = first_line(error)
     return BerthError(
         f"MLflow at {uri} refused: {first[:_FIRST].rstrip('.')}. Check MLFLOW_TRACKING_URI and its credentials."
     )

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from berth.errors import BerthError
+from berth.errors import BerthError, first_line
 
 
 def load(field: str, folder: str, handle: str) -> Any:
@@ -13,5 +13,6 @@ def load(field: str, folder: str, handle: str) -> Any:
     try:
         return hub.load(folder)
     except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise BerthError(f"{field}: {handle!r} cannot be loaded ({reason}). Name a TF2 SavedModel.") from error
+        raise BerthError(
+            f"{field}: {handle!r} cannot be loaded ({first_line(error)}). Name a TF2 SavedModel."
+        ) from error

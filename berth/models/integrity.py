@@ -43,7 +43,7 @@ def seal(folder: str | Path) -> None:
     """
     folder = Path(folder)
     check_no_code(folder)
-    lines = [f"{_sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in _files(folder)]
+    lines = [f"{sha256_of(path)}  {path.relative_to(folder).as_posix()}\n" for path in _files(folder)]
     (folder / SUMS).write_text("".join(lines), encoding="utf-8")
 
 
@@ -65,7 +65,7 @@ def verify(folder: str | Path) -> str:
         if name not in found or name not in expected:
             state = "is missing" if name not in found else "is not one of the model's"
             raise BerthError(f"{folder}: {name} {state}: it is not the model that was exported. Fetch or push it anew.")
-        if _sha256(found[name]) != expected[name]:
+        if sha256_of(found[name]) != expected[name]:
             raise BerthError(f"{folder}: {name} is not as it was exported (SHA-256). Fetch or push the model anew.")
     check_no_code(folder)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -131,6 +131,7 @@ def _files(folder: Path) -> list[Path]:
     return found
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of the file's bytes, 64 hexadecimal digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

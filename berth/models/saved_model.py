@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from berth.errors import BerthError
+from berth.errors import BerthError, first_line
 from berth.models import integrity
 from berth.models.decision_rule import DEFAULT_THRESHOLD, decisions
 
@@ -122,9 +122,7 @@ def load(folder: str | Path) -> ServedClassifier:
         loaded = tf.saved_model.load(str(folder))
         serve = loaded.signatures[SERVE]
     except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
-        raise BerthError(
-            f"{folder}: the model is damaged and cannot be loaded ({str(error).splitlines()[0]})."
-        ) from error
+        raise BerthError(f"{folder}: the model is damaged and cannot be loaded ({first_line(error)}).") from error
     serve.berth_keeps_alive = loaded
     settings_file = folder / "assets" / SETTINGS_ASSET
     settings = json.loads(settings_file.read_text(encoding="utf-8")) if settings_file.is_file() else {}

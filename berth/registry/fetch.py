@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from berth.errors import BerthError
+from berth.errors import BerthError, first_line
 from berth.models import integrity
 
 
@@ -22,7 +22,7 @@ def fetch(name: str, version: int, digest: str, target: str | Path) -> Path:
         folder = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version}", dst_path=str(target)))
         found = next((path.parent for path in folder.rglob("saved_model.pb")), None)
     except (MlflowException, OSError) as error:
-        raise BerthError(f"{what} cannot be fetched ({str(error).splitlines()[0]}). Choose another version.") from None
+        raise BerthError(f"{what} cannot be fetched ({first_line(error)}). Choose another version.") from None
     if found is None:
         raise BerthError(f"{what} is damaged: saved_model.pb is missing. Choose another version.")
     try:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from berth.data.dataset import LABEL, PAIR, TEXT, Manifest, split_dir
-from berth.errors import BerthError
+from berth.errors import BerthError, first_line
 from berth.statistics.text_features import CATEGORIES, DERIVED, TextFeatures
 
 if TYPE_CHECKING:
@@ -132,8 +132,7 @@ def with_beam(dataset: str | Path, split: str, features: TextFeatures | None, sa
         except SystemExit:  # argparse, which has said what it does not know
             raise BerthError(f"beam_args: {' '.join(beam_args)} are no arguments of Apache Beam's.") from None
         except (RuntimeError, ValueError, OSError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise BerthError(f"beam_args: the Beam pipeline fails ({reason}). See the log above.") from error
+            raise BerthError(f"beam_args: the Beam pipeline fails ({first_line(error)}). See the log above.") from error
         return tfdv.load_stats_binary(target)
 
 

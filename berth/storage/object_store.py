@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from berth.errors import BerthError
+from berth.errors import BerthError, first_line
 
 OBJECT_STORES = ("s3", "gs", "gcs")
 """The schemes of addresses, `s3://BUCKET/...`, that are object stores."""
@@ -35,10 +35,8 @@ def explained(setting: str, address: str, verb: str) -> Iterator[None]:
     except BerthError:
         raise
     except Exception as error:
-        reason = "not there" if isinstance(error, FileNotFoundError) else (str(error).splitlines() or [""])[0]
-        raise BerthError(
-            f"{setting}: {address} cannot be {verb} ({reason or type(error).__name__}). {_ADVICE[_scheme(address)]}"
-        ) from None
+        reason = "not there" if isinstance(error, FileNotFoundError) else first_line(error)
+        raise BerthError(f"{setting}: {address} cannot be {verb} ({reason}). {_ADVICE[_scheme(address)]}") from None
 
 
 def _scheme(address: str) -> str:

@@ -10,10 +10,10 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from berth.errors import BerthError
+from berth.models.integrity import sha256_of
 from berth.training.checkpoint_storage import CheckpointFolder, at
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Checkpoints:
             number = there[-1].number + 1 if there else 1
             with self._own.scratch() as file:
                 save_file(own, file, header)
-                self._own.write(f"{number:06}-{_sha256(file)}.safetensors", file)
+                self._own.write(f"{number:06}-{sha256_of(file)}.safetensors", file)
             for old in there[: 1 - _KEPT]:
                 self._own.remove(old.name)
         except (BerthError, OSError, SafetensorError) as error:
@@ -116,7 +116,7 @@ class Checkpoints:
 
         with folder.read(found.name) as file:
             try:
-                if _sha256(file) != found.digest:
+                if sha256_of(file) != found.digest:
                     return None
             except OSError:  # a disk that cannot read it back
                 return None
@@ -160,8 +160,3 @@ def _checkpoints(folder: CheckpointFolder) -> list[_Found]:
     """Return the checkpoints in `folder`, oldest first."""
     matches = (_NAME.match(name) for name in folder.names())
     return sorted((_Found(int(match[1]), match[2], match[0]) for match in matches if match), key=lambda one: one.number)
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -12,6 +12,7 @@ from typing import Any
 
 from berth.data.dataset import PAIR, TEXT, read_columns
 from berth.data.edge_cases import EDGE_CASES
+from berth.errors import first_line
 from berth.models.saved_model import ServedClassifier, load
 
 _WARM_UP = 10
@@ -82,7 +83,7 @@ def _edge_cases(classifier: ServedClassifier, folder: Path) -> list[str]:
             _, found = classifier.predict([text], [text] if classifier.pairs else None)
             answers[number] = found[0]
         except Exception as error:
-            problems.append(f"fails on {name} ({str(error).splitlines()[0][:120]})")
+            problems.append(f"fails on {name} ({first_line(error)[:120]})")
     if not problems:
         everything = list(EDGE_CASES.values())
         _, together = classifier.predict(everything, everything if classifier.pairs else None)

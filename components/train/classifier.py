@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from berth.encoders.adapter import INPUTS, of_encoder, standard_inputs
 from berth.encoders.pooling import pool
 from berth.encoders.seeded_dropout import Seeds, with_seeded_dropout
-from berth.errors import BerthError
+from berth.errors import BerthError, first_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -143,9 +143,8 @@ class Classifier:
         try:
             tf.distribute.get_strategy().run(call)  # what TF-Hub loads in a strategy's scope runs in a replica alone
         except (ValueError, TypeError, KeyError, tf.errors.OpError) as error:
-            reason = str(error).splitlines()[0]
             raise BerthError(
-                f"encoder: {handle!r} does not run on token ids ({reason}). Name a TF-Hub text encoder."
+                f"encoder: {handle!r} does not run on token ids ({first_line(error)}). Name a TF-Hub text encoder."
             ) from error
         variables = [*self.encoder.trainable_variables, *self.head.trainable_variables]
         return [own for own, is_reached in zip(variables, reached, strict=True) if is_reached]

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from berth.errors import BerthError
+from berth.errors import BerthError, first_line
 from berth.tracking import pipeline_run, run_tree
 from pipeline import checkout, home, mlflow_store
 from pipeline.config.run_config import RunConfig
@@ -109,9 +109,8 @@ def _open_run(experiment: str, run_name: str) -> str:
     try:
         return pipeline_run.create_parent(experiment, run_name, {})
     except MlflowException as error:
-        reason = str(error).splitlines()[0]
         raise BerthError(
-            f"MLflow at {mlflow_store.redacted(store)} does not answer: {reason} Check MLFLOW_TRACKING_URI."
+            f"MLflow at {mlflow_store.redacted(store)} does not answer: {first_line(error)} Check MLFLOW_TRACKING_URI."
         ) from None
 
 

@@ -20,6 +20,7 @@ from typing import Literal
 import pydantic
 
 from berth.errors import BerthError
+from berth.models.integrity import sha256_of
 
 _RECORD = "entry.json"
 
@@ -111,9 +112,7 @@ def digest(folder: Path) -> str:
     """Return the SHA-256 of what `sha256sum` says of the files below `folder`, sorted by path."""
     whole = hashlib.sha256()
     for path in files(folder):
-        with path.open("rb") as stream:
-            own = hashlib.file_digest(stream, "sha256").hexdigest()
-        whole.update(f"{own}  {path.relative_to(folder).as_posix()}\n".encode())
+        whole.update(f"{sha256_of(path)}  {path.relative_to(folder).as_posix()}\n".encode())
     return whole.hexdigest()
 
 

@@ -15,7 +15,7 @@ from typing import IO, Any
 from berth import progress
 from berth.encoders.fetch.archive import extract
 from berth.encoders.fetch.handle import Handle
-from berth.errors import BerthError
+from berth.errors import BerthError, first_line
 from berth.storage.object_store import store_of
 
 TOTAL_SECONDS = 1_800
@@ -126,15 +126,18 @@ def _plain_reasons() -> Iterator[None]:
     except BerthError:
         raise
     except Exception as error:
-        cause = error.reason if isinstance(error, urllib.error.URLError) else error
-        if isinstance(error, urllib.error.HTTPError):
-            reason = f"HTTP {error.code} {error.reason}"
-        elif isinstance(cause, TimeoutError):
-            reason = "timed out: the server says nothing"
-        elif isinstance(error, FileNotFoundError):
-            reason = "nothing is there"
-        elif isinstance(error, http.client.HTTPException):
-            reason = f"the server's answer is no HTTP: {type(error).__name__}"
-        else:
-            reason = (getattr(cause, "strerror", "") or str(cause) or type(cause).__name__).splitlines()[0]
-        raise BerthError(reason) from None
+        raise BerthError(_reason(error)) from None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, urllib.error.HTTPError):
+        return f"HTTP {error.code} {error.reason}"
+    if isinstance(error, urllib.error.URLError):
+        return _reason(error.reason) if isinstance(error.reason, Exception) else str(error.reason)
+    if isinstance(error, TimeoutError):
+        return f"timed out: the server sent nothing for {SILENT_SECONDS} s"
+    if isinstance(error, FileNotFoundError):
+        return "nothing is there"
+    if isinstance(error, http.client.HTTPException):
+        return f"the server's answer is not HTTP: {type(error).__name__}"
+    return getattr(error, "strerror", None) or first_line(error)

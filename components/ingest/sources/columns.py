@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
-from berth.errors import BerthError, nearest
+from berth.errors import BerthError, first_line, nearest
 from components.ingest.settings import Settings
 from components.ingest.sources.files import (
     CARRIAGE_RETURN,
@@ -16,7 +16,6 @@ from components.ingest.sources.files import (
     KINDS,
     File,
     Rows,
-    first_line,
     open_decompressed,
 )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from berth.errors import BerthError
+from berth.errors import BerthError, first_line
 
 FORMATS = {".csv": "csv", ".tsv": "tsv", ".txt": "tsv", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet"}
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
@@ -63,7 +63,3 @@ def opened(file: File) -> Iterator[Any]:
         raise BerthError(f"{file.uri}: gone while it was read. Run again.") from None
     except (OSError, pa.ArrowException) as error:
         raise BerthError(f"{file.uri}: cannot be read whole ({first_line(error)}). Copy or compress it anew.") from None
-
-
-def first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

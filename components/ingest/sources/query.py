@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from berth.errors import BerthError
+from berth.errors import BerthError, first_line
 from berth.settings import Source
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _from_duckdb(source: Source) -> "Iterator[pa.Table]":
             for batch in reader:
                 yield pa.Table.from_batches([batch])
         except duckdb.Error as error:
-            raise BerthError(f"source.sql: the query fails ({_first_line(error)}). Mend the query.") from None
+            raise BerthError(f"source.sql: the query fails ({_reason(error)}). Mend the query.") from None
 
 
 def _from_database(source: Source) -> "Iterator[pa.Table]":
@@ -101,7 +101,7 @@ def _from_database(source: Source) -> "Iterator[pa.Table]":
         waits = {"connect_timeout": _TIMEOUT_SECONDS} if url.get_backend_name() == "postgresql" else {}
         engine = sqlalchemy.create_engine(url, connect_args=waits, poolclass=sqlalchemy.NullPool)
     except (exc.ArgumentError, exc.NoSuchModuleError, ImportError, ValueError) as error:
-        reason = _without(password, _first_line(error))
+        reason = _without(password, _reason(error))
         raise BerthError(
             f"source.connection: {variable} holds no usable SQLAlchemy URL ({reason}). "
             "Write postgresql://user:password@host/database or sqlite:////path."
@@ -121,7 +121,7 @@ def _from_database(source: Source) -> "Iterator[pa.Table]":
             if not types:
                 yield _table(names, [], [pa.string()] * len(names))
     except exc.SQLAlchemyError as error:
-        reason = _without(password, _first_line(getattr(error, "orig", None) or error))
+        reason = _without(password, _reason(getattr(error, "orig", None) or error))
         raise BerthError(
             f"source.sql: the query over {variable} fails ({reason}). Mend it, or the connection."
         ) from None
@@ -153,8 +153,8 @@ def _text(value: Any) -> Any:
     return str(value)
 
 
-def _first_line(error: BaseException) -> str:
-    return re.sub(r"^\w+ Error: ", "", (str(error).splitlines() or [type(error).__name__])[0])
+def _reason(error: BaseException) -> str:
+    return re.sub(r"^\w+ Error: ", "", first_line(error))
 
 
 def _without(password: str, text: str) -> str:

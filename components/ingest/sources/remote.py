@@ -4,7 +4,7 @@ import datetime
 from pathlib import Path
 from typing import Any
 
-from berth.errors import BerthError
+from berth.errors import BerthError, first_line
 
 SCHEMES = ("s3", "gs", "gcs", "http", "https")
 _TIMEOUT_SECONDS = 20
@@ -87,7 +87,7 @@ class _explained:
         elif isinstance(error, TimeoutError):
             reason = "no answer"
         else:
-            reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+            reason = first_line(error)
         advice = _advice(self.address.partition("://")[0])
         raise BerthError(f"source: {self.address} cannot be read ({reason}). {advice}") from None
 

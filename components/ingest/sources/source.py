@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from berth.errors import BerthError
+from berth.models.integrity import sha256_of
 from components.ingest.settings import Settings
 from components.ingest.sources import query, remote
 from components.ingest.sources.columns import check_columns, inspect
@@ -29,13 +30,13 @@ def fingerprint(settings: Settings) -> str:
         if "://" in address:
             for uri, size, version in remote.find(address):
                 with tempfile.TemporaryDirectory(prefix="berth-locate-") as scratch:
-                    known = version or _sha256(_fetched(uri, Path(scratch)))
+                    known = version or sha256_of(_fetched(uri, Path(scratch)))
                 digest.update(f"{split}\0{uri}\0{size}\0{known}\n".encode())
         else:
             files = local_files(address, split)
             inspect(files, settings)
             for file in files:
-                digest.update(f"{file.path.name}\0{_sha256(file.path)}\n".encode())
+                digest.update(f"{file.path.name}\0{sha256_of(file.path)}\n".encode())
     return digest.hexdigest()
 
 
@@ -74,11 +75,6 @@ def check_unchanged(rows: Rows) -> None:
             raise BerthError(f"{file.uri}: gone while it was read ({error.strerror}). Run again.") from None
         if now != file:
             raise BerthError(f"{file.uri}: changed while it was read. Run again when nobody writes it.")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _fetched(uri: str, folder: Path) -> Path:

@@ -48,7 +48,7 @@ def test_runs_that_ask_at_once_wait_for_the_one_that_makes_it(root, capsys):
 def test_what_a_killed_run_left_is_not_taken_and_is_cleared(root):
     program = """
 import os, signal
-from components.train import cache
+from berth.encoders.fetch import cache
 def make(folder):
     (folder / "half").write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)

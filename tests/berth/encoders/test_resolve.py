@@ -163,7 +163,7 @@ def test_a_server_that_says_nothing_is_given_up(tiny, monkeypatch):
     monkeypatch.setattr(download, "SILENT_SECONDS", 0.2)
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
-        pytest.raises(BerthError, match=r"does not resolve \(timed out: the server says nothing\)"),
+        pytest.raises(BerthError, match=r"does not resolve \(timed out: the server sent nothing for 0\.2 s\)"),
     ):
         resolve.resolve(f"http://127.0.0.1:{silent.getsockname()[1]}/e.tar.gz", tiny.preprocessor)
 
