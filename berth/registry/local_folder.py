@@ -1,16 +1,15 @@
 """A serving folder of this machine, or on a disk that several share: whole versions appear and vanish by renaming."""
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from berth.errors import BerthError
 from berth.models import integrity
+from berth.storage import locks
 
 _LOCK = ".lock"
 _INCOMING = ".incoming-"
@@ -39,12 +38,20 @@ class LocalFolder:
             raise BerthError(f"serving folder {self._folder}: not on this machine. Run this where it is, or mount it.")
         with self._explained("Name a folder that can."):
             self._folder.mkdir(exist_ok=True)
-            descriptor = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            self._wait_for(descriptor)
+            (self._folder / _LOCK).open("a").close()
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(locks.locked(self._folder / _LOCK, _TIMEOUT_SECONDS))
+            except locks.LockTimeout:
+                raise BerthError(
+                    f"push_to: another push to {self._folder} has not ended for {_TIMEOUT_SECONDS} s. "
+                    f"See who holds {_LOCK} in it, then push again."
+                ) from None
+            except OSError as error:
+                raise BerthError(
+                    f"push_to: {self._folder} cannot be locked ({error.strerror}). Name a folder on another disk."
+                ) from None
             yield
-        finally:
-            os.close(descriptor)
 
     def sweep(self) -> None:
         with self._explained("Mend that."):
@@ -89,24 +96,6 @@ class LocalFolder:
             (self._folder / str(version)).rename(outgoing)
             _sync(self._folder)
             shutil.rmtree(outgoing)
-
-    def _wait_for(self, descriptor: int) -> None:
-        deadline = time.monotonic() + _TIMEOUT_SECONDS
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise BerthError(
-                        f"push_to: another push to {self._folder} has not ended for {_TIMEOUT_SECONDS} s. "
-                        f"See who holds {_LOCK} in it, then push again."
-                    ) from None
-                time.sleep(0.1)
-            except OSError as error:
-                raise BerthError(
-                    f"push_to: {self._folder} cannot be locked ({error.strerror}). Name a folder on another disk."
-                ) from None
 
     @contextlib.contextmanager
     def _explained(self, advice: str) -> Iterator[None]:

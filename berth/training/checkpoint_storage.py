@@ -1,7 +1,6 @@
 """Where checkpoints lie: a folder of this machine, or of an object store through fsspec."""
 
 import contextlib
-import fcntl
 import os
 import shutil
 import tempfile
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from berth.errors import BerthError
+from berth.storage.locks import LockTimeout, locked
 from berth.storage.object_store import OBJECT_STORES, explained, store_of
 
 _INCOMING = ".incoming-"
@@ -86,12 +86,10 @@ class LocalFolder:
             self._folder.mkdir(parents=True, exist_ok=True)
             incoming = self._folder / f"{_INCOMING}{uuid.uuid4().hex}"
             incoming.mkdir()
-            lock = os.open(incoming, os.O_RDONLY)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # ends with its process: how another knows that it is abandoned
-            yield incoming / "file"
+            with locked(incoming, create=False):  # until its process ends: how another knows that it is abandoned
+                yield incoming / "file"
         finally:
-            os.close(lock)
             shutil.rmtree(incoming, ignore_errors=True)
 
     def write(self, name: str, file: Path) -> None:
@@ -114,13 +112,8 @@ class LocalFolder:
             self._folder.rmdir()
 
     def _remove_abandoned(self, incoming: Path) -> None:
-        with contextlib.suppress(FileNotFoundError, BlockingIOError):
-            lock = os.open(incoming, os.O_RDONLY)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(incoming)
-            finally:
-                os.close(lock)
+        with contextlib.suppress(FileNotFoundError, LockTimeout), locked(incoming, timeout=0, create=False):
+            shutil.rmtree(incoming)
 
     @contextlib.contextmanager
     def _explained(self, verb: str, advice: str) -> Iterator[None]:

@@ -8,7 +8,6 @@ $XDG_CACHE_HOME/berth/            or ~/.cache/berth/
 
 import contextlib
 import datetime
-import fcntl
 import hashlib
 import os
 import shutil
@@ -21,6 +20,7 @@ import pydantic
 
 from berth.errors import BerthError
 from berth.models.integrity import sha256_of
+from berth.storage import locks
 
 _RECORD = "entry.json"
 
@@ -123,16 +123,16 @@ def files(folder: Path) -> list[Path]:
 
 @contextlib.contextmanager
 def _locked(name: str) -> Iterator[None]:
-    """Hold the lock of `name`. The file stays: removed, two runs could each hold a lock of their own."""
+    """Hold the lock of `name`."""
     with contextlib.ExitStack() as stack:
         try:
             root().mkdir(parents=True, exist_ok=True)
-            lock = stack.enter_context((root() / f".{name}.lock").open("w"))
+            path = root() / f".{name}.lock"
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                stack.enter_context(locks.locked(path, timeout=0))
+            except locks.LockTimeout:
                 print(f"waiting for another run that makes {name}", flush=True)
-                fcntl.flock(lock, fcntl.LOCK_EX)
+                stack.enter_context(locks.locked(path))
         except OSError as error:
             raise _unwritable(error) from None
         yield
