@@ -192,9 +192,9 @@ def delete(
 
 def serve() -> None:
     """Run the schedules of this folder, made with `berth schedule --local`, in the foreground."""
-    from pipeline.schedules import local as here
+    from pipeline.schedules import daemon
 
-    here.serve()
+    daemon.serve()
 
 
 def runs(name: str | None, limit: int, host: str, namespace: str, token_file: Path | None) -> None:

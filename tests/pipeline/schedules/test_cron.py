@@ -8,7 +8,7 @@ import pytest
 
 from berth.errors import BerthError
 from pipeline.schedules import cron
-from pipeline.schedules.local import CronTrigger
+from pipeline.schedules.local_schedule import LocalSchedule
 from tests.support import kfp_cron
 
 UTC = datetime.UTC
@@ -39,11 +39,11 @@ def test_kubeflow_and_the_local_scheduler_start_at_the_same_times(expression):
     said = list(itertools.islice(when.times(NOW), 4))
     cluster, local = [], []
     moment = before = NOW
-    trigger = CronTrigger(when)
+    schedule = LocalSchedule(name="a", cron=when.cron.text, config="config.yaml", next_time=None)
     for _ in range(4):
         moment = kfp_cron.next_time(when.cron.six_fields, moment)
         cluster.append(moment)
-        before = trigger.get_next_fire_time(None if before is NOW else before, before)
+        before = schedule.after(before)
         local.append(before)
     assert cluster == said
     assert local == said
