@@ -87,9 +87,9 @@ def train_model(
     loaded = loading.load("preprocessor", preprocessor_folder, preprocessor)
     tf.random.set_seed(recipe.seed)  # after the built-in encoder was converted: its own seeds are not this run's
     prepare = Preprocessor(loaded, sequence_length, preprocessor, manifest.pairs, recipe.training.truncate)
-    read = {name: read(dataset, name, manifest, prepare) for name in ("train", "validation")}
-    splits = {name: split for name, (split, _) in read.items()}
-    truncated = read["train"][1]
+    found = {name: read(dataset, name, manifest, prepare) for name in ("train", "validation")}
+    splits = {name: split for name, (split, _) in found.items()}
+    truncated = found["train"][1]
     print(
         f"{len(splits['train']):,} texts to train on, {len(splits['validation']):,} to validate on; of {truncated:,} "
         f"texts to train on the {_LOST[recipe.training.truncate]} is cut off",
