@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline import mlflow_store
 
-_BERTH_ERROR = re.compile(r"^(?:components\.common\.errors\.)?BerthError: (.*)$")
+_BERTH_ERROR = re.compile(r"^(?:berth\.errors\.)?BerthError: (.*)$")
 _DEATH = re.compile(r"^berth: (.*)$")
 _ANY_ERROR = re.compile(r"^(?:berth: .*|[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)\b.*)$")
 
