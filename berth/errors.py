@@ -1,8 +1,10 @@
-"""The one exception family of Berth."""
+"""The one exception family of Berth, and how it gets from one process to another."""
+
+import re
 
 
 class BerthError(Exception):
-    """A problem that the user can mend.
+    """A problem that the user can fix.
 
     The message is one line: what is wrong, then what to change. The CLI prints it without a traceback; every
     other exception is a bug of ours and keeps its traceback.
@@ -17,6 +19,34 @@ def first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
+def raised_in(line: str) -> BerthError | None:
+    """Return the BerthError of which `line` is the end of the traceback; None: it is another line."""
+    match = _LAST_LINE.fullmatch(line)
+    return BerthError(match[1]) if match else None
+
+
+def check_exit(code: int, errors: str, what: str) -> None:
+    """Raise what ended a process of Berth's own, unless its exit code is 0.
+
+    Args:
+        code: Its exit code, negative for a signal.
+        errors: What it wrote to stderr.
+        what: What cannot be done without it, for the message: "model/: the model cannot be loaded".
+
+    Raises:
+        BerthError: the process raised one, which is raised again here; or a signal ended it.
+        RuntimeError: it ended for another reason, a bug; the message's last line is the last one of `errors`.
+    """
+    if code == 0:
+        return
+    last = next((line for line in reversed(errors.splitlines()) if line.strip()), "")
+    if own := raised_in(last):
+        raise own
+    if code < 0:
+        raise BerthError(f"{what}: the process died of signal {-code}, perhaps for lack of memory.")
+    raise RuntimeError(f"{what}:\n{errors.strip() or f'exit code {code} without an error message'}")
+
+
 def printable(text: str) -> str:
     """Return `text` with its control characters spelled out, so that text from data cannot steer a terminal."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
@@ -28,3 +58,7 @@ def nearest(word: str, candidates: list[str]) -> str:
 
     close = difflib.get_close_matches(word.lower(), candidates, n=1, cutoff=0.6)
     return f" Did you mean {close[0]!r}?" if close else ""
+
+
+_LAST_LINE = re.compile(rf"(?:{re.escape(BerthError.__module__)}\.)?BerthError: (.*)")
+"""The last line of the traceback of a BerthError that nothing caught."""

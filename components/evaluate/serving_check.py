@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from berth.data.dataset import PAIR, TEXT, read_columns
 from berth.data.edge_cases import EDGE_CASES
 from berth.data.predictions import read_predictions
-from berth.errors import BerthError
+from berth.errors import check_exit
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,16 +85,7 @@ def _run(model: str | Path, dataset: str | Path, folder: Path, check: bool) -> S
         errors="replace",
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
     )
-    if done.returncode != 0:
-        last = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "it ended without a word")
-        own = last.removeprefix("berth.errors.BerthError: ")
-        if own != last:
-            raise BerthError(own)
-        if done.returncode < 0:
-            raise BerthError(
-                f"{model}: the process that loads it died of signal {-done.returncode}, perhaps for memory."
-            )
-        raise RuntimeError(f"{model} cannot be asked:\n{done.stderr}")
+    check_exit(done.returncode, done.stderr, f"{model}: the model cannot be loaded")
     facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
     size = sum(path.stat().st_size for path in Path(model).rglob("*") if path.is_file()) / 1e6
     return Served(size_mb=size, probabilities=np.load(folder / "probabilities.npy"), **facts)

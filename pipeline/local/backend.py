@@ -1,9 +1,9 @@
-"""Backend 1: the DAG on one machine. kfp.local executes it; each step runs in the environment of its image, or in it.
+"""Backend 1: the DAG on one machine. kfp.local executes it; a step runs in its image, or in its environment.
 
-Two things are added to kfp.local while a run lasts: its task handlers, which know one interpreter only, or take a
-container that ended quickly for a success, are replaced by one that runs the task's command in a Place; and the
-function that executes a task is wrapped, to tell what ran. Scheduling, conditions, retries, the cache and the exit
-handler are kfp's own.
+Two things are added to kfp.local while a run lasts: its task handlers, which know only one interpreter, or mistake a
+container that ended quickly for a success, are replaced by one that runs the task's command with a StepRunner; and
+the function that executes a task is wrapped, to report what ran. Scheduling, conditions, retries, the cache and the
+exit handler are kfp's own.
 """
 
 import contextlib
@@ -31,23 +31,23 @@ def run(config: RunConfig, config_file: Path, reporter: Reporter, in_containers:
     """Run the pipeline as `config` says, under .berth/ in the working directory.
 
     Raises:
-        BerthError: a step failed; the message is the step's name and its last error line. Or there are no containers
-            to be had.
+        BerthError: a step failed; the message is the step's name and its last error line. Or containers cannot be
+            had.
     """
     from pipeline.dags import training
 
     if in_containers:
         from pipeline.local import containers
 
-        place = containers.place(config)
+        runner = containers.containers(config)
     else:
-        place = environments()
+        runner = environments()
     parameters = config.parameters()
     parameters["push_to"] = _serving_folder(config.push_to)
     # The same text for every run, or train would never come out of the cache.
     parameters["checkpoints"] = config.checkpoints or str(home.writable_home() / "checkpoints")
     arguments = {"git_commit": checkout.git_commit(), "config_file": str(config_file), **parameters}
-    return run_pipeline(training.berth, arguments, config.name, reporter, place)
+    return run_pipeline(training.berth, arguments, config.name, reporter, runner)
 
 
 def run_pipeline(
@@ -55,17 +55,17 @@ def run_pipeline(
     arguments: dict[str, Any],
     name: str,
     reporter: Reporter,
-    place: StepRunner | None = None,
+    runner: StepRunner | None = None,
 ) -> Result:
     """Run `pipeline` with `arguments` as a run of the MLflow experiment `name`; raises as `run` does."""
-    place = place or environments()
+    runner = runner or environments()
     started = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     run_id = _open_run(name, f"{name}-{started}")
     log_dir = home.berth_home() / "logs" / f"{name}-{started}-{run_id[:6]}"
     steps: list[Step] = []
     try:
         (log_dir / "tmp").mkdir(parents=True)
-        with patched_kfp(place, reporter, steps, log_dir, {"MLFLOW_RUN_ID": run_id}), _interruptible():
+        with patched_kfp(runner, reporter, steps, log_dir, {"MLFLOW_RUN_ID": run_id}), _interruptible():
             pipeline(**arguments)
     except BaseException as error:
         interrupted = isinstance(error, KeyboardInterrupt)

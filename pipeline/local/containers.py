@@ -39,8 +39,8 @@ _TIMEOUT_SECONDS = 10
 """Seconds that an interrupted step may take to say so."""
 
 
-def place(config: RunConfig) -> StepRunner:
-    """Return the place where each step runs in a container of its image.
+def containers(config: RunConfig) -> StepRunner:
+    """Return the runner of steps as containers, each of its image.
 
     Raises:
         BerthError: no engine answers, or it has no image that holds this checkout's code.
@@ -180,7 +180,7 @@ def _give(folders: Iterable[Path], user: int, group: int) -> None:
 def _execute(
     create: Callable[..., Container], variables: dict[str, str], log: Path, tell: Callable[[str], None]
 ) -> int:
-    """See StepRunner. kfp's own function is not used: it takes a container that ended at once for a success."""
+    """See StepRunner. kfp's own function is not used: it mistakes a container that ended at once for a success."""
     with log.open("a", encoding="utf-8") as stream:
         try:
             container = create(environment=variables)

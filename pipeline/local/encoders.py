@@ -1,29 +1,25 @@
-"""What `berth encoders` does: look at the cache of encoders, fetch into it, and see that it is sound."""
+"""The work of `berth encoders`: list the cache of encoders, fetch into it, and verify its files."""
 
 import json
-import os
-import subprocess
 from collections.abc import Iterator
 
 from berth import images
 from berth.encoders.fetch import cache
 from berth.encoders.fetch.handle import parse
 from berth.errors import BerthError, nearest
-from pipeline import checkout
 from pipeline.display.encoders import size
-
-_ERROR = "berth.errors.BerthError: "
+from pipeline.local.environment_process import module_process
 
 
 def add(text: str, sha256: str) -> Iterator[str]:
-    """Fetch what the handle `text` leads to and yield what came of it, a line each.
+    """Fetch what the handle `text` leads to and yield the outcome, a line each.
 
     Raises:
         BerthError: it does not lead to an encoder or a preprocessor, or not to the archive of `sha256`.
     """
     handle = parse("HANDLE", f"{text}#sha256={sha256}" if sha256 else text)
     if handle.kind == "folder":
-        raise BerthError(f"{text!r} is no address. A folder of this machine needs no cache: name it in 'encoder'.")
+        raise BerthError(f"{text!r} is not an address. A folder of this machine needs no cache: name it in 'encoder'.")
     there = cache.entry(handle.name) is not None
     if not there:
         for line in _in_train_environment("add", handle.text):
@@ -61,28 +57,14 @@ def verify(name: str | None) -> Iterator[str]:
         broken += [answer["name"]] * bool(problem)
     if broken:
         raise BerthError(
-            f"{len(broken)} of {len(names)} cannot be used. Remove {cache.root() / broken[0]}: a run fetches it anew."
+            f"{len(broken)} of {len(names)} cannot be used. Remove {cache.root() / broken[0]}: a run fetches it again."
         )
     if not names:
         yield f"Nothing is in {cache.root()}."
 
 
 def _in_train_environment(*arguments: str) -> Iterator[str]:
-    """Yield the lines that berth.encoders.__main__ prints; raise its last words as a BerthError."""
-    command = [str(checkout.environment_bin(images.TRAIN) / "python3"), "-m", "berth.encoders.__main__", *arguments]
-    with subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        env={**os.environ, "PYTHONPATH": str(checkout.CHECKOUT), "TF_CPP_MIN_LOG_LEVEL": "3"},
-    ) as process:
+    """Yield the lines that berth.encoders.__main__ prints."""
+    with module_process(images.TRAIN, "berth.encoders.__main__", *arguments) as process:
         assert process.stdout is not None
-        assert process.stderr is not None
         yield from (line.rstrip("\n") for line in process.stdout)
-        errors = process.stderr.read()
-    if process.returncode:
-        last = next((line for line in reversed(errors.splitlines()) if line.strip()), "it ended without a word")
-        if last.startswith(_ERROR):
-            raise BerthError(last.removeprefix(_ERROR))
-        raise RuntimeError(f"berth.encoders.__main__ {arguments[0]} failed:\n{errors}")

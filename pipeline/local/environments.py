@@ -10,6 +10,7 @@ from pathlib import Path
 from kfp import local
 
 from pipeline import checkout
+from pipeline.local.environment_process import environment_variables
 from pipeline.local.runner import StepRunner
 
 _LEAVING = 25
@@ -17,16 +18,12 @@ _LEAVING = 25
 
 
 def environments() -> StepRunner:
-    """Return the place where each step runs as a process, in the environment that stands for its image."""
+    """Return the runner of steps as processes, each in the environment that stands for its image."""
     return StepRunner(local.SubprocessRunner(use_venv=False), checkout.code_digest(), _execute)
 
 
 def _execute(image: str, command: list[str], variables: dict[str, str], log: Path, tell: Callable[[str], None]) -> int:
-    """See StepRunner. The command gets its own process group: stopping its shell alone would leave the step running.
-
-    Its `python3` is that of the environment, its `components` this checkout's.
-    """
-    path = os.pathsep.join([str(checkout.environment_bin(image)), os.environ.get("PATH", os.defpath)])
+    """See StepRunner. The command gets its own process group: stopping its shell alone would leave the step running."""
     with (
         log.open("a", encoding="utf-8") as stream,
         subprocess.Popen(
@@ -36,7 +33,7 @@ def _execute(image: str, command: list[str], variables: dict[str, str], log: Pat
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             errors="replace",
-            env={**os.environ, **variables, "PATH": path, "PYTHONPATH": str(checkout.CHECKOUT)},
+            env=environment_variables(image) | variables,
             process_group=0,
         ) as process,
     ):

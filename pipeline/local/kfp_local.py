@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from unittest import mock
 
 from kfp import local
 from kfp.local import docker_task_handler, status, subprocess_task_handler, task_handler_interface
@@ -21,22 +20,22 @@ from pipeline.local.runner import Reporter, Step, StepRunner
 from pipeline.local.step_log import error_in, is_final, obituary
 
 LONG_STEP = "train"
-"""A cluster tries it again for the sake of nodes that are taken away; here it would take its time to fail again."""
+"""A cluster tries it again because a node may be taken away; here it would only take long to fail again."""
 _LONGEST_WAIT = 2
 """Seconds before a step is tried again."""
 
 
 @contextlib.contextmanager
 def patched_kfp(
-    place: StepRunner, reporter: Reporter, steps: list[Step], log_dir: Path, environment: dict[str, str]
+    runner: StepRunner, reporter: Reporter, steps: list[Step], log_dir: Path, environment: dict[str, str]
 ) -> Iterator[None]:
-    """Let kfp.local run tasks in `place` and tell `reporter`; its own prints go to kfp.log."""
+    """Let kfp.local run tasks with `runner` and report to `reporter`; its own prints go to kfp.log."""
     execute = task_executor.execute_single_task
     executed: set[str] = set()
     running: list[str] = []
 
     def wait(seconds: float) -> None:
-        """Wait before another try: less than for a cluster's node, and not at all for what the user has to mend."""
+        """Wait before another try: less than for a cluster's node, and not at all for what the user has to fix."""
         if not is_final(log_dir / f"{running[-1]}.log"):
             time.sleep(min(seconds, _LONGEST_WAIT))
 
@@ -55,7 +54,7 @@ def patched_kfp(
         return outputs, outcome
 
     class RunnerTaskHandler(task_handler_interface.ITaskHandler):
-        """Runs a task in the place."""
+        """Runs a task with the StepRunner."""
 
         def __init__(
             self, image: str, full_command: list[str], pipeline_root: str, runner: Any, env_vars: dict[str, str]
@@ -69,39 +68,50 @@ def patched_kfp(
             if is_final(log):
                 return status.Status.FAILURE  # a retry
             variables = {**self.variables, **environment, "PYTHONUNBUFFERED": "1", "TMPDIR": str(log_dir / "tmp")}
-            code = place.execute(self.image, self.command, variables, log, lambda line: _tell(reporter, step, line))
+            code = runner.execute(self.image, self.command, variables, log, lambda line: _tell(reporter, step, line))
             if code != 0:
                 with log.open("a", encoding="utf-8") as stream:
                     stream.write(obituary(code))
             return status.Status.SUCCESS if code == 0 else status.Status.FAILURE
 
     local.init(
-        runner=place.runner,
+        runner=runner.kfp_runner,
         pipeline_root=str(home.berth_home() / "pipeline"),
         workspace_root=str(log_dir / "tmp" / "workspace"),
         raise_on_error=False,
         enable_caching=True,
         # The cache knows parameters and inputs, not code: a cache per state of the code.
-        cache_root=str(home.berth_home() / "cache" / place.code),
+        cache_root=str(home.berth_home() / "cache" / runner.code),
     )
     root = logging.getLogger()
     handler = logging.FileHandler(log_dir / "kfp.log", encoding="utf-8")
     with (
-        mock.patch.object(task_executor, "execute_single_task", execute_and_tell),
-        mock.patch.object(task_executor, "time", SimpleNamespace(sleep=wait)),
-        mock.patch.object(subprocess_task_handler, "SubprocessTaskHandler", RunnerTaskHandler),
-        mock.patch.object(docker_task_handler, "DockerTaskHandler", RunnerTaskHandler),
+        replaced(task_executor, "execute_single_task", execute_and_tell),
+        replaced(task_executor, "time", SimpleNamespace(sleep=wait)),
+        replaced(subprocess_task_handler, "SubprocessTaskHandler", RunnerTaskHandler),
+        replaced(docker_task_handler, "DockerTaskHandler", RunnerTaskHandler),
         (log_dir / "kfp.log").open("a", encoding="utf-8") as kfp_log,
         contextlib.redirect_stdout(kfp_log),
         warnings.catch_warnings(),
     ):
-        warnings.simplefilter("ignore")  # kfp.local says of every resource setting that it has no effect here
+        warnings.simplefilter("ignore")  # kfp.local warns that each resource setting has no effect here
         root.addHandler(handler)
         try:
             yield
         finally:
             root.removeHandler(handler)
             handler.close()
+
+
+@contextlib.contextmanager
+def replaced(owner: object, name: str, value: object) -> Iterator[None]:
+    """Set the attribute `name` of `owner` to `value` for as long as the block runs."""
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
 
 
 def _tell(reporter: Reporter, step: str, line: str) -> None:
@@ -117,6 +127,6 @@ def _without_retries(task_spec: Any) -> Any:
 
 
 def _summary(outputs: dict[str, Any]) -> str:
-    """Return what the step's main output artifact says came out."""
+    """Return the summary in the metadata of the step's main output artifact."""
     summaries = (getattr(value, "metadata", {}).get("summary") for value in outputs.values())
     return next((summary for summary in summaries if summary), "")

@@ -3,9 +3,7 @@
 import contextlib
 import hashlib
 import json
-import os
 import re
-import subprocess
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -15,8 +13,9 @@ from berth import images
 from berth.errors import BerthError
 from berth.models import integrity
 from berth.tracking import tags
-from pipeline import checkout, mlflow_store
+from pipeline import mlflow_store
 from pipeline.display import models
+from pipeline.local.environment_process import module_process
 
 _CHUNK = 1024
 """Texts that are sent to the model at a time, so that a long stdin is not held in memory."""
@@ -31,27 +30,22 @@ def predict(model: str, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
         BerthError: there is no such model, or it cannot be loaded.
     """
     folder = saved_model_dir(model)
-    command = [str(checkout.environment_bin(images.TRAIN) / "python3"), "-m", "berth.models.worker", str(folder)]
     texts = iter(texts)
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE if not os.environ.get("BERTH_DEBUG") else None,
-        encoding="utf-8",
-        env={**os.environ, "PYTHONPATH": str(checkout.CHECKOUT)},
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        while chunk := list(islice(texts, _CHUNK)):
-            with contextlib.suppress(BrokenPipeError):
-                process.stdin.write(json.dumps(chunk) + "\n")
-                process.stdin.flush()
-            answer = process.stdout.readline()
-            if not answer:
-                raise BerthError(_last_words(process, model))
-            yield from json.loads(answer)
-        process.stdin.close()
+    what = f"{model}: the model cannot be loaded"
+    try:
+        with module_process(images.TRAIN, "berth.models.worker", str(folder), what=what) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            while chunk := list(islice(texts, _CHUNK)):
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.write(json.dumps(chunk) + "\n")
+                    process.stdin.flush()
+                answer = process.stdout.readline()
+                if not answer:
+                    break
+                yield from json.loads(answer)
+    except RuntimeError as error:  # the worker's: a traceback would not help the user
+        raise BerthError(f"{what} ({str(error).splitlines()[-1]}).") from None
 
 
 def saved_model_dir(model: str) -> Path:
@@ -107,11 +101,3 @@ def _version(uri: str) -> tuple[str, str]:
     else:
         return uri, ""
     return f"models:/{name}/{found.version}", found.tags.get(tags.DIGEST, "")
-
-
-def _last_words(process: "subprocess.Popen[str]", model: str) -> str:
-    """Return why the process that was to load `model` ended."""
-    _, errors = process.communicate()
-    last = next((line for line in reversed((errors or "").splitlines()) if line.strip()), "it ended without a word")
-    own = last.removeprefix("berth.errors.BerthError: ")
-    return own if own != last else f"{model}: the model cannot be loaded ({last})."

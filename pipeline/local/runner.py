@@ -1,4 +1,4 @@
-"""What a local run is made of: steps, their result, who is told, and where they run."""
+"""Parts of a local run: steps, their result, who is told, and where they run."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from berth import progress
 
 @dataclass(frozen=True)
 class Step:
-    """What came of one step: its state is `done`, `cached` or `failed`."""
+    """The outcome of one step: its state is `done`, `cached` or `failed`."""
 
     name: str
     state: str
@@ -23,7 +23,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Result:
-    """A run that ended without an error; `blessed` says whether its model held its gates and was pushed."""
+    """A run that ended without an error; `blessed`: its model passed its gates and was pushed."""
 
     run_id: str
     steps: list[Step]
@@ -44,7 +44,7 @@ class Reporter(Protocol):
 class StepRunner:
     """Where steps run."""
 
-    runner: local.SubprocessRunner | local.DockerRunner
+    kfp_runner: local.SubprocessRunner | local.DockerRunner
     code: str
     """A digest of what the steps run there: their code and packages."""
     execute: Callable[[str, list[str], dict[str, str], Path, Callable[[str], None]], int]

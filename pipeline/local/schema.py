@@ -2,16 +2,14 @@
 
 import json
 import os
-import subprocess
 import tempfile
 from pathlib import Path
 
 from berth import images
 from berth.errors import BerthError
-from pipeline import checkout, home
+from pipeline import home
 from pipeline.config.run_config import RunConfig
-
-_ERROR = "berth.errors.BerthError: "
+from pipeline.local.environment_process import run_module
 
 
 def infer(config: RunConfig) -> str:
@@ -23,12 +21,12 @@ def infer(config: RunConfig) -> str:
     with tempfile.TemporaryDirectory(prefix="berth-schema-") as scratch:
         dataset = str(Path(scratch) / "dataset")
         Path(dataset).mkdir()
-        _call(images.CORE, "components.ingest", dataset, stdin=json.dumps(config.parameters()))
-        return _call(images.VALIDATE, "components.validate", "infer", dataset)
+        run_module(images.CORE, "components.ingest", dataset, stdin=json.dumps(config.parameters()))
+        return run_module(images.VALIDATE, "components.validate", "infer", dataset)
 
 
 def write(config: RunConfig, path: Path, force: bool) -> str:
-    """Infer the schema and write it to `path`; return what came of it in a line.
+    """Infer the schema and write it to `path`; return the outcome in a line.
 
     Raises:
         BerthError: another schema is there, or it cannot be written.
@@ -64,23 +62,5 @@ def diff(config: RunConfig, other: Path | None) -> list[str]:
         new = other or Path(scratch) / "schema.pbtxt"
         if other is None:
             new.write_text(infer(config.model_copy(update={"schema_file": ""})), encoding="utf-8")
-        changes = _call(images.VALIDATE, "components.validate", "diff", config.schema_file, str(new))
+        changes = run_module(images.VALIDATE, "components.validate", "diff", config.schema_file, str(new))
         return [line for line in changes.splitlines() if line]
-
-
-def _call(image: str, module: str, *arguments: str, stdin: str = "") -> str:
-    """Run `module` in the environment of `image` and return what it prints; a BerthError there is one here."""
-    done = subprocess.run(
-        [str(checkout.environment_bin(image) / "python3"), "-m", module, *arguments],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(checkout.CHECKOUT)},
-        check=False,
-    )
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
-        if last.startswith(_ERROR):
-            raise BerthError(last.removeprefix(_ERROR))
-        raise RuntimeError(f"{module} failed:\n{done.stderr}")
-    return done.stdout

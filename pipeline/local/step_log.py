@@ -1,23 +1,23 @@
-"""Why a step failed: the last words of its log, and what is added where it could say none."""
+"""The reason why a step failed: the last error line of its log, and the line that is added where it wrote none."""
 
 import re
 import signal
 from pathlib import Path
 
+from berth.errors import raised_in
 from pipeline import mlflow_store
 
-_BERTH_ERROR = re.compile(r"^(?:berth\.errors\.)?BerthError: (.*)$")
 _DEATH = re.compile(r"^berth: (.*)$")
 _ANY_ERROR = re.compile(r"^(?:berth: .*|[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)\b.*)$")
 
 
 def is_final(log: Path) -> bool:
-    """Return whether a step's last try ended in what trying again does not mend: a BerthError, or a kill.
+    """Return whether a step's last try failed for a reason that another try does not remove: a BerthError, or a kill.
 
-    A cluster's node may be taken away and another be had; on one machine it is memory that has run out.
+    On a cluster a kill may mean that a node was taken away; on one machine it means that memory has run out.
     """
     last = _last_error(log) if log.exists() else ""
-    return bool(_BERTH_ERROR.match(last) or _DEATH.match(last))
+    return bool(raised_in(last) or _DEATH.match(last))
 
 
 def error_in(log: Path) -> str:
@@ -25,12 +25,14 @@ def error_in(log: Path) -> str:
     if not log.exists():
         return "did not start."
     last = mlflow_store.redacted(_last_error(log))
-    match = _BERTH_ERROR.match(last) or _DEATH.match(last)
-    return match[1] if match else f"{last} (a bug: the log has the traceback)."
+    if own := raised_in(last):
+        return str(own)
+    death = _DEATH.match(last)
+    return death[1] if death else f"{last} (a bug: the log has the traceback)."
 
 
 def obituary(code: int) -> str:
-    """Return the last line of a failed step's log where its own last words do not say what happened."""
+    """Return the last line of a failed step's log where the step itself did not log what happened."""
     number = -code if code < 0 else code - 128
     if number == signal.SIGKILL:
         return "\nberth: killed (SIGKILL). The system does that when memory runs out: try a smaller batch_size.\n"

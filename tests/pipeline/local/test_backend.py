@@ -12,7 +12,6 @@ from berth import images
 from berth.errors import BerthError
 from berth.progress import Progress
 from berth.tracking import run_tree, tags
-from berth.tracking.step_run import step_run
 from pipeline import checkout
 from pipeline.local import backend, runner
 
@@ -87,6 +86,7 @@ def blame(kind: str, attempts: str):
     from pathlib import Path
 
     from berth.errors import BerthError
+    from berth.tracking.step_run import step_run
 
     with Path(attempts).open("a") as stream:
         stream.write("x")
@@ -111,7 +111,7 @@ def blamed(kind: str, attempts: str):
         blame(kind=kind, attempts=attempts).set_retry(num_retries=1, backoff_duration="1s")
 
 
-def test_each_task_runs_in_the_environment_of_its_image_and_says_what_came_out(listener):
+def test_each_task_runs_in_the_environment_of_its_image(listener):
     result = backend.run_pipeline(two_images, {"text": "python3 it's"}, "x", listener)
     assert listener.steps["write"].summary == "12 characters by core"
     assert listener.steps["read"].summary == "python3 it's by train"
@@ -120,7 +120,7 @@ def test_each_task_runs_in_the_environment_of_its_image_and_says_what_came_out(l
     assert not (result.log_dir / "tmp").exists()
 
 
-def test_an_unchanged_task_is_taken_from_the_cache_and_a_changed_one_is_not(listener):
+def test_only_an_unchanged_task_is_taken_from_the_cache(listener):
     for text, state in (("a", "done"), ("a", "cached"), ("b", "done")):
         backend.run_pipeline(two_images, {"text": text}, "x", listener)
         assert listener.steps["write"].state == state
@@ -143,10 +143,10 @@ def test_a_change_of_the_code_empties_the_cache(listener, monkeypatch):
         ("killed", r"^blame failed: killed \(SIGKILL\).*smaller batch_size", 1),
     ],
 )
-def test_a_failed_step_ends_the_run_with_its_last_error_line(listener, tmp_path, kind, message, attempts):
+def test_a_failed_step_ends_the_run_with_its_error(listener, tmp_path, kind, message, attempts):
     with pytest.raises(BerthError, match=message):
         backend.run_pipeline(blamed, {"kind": kind, "attempts": str(tmp_path / "attempts")}, "x", listener)
-    assert (tmp_path / "attempts").read_text() == "x" * attempts, "only what waiting can mend is tried again"
+    assert (tmp_path / "attempts").read_text() == "x" * attempts, "only what waiting can fix is tried again"
     client = mlflow.MlflowClient()
     newest = client.search_runs([mlflow.get_experiment_by_name("x").experiment_id], max_results=20)
     parents = [run for run in newest if "mlflow.parentRunId" not in run.data.tags]
@@ -157,13 +157,13 @@ def test_a_failed_step_ends_the_run_with_its_last_error_line(listener, tmp_path,
     assert all(child.data.tags[tags.ERROR] for child in children)
 
 
-def test_a_missing_environment_is_said_with_the_command_that_makes_it(listener, monkeypatch, tmp_path):
+def test_a_missing_environment_names_the_command_that_makes_it(listener, monkeypatch, tmp_path):
     monkeypatch.setattr(checkout, "CHECKOUT", tmp_path)
     with pytest.raises(BerthError, match=r"berth-core is missing\. Run 'make setup'"):
         backend.run_pipeline(two_images, {"text": "a"}, "x", listener)
 
 
-def test_a_store_that_does_not_answer_is_one_line_without_its_password(listener, monkeypatch):
+def test_a_silent_store_is_one_line_without_its_password(listener, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
     with pytest.raises(BerthError, match=r"MLflow at http://127\.0\.0\.1:9 does not answer") as caught:
         backend.run_pipeline(two_images, {"text": "a"}, "x", listener)
@@ -171,7 +171,7 @@ def test_a_store_that_does_not_answer_is_one_line_without_its_password(listener,
     assert not Path(".berth").exists()
 
 
-def test_an_interrupt_ends_the_run_as_killed_and_leaves_no_process(store, tmp_path):
+def test_an_interrupt_ends_the_run_and_every_process(store, tmp_path):
     import os
     import signal
     import subprocess
@@ -180,14 +180,14 @@ def test_an_interrupt_ends_the_run_as_killed_and_leaves_no_process(store, tmp_pa
 
     script = tmp_path / "slow.py"
     script.write_text(
-        "from kfp import dsl\nfrom pipeline import local\nfrom pathlib import Path\n"
+        "from kfp import dsl\nfrom pipeline.local import backend\nfrom pathlib import Path\n"
         "@dsl.component(base_image='berth-core', install_kfp_package=False)\n"
         "def sleep(pid: str):\n"
         "    import os, time\n    from pathlib import Path\n"
         "    Path(pid).write_text(str(os.getpid()))\n    time.sleep(60)\n"
         "@dsl.pipeline(name='slow')\ndef slow(pid: str):\n    sleep(pid=pid)\n"
         "class Quiet:\n    def __getattr__(self, name):\n        return lambda *a: None\n"
-        f"local.run_pipeline(slow, dict(pid={str(tmp_path / 'pid')!r}), 'slow', Quiet())\n"
+        f"backend.run_pipeline(slow, dict(pid={str(tmp_path / 'pid')!r}), 'slow', Quiet())\n"
     )
     environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{store}", "PYTHONPATH": str(checkout.CHECKOUT)}
     process = subprocess.Popen([sys.executable, str(script)], cwd=tmp_path, env=environment, stderr=subprocess.PIPE)
@@ -197,7 +197,7 @@ def test_an_interrupt_ends_the_run_as_killed_and_leaves_no_process(store, tmp_pa
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
     step = Path(f"/proc/{(tmp_path / 'pid').read_text()}")
-    patience = time.monotonic() + 20  # the step is the shell's child: whoever adopts it has to take note of its end
+    patience = time.monotonic() + 20  # the step is the shell's child: whoever adopts it has to wait for its end
     while step.exists() and time.monotonic() < patience:
         time.sleep(0.1)
     assert not step.exists()

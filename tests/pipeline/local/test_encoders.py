@@ -1,4 +1,4 @@
-"""`berth encoders` as a person calls it: what a loopback server has is fetched, listed, and seen to be sound."""
+"""`berth encoders` as a person calls it, with a loopback server to fetch from."""
 
 import functools
 import hashlib
@@ -33,7 +33,7 @@ def site(tmp_path_factory):
         server.shutdown()
 
 
-def test_what_is_fetched_is_listed_and_verified_and_what_is_damaged_is_named(site, tmp_path):
+def test_encoders_are_fetched_listed_and_verified(site, tmp_path):
     address, folder = site
     call = functools.partial(berth, tmp_path, XDG_CACHE_HOME=str(tmp_path))
     assert "Nothing is in" in call("encoders", "list").stdout
@@ -76,7 +76,7 @@ def test_what_is_fetched_is_listed_and_verified_and_what_is_damaged_is_named(sit
 def test_mistakes_are_one_line_and_leave_nothing(site, tmp_path):
     address, _ = site
     for arguments, words in (
-        (("add", str(tmp_path)), "is no address"),
+        (("add", str(tmp_path)), "is not an address"),
         (("add", f"{address}/encoder.tar.gz", "--sha256", "12"), "64 hexadecimal digits"),
         (("add", f"{address}/encoder.tar.gz", "--sha256", "0" * 64), f"not the {'0' * 64} that was asked for"),
         (("verify", "bert"), "no 'bert' in "),
