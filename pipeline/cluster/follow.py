@@ -1,27 +1,24 @@
-"""A run on a cluster as it goes on: each step's states, then the verdict."""
+"""A run on a cluster while it goes on: the changes of its steps' states, then the verdict."""
 
 import datetime
 import time
-from typing import Any
+from collections.abc import Callable
 
-import kfp_server_api
-from rich.console import Console
-from rich.markup import escape
+from kfp_server_api import V2beta1PipelineTaskDetail, V2beta1Run
 
-from berth.errors import BerthError, printable
+from berth.errors import BerthError
 from pipeline.cluster.api import Api
 from pipeline.cluster.api_errors import Unreachable
 
 POLL = 5.0
 """Seconds between two looks at a run."""
 OUTAGE = 120
-"""Looks in a row that may find no API before `follow` gives up: ten minutes of a cluster that is upgraded."""
+"""Looks in a row that may find no API before `follow` gives up: ten minutes, for a cluster that is upgraded."""
 ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
-_MARKS = {"SUCCEEDED": "[green]✓[/]", "FAILED": "[red]✗[/]", "CANCELED": "[red]✗[/]", "SKIPPED": "[dim]-[/]"}
 
 
-def follow(api: Api, run_id: str, steps: list[str], console: Console) -> str:
-    """Print each step's state as it changes until the run has ended, and return the verdict.
+def follow(api: Api, run_id: str, steps: list[str], show: Callable[[str, V2beta1PipelineTaskDetail], None]) -> str:
+    """Call `show` with a step's name and task for each change of state until the run has ended; return the verdict.
 
     The verdict is BLESSED when push ran, NOT BLESSED when refuse ran, and UNCHANGED when neither did.
 
@@ -44,7 +41,7 @@ def follow(api: Api, run_id: str, steps: list[str], console: Console) -> str:
         for name, task in tasks.items():
             if task.state and shown.get(name) != task.state:
                 shown[name] = task.state
-                console.print(_line(name, task), highlight=False, soft_wrap=True)
+                show(name, task)
         if run.state in ENDED:
             break
         time.sleep(POLL)
@@ -54,31 +51,31 @@ def follow(api: Api, run_id: str, steps: list[str], console: Console) -> str:
     return "BLESSED" if pushed else "NOT BLESSED" if refused else "UNCHANGED"
 
 
-def _tasks(run: kfp_server_api.V2beta1Run, steps: list[str]) -> dict[str, Any]:
-    """Return the newest task of each step that has begun, in the order of their beginnings."""
+def seconds(task: V2beta1PipelineTaskDetail) -> float | None:
+    """Return how long a task took; None while it runs, or where KFP has no times for it."""
+    if task.state in ENDED and task.start_time and task.end_time and task.end_time >= task.start_time:
+        return float((task.end_time - task.start_time).total_seconds())
+    return None
+
+
+def message(part: V2beta1PipelineTaskDetail | V2beta1Run) -> str:
+    """Return the error message of a task or a run as one short sentence; empty where KFP has none."""
+    text = " ".join((part.error.message if part.error and part.error.message else "").split())
+    return f"{text[:200]}..." if len(text) > 200 else f"{text.rstrip('.')}." if text else ""
+
+
+def _tasks(run: V2beta1Run, steps: list[str]) -> dict[str, V2beta1PipelineTaskDetail]:
+    """Return the newest task of each step that has begun, in the order in which they began."""
     details = (run.run_details.task_details if run.run_details else None) or []
     never = datetime.datetime.max.replace(tzinfo=datetime.UTC)
     begun = sorted((task for task in details if task.display_name in steps), key=lambda task: task.start_time or never)
     return {task.display_name: task for task in begun}
 
 
-def _line(name: str, task: Any) -> str:
-    took = ""
-    if task.state in ENDED and task.start_time and task.end_time and task.end_time >= task.start_time:
-        took = f"{(task.end_time - task.start_time).total_seconds():.1f} s"
-    why = f" {escape(printable(_message(task)))}" if task.state == "FAILED" else ""
-    return f"{_MARKS.get(task.state, '[cyan]…[/]')} {name:<9} {took:>9} {task.state.lower()}{why}"
-
-
-def _ending(run: kfp_server_api.V2beta1Run, tasks: dict[str, Any]) -> str:
+def _ending(run: V2beta1Run, tasks: dict[str, V2beta1PipelineTaskDetail]) -> str:
     """Return why a run did not succeed: the step that failed, or what was done to the run."""
     failed = next((name for name, task in tasks.items() if task.state == "FAILED"), "")
     if run.state == "FAILED":
-        reason = _message(tasks[failed]) if failed else _message(run)
+        reason = message(tasks[failed]) if failed else message(run)
         return f"{failed or 'the run'} failed. {reason} 'berth retry {run.display_name}' tries again."
     return f"{run.display_name}: {run.state.lower()}."
-
-
-def _message(part: Any) -> str:
-    text = " ".join((part.error.message if part.error and part.error.message else "").split())
-    return f"{text[:200]}..." if len(text) > 200 else f"{text.rstrip('.')}." if text else ""

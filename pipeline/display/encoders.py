@@ -1,12 +1,11 @@
 """The table of the cache of encoders."""
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
 from berth.encoders.fetch import cache
 from berth.errors import printable
+from pipeline.display import tables
 
 _UNITS = ("B", "kB", "MB", "GB")
 
@@ -16,19 +15,18 @@ def table() -> RenderableType:
     known = cache.entries()
     if not known:
         return Text(f"Nothing is in {cache.root()}: a run fetches what it needs, and 'berth encoders add HANDLE' does.")
-    shown = Table(box=None, padding=(0, 1), header_style="dim")
-    shown.add_column("name and handle", overflow="fold")
-    shown.add_column("kind", overflow="fold", max_width=14)
-    shown.add_column("size", justify="right", no_wrap=True)
-    shown.add_column("sha256", no_wrap=True)
+    shown = tables.new(
+        tables.words("name and handle"), tables.words("kind", 14), tables.number("size"), tables.whole("sha256")
+    )
     for entry in known:
-        names = f"{escape(printable(entry.name))}\n[dim]{escape(printable(entry.handle))}[/]"
-        kinds = "\n".join(model.words[0].partition(" of ")[0] for model in entry.models)
-        shown.add_row(names, kinds, size(entry.bytes), entry.sha256[:12])
+        names = Text.assemble(printable(entry.name), "\n", (printable(entry.handle), "dim"))
+        kinds = Text("\n".join(printable(model.words[0].partition(" of ")[0]) for model in entry.models))
+        tables.add(shown, names, kinds, size(entry.bytes), entry.sha256[:12])
     return Group(shown, Text(f"\nin {cache.root()}", style="dim"))
 
 
 def size(size: float) -> str:
+    """Return a number of bytes in the unit that suits it, such as `17 MB`."""
     for unit in _UNITS[:-1]:
         if size < 1000:
             return f"{size:,.0f} {unit}"

@@ -1,17 +1,16 @@
-"""What `berth models`, `berth rollback` and `berth promote` do: look at the model registry, and move its champion."""
+"""The model registry on the terminal: tables of models and versions, and the report of a moved champion."""
 
 import datetime
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
 from berth.errors import BerthError, nearest, printable
 from berth.tracking import tags
 from pipeline import home, mlflow_store
+from pipeline.display import tables
 
 if TYPE_CHECKING:
     from berth.registry.promotion import Switched
@@ -48,7 +47,12 @@ def models_table() -> RenderableType:
     known = names()
     if not known:
         return Text("No model is registered: run 'berth run CONFIG' first.")
-    table = _table("model", "champion", "accuracy", "macro F1", "pushed", "versions")
+    table = tables.new(
+        tables.words("model"),
+        *map(tables.number, ("champion", "accuracy", "macro F1")),
+        tables.whole("pushed"),
+        tables.number("versions"),
+    )
     for name in known:
         found = versions.versions(name)
         number = versions.aliases(name).get(tags.CHAMPION)
@@ -56,7 +60,7 @@ def models_table() -> RenderableType:
         facts = ["none", "", "", ""]
         if champion:
             facts = [str(number), *_scores(champion.tags), _when(champion.created)]
-        table.add_row(escape(printable(name)), *facts, str(len(found)))
+        tables.add(table, name, *facts, str(len(found)))
     return table
 
 
@@ -70,14 +74,20 @@ def versions_table(name: str, limit: int) -> RenderableType:
 
     _known(name)
     found, aliases = versions.versions(name), versions.aliases(name)
-    table = _table("version", "alias", "accuracy", "macro F1", "pushed", "verdict")
+    table = tables.new(
+        tables.number("version"),
+        tables.words("alias"),
+        *map(tables.number, ("accuracy", "macro F1")),
+        tables.whole("pushed"),
+        tables.words("verdict"),
+    )
     for version in found[:limit]:
         own = [alias for alias, number in sorted(aliases.items()) if number == version.number]
         own += ["withdrawn"] if version.withdrawn else ["pushing"] if version.pending else []
         style = "bold" if tags.CHAMPION in own else ""
         verdict = version.tags.get(tags.VERDICT, "")
         cells = [str(version.number), ", ".join(own), *_scores(version.tags), _when(version.created), verdict]
-        table.add_row(*(escape(printable(cell)) for cell in cells), style=style)
+        tables.add(table, *cells, style=style)
     parts: list[RenderableType] = [table]
     if len(found) > limit:
         parts.append(Text(f"\n{len(found) - limit} older versions: --limit shows more.", style="dim"))
@@ -95,7 +105,7 @@ def versions_table(name: str, limit: int) -> RenderableType:
 
 
 def rollback(name: str, to: int | None, reason: str) -> Iterator[str]:
-    """Make version `to` the champion again, or the previous champion, and yield what was done, a line each.
+    """Make version `to` the champion again, or the previous champion, and yield what was done, line by line.
 
     Raises:
         BerthError: there is no such model or version, or its stored model is damaged: nothing has moved then.
@@ -109,13 +119,17 @@ def rollback(name: str, to: int | None, reason: str) -> Iterator[str]:
 
 
 def promote(name: str, number: int, reason: str) -> Iterator[str]:
-    """Make a version the champion, blessed or not, and yield what was done, a line each; raises as `rollback` does."""
+    """Make a version the champion, blessed or not, and yield what was done, line by line.
+
+    Raises:
+        BerthError: as `rollback`.
+    """
     _known(name)
     from berth.registry import promotion
 
     done = promotion.promote(name, number, reason)
     if done.old == done.new == number:
-        yield f"{name} version {number} is champion already; nothing is changed."
+        yield f"{name} version {number} is the champion already; nothing has changed."
         return
     if not done.blessed:
         yield f"Version {number} was NOT BLESSED by its gates; it is promoted for the reason given."
@@ -166,12 +180,3 @@ def _moment(key: str) -> str:
     except ValueError:  # a tag that somebody set by hand
         return printable(key)
     return _when(moment.timestamp())
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, padding=(0, 1), header_style="dim")
-    for column in columns:
-        numeric = column in ("accuracy", "macro F1", "champion", "version", "versions")
-        fold = column in ("model", "verdict", "alias")
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=not fold)
-    return table

@@ -1,4 +1,4 @@
-"""How a run looks on the terminal: one line per step, a progress bar for training, a closing table."""
+"""A run on the terminal: one line per step, a progress bar for training, a closing table."""
 
 from pathlib import Path
 from types import TracebackType
@@ -8,31 +8,33 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
+from rich.text import Text
 
 from berth import progress
 from berth.errors import printable
 from pipeline import home
+from pipeline.display import encoding, tables
 from pipeline.local.runner import Result, Step
 
 _MARKS = {"done": "[green]✓[/]", "cached": "[cyan]=[/]", "failed": "[red]✗[/]"}
 _ANOMALY = "anomaly "
-"""How a line of validate's log begins that the user has to see, one for each anomaly."""
+"""The start of a line of validate's log that the user has to see, one for each anomaly."""
 _SUMMARY = 120
 _LINE_END = " | "
-"""In the detail of a progress line: what comes after it is the second line beside the bar."""
+"""In the detail of a progress line: what comes after it is on a second line."""
 _SILENT = ("locate", "compare", "finish")
-"""Steps that only keep the books: they get a line when they fail."""
+"""Steps that only do bookkeeping: they get a line only when they fail."""
 
 
 class TerminalReporter:
-    """Prints a line for each step that ends, and while one runs what it is at; a context manager."""
+    """Prints a line for each step that ends, and shows the progress of the one that runs; a context manager."""
 
     def __init__(self, console: Console, verbose: bool) -> None:
         self.console = console
         self.verbose = verbose
         self._task: TaskID | None = None
         self._live = Progress(
-            SpinnerColumn(),
+            SpinnerColumn("dots" if encoding.is_unicode(console.encoding) else "line"),
             TextColumn("{task.description:<9}", table_column=Column(no_wrap=True, min_width=9)),
             BarColumn(bar_width=10),
             TextColumn("{task.fields[detail]}", markup=False, table_column=Column(no_wrap=False)),
@@ -78,7 +80,7 @@ class TerminalReporter:
         line.add_column(width=9)
         line.add_column(width=7, justify="right")
         line.add_column(overflow="fold")
-        # What failed is said in full when the run ends, by the last line.
+        # The run's last line has the whole error.
         summary = step.summary if len(step.summary) <= _SUMMARY else f"{step.summary[: _SUMMARY - 3]}..."
         seconds = "cached" if step.state == "cached" else f"{step.seconds:.1f} s"
         line.add_row(_MARKS[step.state], step.name, seconds, escape(printable(summary)))
@@ -86,34 +88,28 @@ class TerminalReporter:
 
 
 def closing_table(result: Result) -> Table:
-    """Return what a person wants to know of a run that has ended."""
+    """Return what a person wants to know about a run that has ended: verdict, scores, model, logs."""
     import mlflow
 
     from berth.tracking import tags
 
     run = mlflow.MlflowClient().get_run(result.run_id)
-    table = Table(show_header=False, box=None, padding=(0, 1))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
+    table = tables.facts()
     outputs = {name: artifact for step in result.steps for name, artifact in step.outputs.items()}
     verdict, _, why = run.data.tags.get(tags.VERDICT, "NOT BLESSED").partition(": ")
     color = "green" if result.blessed else "cyan" if verdict == "UNCHANGED" else "yellow"
-    table.add_row("verdict", f"[bold {color}]{escape(printable(verdict))}[/]")
+    tables.add(table, "verdict", Text(printable(verdict), style=f"bold {color}"))
     gates = outputs["report"].metadata.get("gates", []) if "report" in outputs and verdict != "UNCHANGED" else []
     failed = [f"{gate['name']} {gate['words']}" for gate in gates if gate["outcome"] == "fail"]
     for words in failed or [why] * bool(why):
-        table.add_row("failed" if failed else "why", escape(printable(words)))
+        tables.add(table, "failed" if failed else "why", words)
     for name in ("accuracy", "macro_f1", "roc_auc", "log_loss"):
         if name in run.data.metrics:
-            table.add_row(name.replace("_", " "), f"{run.data.metrics[name]:.4f}")
+            tables.add(table, name.replace("_", " "), f"{run.data.metrics[name]:.4f}")
     if made := outputs.get("pushed") or outputs.get("refused"):
-        table.add_row("model", escape(made.metadata["summary"]))
+        tables.add(table, "model", made.metadata["summary"])
         if folder := made.metadata["folder"] if result.blessed else "":
-            table.add_row("serving", escape(_shown(folder)))
-    table.add_row("run", escape(run.info.run_name or result.run_id))
-    table.add_row("logs", escape(home.relative(result.log_dir)))
+            tables.add(table, "serving", folder if "://" in folder else home.relative(Path(folder)))
+    tables.add(table, "run", run.info.run_name or result.run_id)
+    tables.add(table, "logs", home.relative(result.log_dir))
     return table
-
-
-def _shown(folder: str) -> str:
-    return folder if "://" in folder else home.relative(Path(folder))

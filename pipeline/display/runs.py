@@ -1,18 +1,18 @@
-"""What `berth runs` and `berth compare` look at: the pipeline runs in MLflow."""
+"""Pipeline runs in MLflow: the table of the newest, and two of them side by side."""
 
 import datetime
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from berth.errors import BerthError, nearest, printable
+from berth.errors import BerthError, nearest
 from berth.tracking import tags
 from pipeline import mlflow_store
+from pipeline.display import tables
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _PARENT = "mlflow.parentRunId"
 _CANDIDATES = 500
-"""Newest runs whose names are looked at for one that resembles a name that is none."""
+"""How many of the newest runs are searched for a name that resembles an unknown one."""
 
 
 def runs_table(experiment: str | None, limit: int) -> Table:
@@ -42,25 +42,24 @@ def runs_table(experiment: str | None, limit: int) -> Table:
         max_results=limit,
         order_by=["attributes.start_time DESC"],
     )
-    table = Table(box=None, padding=(0, 1), collapse_padding=True, pad_edge=False, header_style="dim")
-    table.add_column("run", no_wrap=True, overflow="fold")  # whole: it is what `berth compare` is given
-    table.add_column("started", no_wrap=True)
-    table.add_column("took", no_wrap=True)
-    table.add_column("result", overflow="fold")
-    for column in ("accuracy", "macro F1"):
-        table.add_column(column, justify="right")
+    table = tables.new(
+        *map(tables.whole, ("run", "started", "took")),  # whole: `berth compare` takes the name
+        tables.words("result"),
+        tables.number("accuracy", fold=True),
+        tables.number("macro F1", fold=True),
+    )
     for run in found:
         started = datetime.datetime.fromtimestamp(run.info.start_time / 1000)
         took = f"{(run.info.end_time - run.info.start_time) / 1000:.0f} s" if run.info.end_time else ""
         scores = (
             f"{run.data.metrics[name]:.4f}" if name in run.data.metrics else "" for name in ("accuracy", "macro_f1")
         )
-        table.add_row(escape(run.info.run_name), f"{started:%Y-%m-%d %H:%M}", took, escape(_outcome(run)), *scores)
+        tables.add(table, run.info.run_name or "", f"{started:%Y-%m-%d %H:%M}", took, _outcome(run), *scores)
     return table
 
 
 def verdict(run_id: str) -> str:
-    """Return the verdict of a pipeline run; empty if it came to none."""
+    """Return the verdict of a pipeline run; empty if it has none."""
     mlflow_store.use_tracking_uri()
     import mlflow
 
@@ -81,20 +80,22 @@ def comparison(first: str, second: str) -> RenderableType:
     client = mlflow.MlflowClient()
     one, other = _run(client, first), _run(client, second)
     titles = [_title(one), _title(other)]
-    metrics = _table("metric", *titles, "difference")
+    metrics = tables.new(
+        tables.words("metric"), *(tables.number(title, fold=True) for title in (*titles, "difference"))
+    )
     for key in sorted(one.data.metrics.keys() | other.data.metrics.keys()):
         values = [run.data.metrics.get(key) for run in (one, other)]
         both = values[0] is not None and values[1] is not None
         difference = f"{values[1] - values[0]:+.4f}" if both else ""  # type: ignore[operator]
         cells = [key, *("" if value is None else f"{value:.4f}" for value in values), difference]
-        metrics.add_row(*map(_cell, cells))
-    parameters = _table("parameter", *titles)
+        tables.add(metrics, *cells)
+    parameters = tables.new(*map(tables.words, ("parameter", *titles)))
     for key in sorted(one.data.params.keys() | other.data.params.keys()):
         texts = [run.data.params.get(key, "") for run in (one, other)]
         if texts[0] != texts[1]:
-            parameters.add_row(*map(_cell, [key, *texts]))
-    verdicts = _table("verdict", *titles)
-    verdicts.add_row("", *(_cell(_outcome(run)) for run in (one, other)))
+            tables.add(parameters, key, *texts)
+    verdicts = tables.new(*map(tables.words, ("verdict", *titles)))
+    tables.add(verdicts, "", _outcome(one), _outcome(other))
     parts: list[RenderableType] = [verdicts, ""]
     parts += [metrics] if metrics.row_count else [Text("Neither run has metrics.")]
     parts += ["", parameters] if parameters.row_count else ["", Text("No parameter differs.")]
@@ -102,7 +103,7 @@ def comparison(first: str, second: str) -> RenderableType:
 
 
 def _run(client: "MlflowClient", name: str) -> "Run":
-    """Return the pipeline run of this name or id; the id of a step names its pipeline run, a name the newest of it."""
+    """Return the newest pipeline run of this name, or the one of this id, which may be the id of one of its steps."""
     from mlflow.exceptions import MlflowException
 
     if re.fullmatch(r"[0-9a-f]{32}", name):
@@ -125,25 +126,13 @@ def _run(client: "MlflowClient", name: str) -> "Run":
 
 
 def _title(run: "Run") -> str:
-    return escape(printable(run.info.run_name or run.info.run_id))
+    return str(run.info.run_name or run.info.run_id)
 
 
-def _cell(text: str) -> str:
-    return escape(printable(text))
-
-
-def _table(first: str, *columns: str) -> Table:
-    table = Table(box=None, padding=(0, 1), header_style="dim")
-    table.add_column(first, overflow="fold")
-    for column in columns:
-        table.add_column(column, justify="left" if first != "metric" else "right", overflow="fold")
-    return table
-
-
-def _outcome(run: Any) -> str:
-    """Return the verdict of a run that finished, the step that failed, or what the run's status is."""
-    told: Mapping[str, str] = run.data.tags
+def _outcome(run: "Run") -> str:
+    """Return the verdict of a run that finished, the step that failed, or the run's status."""
+    run_tags: Mapping[str, str] = run.data.tags
     if run.info.status == "FINISHED":
-        return str(told.get(tags.VERDICT, run.info.status)).split(":")[0]
-    failed = told.get(tags.ERROR, "").partition(":")[0]
+        return str(run_tags.get(tags.VERDICT, run.info.status)).split(":")[0]
+    failed = run_tags.get(tags.ERROR, "").partition(":")[0]
     return f"{run.info.status}: {failed}" if failed else str(run.info.status)

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import kfp_server_api
-from rich.markup import escape
 from rich.table import Table
 
-from berth.errors import BerthError, nearest, printable
+from berth.errors import BerthError, nearest
 from pipeline.cluster import publish
 from pipeline.cluster.api import Api
 from pipeline.cluster.package import Package
 from pipeline.config.run_config import RunConfig
+from pipeline.display import tables
 from pipeline.schedules.cron import UTC, Cron, When, five_fields
 
 _ENABLED = "ENABLED"
@@ -62,9 +62,8 @@ def put(
 
 def listing(api: Api) -> Table:
     """Return the schedules as a table, with the next time of each that is active."""
-    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
-    for column in ("schedule", "cron (UTC)", "state", "next (UTC)", "version"):
-        table.add_column(column, no_wrap=column != "cron (UTC)", overflow="fold")
+    others = map(tables.whole, ("state", "next (UTC)", "version"))
+    table = tables.new(tables.whole("schedule"), tables.words("cron (UTC)"), *others)
     now = datetime.datetime.now(UTC)
     for one in _all(api):
         active = one.status == _ENABLED
@@ -72,8 +71,8 @@ def listing(api: Api) -> Table:
         reference = one.pipeline_version_reference
         pinned = reference.pipeline_version_id if reference else one.pipeline_version_id
         shown = f"{following:%Y-%m-%d %H:%M}" if active and following else "-"
-        cells = (one.display_name, text, "active" if active else "paused", shown, "pinned" if pinned else "latest")
-        table.add_row(*(escape(printable(cell)) for cell in cells))
+        state, version = "active" if active else "paused", "pinned" if pinned else "latest"
+        tables.add(table, one.display_name, text, state, shown, version)
     return table
 
 

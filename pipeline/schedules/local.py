@@ -5,10 +5,10 @@ import datetime
 from collections.abc import Iterator
 from pathlib import Path
 
-from rich.markup import escape
 from rich.table import Table
 
-from berth.errors import BerthError, nearest, printable
+from berth.errors import BerthError, nearest
+from pipeline.display import tables
 from pipeline.schedules import store
 from pipeline.schedules.cron import UTC, When
 from pipeline.schedules.local_schedule import LocalSchedule
@@ -32,14 +32,12 @@ def put(name: str, when: When, config: Path) -> bool:
 
 def listing() -> Table:
     """Return the schedules of this folder as a table, with the next time of each that is not paused."""
-    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
-    for column in ("schedule", "cron (UTC)", "state", "next (UTC)", "configuration"):
-        table.add_column(column, no_wrap=column not in ("schedule", "configuration"), overflow="fold")
+    times = map(tables.whole, ("cron (UTC)", "state", "next (UTC)"))
+    table = tables.new(tables.words("schedule"), *times, tables.words("configuration"))
     for schedule in store.schedules().values():
         state = "active" if schedule.next_time else "paused"
         following = f"{schedule.next_time.astimezone(UTC):%Y-%m-%d %H:%M}" if schedule.next_time else "-"
-        cells = (schedule.name, schedule.cron, state, following, _relative(Path(schedule.config)))
-        table.add_row(*(escape(printable(cell)) for cell in cells))
+        tables.add(table, schedule.name, schedule.cron, state, following, _relative(Path(schedule.config)))
     return table
 
 

@@ -16,6 +16,7 @@ from berth.models import integrity
 from berth.registry import versions
 from berth.tracking import pipeline_run, tags
 from pipeline.cli import app
+from pipeline.cli.models import prediction_line
 from pipeline.display import models as commands
 from pipeline.display import runs
 from pipeline.local import predict
@@ -183,7 +184,7 @@ def test_a_challenger_can_be_promoted_and_the_output_says_that_it_was_not_blesse
     assert aliases() == {"champion": 2, "previous": 1}
     assert served(tmp_path / name) == ["1", "2"]
     assert audits(store, name, 2)[0].startswith("promotion from 1 to 2 by ")
-    assert promote(name, 2) == [f"{name} version 2 is champion already; nothing is changed."]
+    assert promote(name, 2) == [f"{name} version 2 is the champion already; nothing has changed."]
     assert len(audits(store, name, 2)) == 1
     promote(name, 1)
     assert aliases() == {"champion": 1, "previous": 2}
@@ -355,8 +356,11 @@ def test_predict_answers_for_several_labels_and_pairs_and_refuses_a_changed_mode
     done = berth("predict", str(models / "multi"), "--json", "hello", "win 100", cwd=tmp_path)
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert [answer["label"] for answer in answers] == [["ham"], ["ham", "spam"]], done.stderr
-    assert [app._line(answer) for answer in answers] == ["ham\t0.7000\thello", "ham, spam\t0.7000, 0.9000\twin 100"]
-    assert app._line({"label": [], "probabilities": {"ham": 0.1}, "text": "?"}) == "-\t-\t?"
+    assert [prediction_line(answer) for answer in answers] == [
+        "ham\t0.7000\thello",
+        "ham, spam\t0.7000, 0.9000\twin 100",
+    ]
+    assert prediction_line({"label": [], "probabilities": {"ham": 0.1}, "text": "?"}) == "-\t-\t?"
     done = berth("predict", str(models / "pairs"), cwd=tmp_path, stdin="hello\tyou\nhello\t2\n")
     assert [line.split("\t")[0] for line in done.stdout.splitlines()] == ["ham", "spam"]
     done = berth("predict", str(models / "pairs"), "alone", cwd=tmp_path)

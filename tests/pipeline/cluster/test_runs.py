@@ -163,7 +163,7 @@ def test_ctrl_c_while_waiting_leaves_the_run_going_and_says_so(call, server, mon
     finally:
         signal.signal(signal.SIGINT, before)
     assert called.code == 130
-    assert "the run goes on; 'berth cancel sms-spam-" in called.err
+    assert "the run continues; 'berth cancel sms-spam-" in called.err
     assert not server.asked(":terminate")
 
 

@@ -46,7 +46,7 @@ def test_a_schedule_is_kept_listed_paused_resumed_and_deleted(call, folder):
     assert made.out.count("  next Sun ") == 3
     (row,) = call("schedules", "list", "--local").out.splitlines()[1:]
     assert row.split()[:7] == ["sms-spam", "0", "3", "*", "*", "7", "active"]
-    assert row.rstrip().endswith("03:00  config.yaml")
+    assert row.rstrip().endswith("03:00 config.yaml")
     assert "replaced" in call("schedule", "config.yaml", "--cron", "0 4 * * *", "--local").out
     assert call("schedules", "pause", "sms-spam", "--local").code == 0
     assert "paused" in call("schedules", "list", "--local").out

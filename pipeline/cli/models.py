@@ -1,0 +1,76 @@
+"""Commands about registered models: `berth predict`, `berth models`, `berth rollback`, `berth promote`."""
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from berth.errors import printable
+from pipeline.cli.options import RegisteredModel
+
+
+def predict(
+    model: Annotated[str, typer.Argument(help="NAME (its champion), NAME@ALIAS, NAME/VERSION, or a model's folder.")],
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="TEXT...", help="Default: standard input, a text per line. Pairs: separated by a tab."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a JSON object per line, with every probability.")
+    ] = False,
+) -> None:
+    """Print the label and its probability for each text."""
+    from pipeline.local import predict
+
+    lines = texts if texts else (line.rstrip("\r\n") for line in sys.stdin)
+    for prediction in predict.predict(model, lines):
+        if as_json:
+            typer.echo(json.dumps(prediction, ensure_ascii=False))
+        else:
+            typer.echo(prediction_line(prediction))
+
+
+def models(
+    model: Annotated[str | None, typer.Argument(help="The name of a registered model. Default: all models.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many versions, newest first.")] = 20,
+) -> None:
+    """List the registered models, or the versions of one."""
+    from rich.console import Console
+
+    from pipeline.display.models import models_table, versions_table
+
+    Console().print(models_table() if model is None else versions_table(model, limit))
+
+
+def rollback(
+    model: RegisteredModel,
+    to: Annotated[int | None, typer.Option(min=1, metavar="VERSION", help="Default: the previous champion.")] = None,
+    reason: Annotated[str, typer.Option(help="Why; it is stored with the versions.")] = "",
+) -> None:
+    """Make an earlier champion the champion again: alias and serving folder move together, nothing is destroyed."""
+    from pipeline.display.models import rollback as roll_back
+
+    for line in roll_back(model, to, reason):
+        typer.echo(printable(line))
+
+
+def promote(
+    model: RegisteredModel,
+    version: Annotated[int, typer.Argument(min=1, help="The version to promote, blessed or not.")],
+    reason: Annotated[str, typer.Option(help="Why; it is stored with the versions.")],
+) -> None:
+    """Make a version the champion by hand: alias and serving folder move together."""
+    from pipeline.display.models import promote as make_champion
+
+    for line in make_champion(model, version, reason):
+        typer.echo(printable(line))
+
+
+def prediction_line(prediction: dict[str, Any]) -> str:
+    """Return label, probability and text, separated by tabs; several labels by commas; a dash stands for no label."""
+    label, probabilities = prediction["label"], prediction["probabilities"]
+    labels = label if isinstance(label, list) else [label]
+    shown = ", ".join(labels) or "-"
+    values = ", ".join(f"{probabilities[own]:.4f}" for own in labels) or "-"
+    return f"{printable(shown)}\t{values}\t{printable(prediction['text'])}"

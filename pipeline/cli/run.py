@@ -1,0 +1,92 @@
+"""Commands that run the pipeline on this machine, and compile it: `berth run`, `berth compile`."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from berth.errors import BerthError
+from pipeline.cli.options import Config
+
+
+class Runner(StrEnum):
+    """The choices of `berth run --runner`."""
+
+    ENVIRONMENTS = "environments"
+    DOCKER = "docker"
+
+
+def run(
+    config: Config,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Stream the steps' logs.")] = False,
+    fail_if_not_blessed: Annotated[
+        bool, typer.Option("--fail-if-not-blessed", help="Exit with 3 if the model does not pass its gates.")
+    ] = False,
+    scheduled: Annotated[
+        bool,
+        typer.Option("--scheduled", help="End the run early if nothing is new, unless on_unchanged is set."),
+    ] = False,
+    runner: Annotated[
+        Runner, typer.Option(help="Where steps run: in the images' local environments, or in containers of the images.")
+    ] = Runner.ENVIRONMENTS,
+) -> None:
+    """Run the whole pipeline on this machine."""
+    from rich.console import Console
+
+    from pipeline.config.run_config import RunConfig
+
+    run_config = RunConfig.load(config)
+    if scheduled:
+        run_config = run_config.as_scheduled()
+
+    from pipeline.display import run_progress
+    from pipeline.local import backend
+
+    console = Console(file=sys.stdout)  # this very stream: kfp's own prints are sent elsewhere during a run
+    with run_progress.TerminalReporter(console, verbose) as reporter:
+        result = backend.run(run_config, config, reporter, in_containers=runner == Runner.DOCKER)
+    console.print()
+    console.print(run_progress.closing_table(result))
+    if result.blessed:
+        model = run_config.model_name
+        console.print("\nTry next:", highlight=False)
+        for command in (f'predict {model} "some text"', "ui", "runs"):
+            console.print(f"  {_program()} {command}", highlight=False, markup=False, soft_wrap=True)
+    elif fail_if_not_blessed:
+        from pipeline.display import runs
+
+        if not runs.verdict(result.run_id).startswith("UNCHANGED"):
+            raise typer.Exit(3)
+
+
+def compile_pipeline(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write it.")] = Path("pipeline.yaml"),
+    images: Annotated[
+        Path | None,
+        typer.Option(help="A file that lists the images by digest. Default: ./images.lock.yaml, or names alone."),
+    ] = None,
+) -> None:
+    """Write the pipeline that a Kubeflow cluster runs."""
+    from pipeline.dags import compiler
+    from pipeline.image_lock import LOCK, locked
+
+    lock = images or Path(LOCK)
+    references = locked(lock) if images or lock.exists() else None
+    try:
+        compiler.write_yaml(output, references)
+    except OSError as error:
+        raise BerthError(f"{output}: cannot be written ({error.strerror}).") from None
+    typer.echo(f"wrote {output}" + (f" with the images of {lock}" if references else ""))
+
+
+def _program() -> str:
+    """Return the command that calls this program from here: its name if it is on the PATH, else its path."""
+    import os
+    import shutil
+
+    program = Path(sys.argv[0]).resolve()
+    if shutil.which(program.name):
+        return program.name
+    return os.path.relpath(program)
