@@ -1,4 +1,4 @@
-"""What `berth predict` and `berth ui` need: a model out of MLflow's registry or a folder, and MLflow itself."""
+"""The MLflow store in use: a server, or the working folder's own; and `berth ui`, which shows it."""
 
 import os
 import re
@@ -8,13 +8,15 @@ import urllib.error
 import urllib.request
 
 from berth.errors import BerthError, first_line
-from berth.tracking import pipeline_run
-from pipeline import mlflow_store
+from berth.tracking import pipeline_run, sqlite_store
+from pipeline import mlflow_database
 from pipeline.home import writable_home
 
 _REFUSALS = ("UNAUTHENTICATED", "PERMISSION_DENIED", "TEMPORARILY_UNAVAILABLE")
 _BROKEN = "INTERNAL_ERROR"
 _REFUSED = re.compile(r"failed with error code (401|403|5\d\d)\b|too many 5\d\d error responses")
+_TIMEOUT_SECONDS = 10
+"""Seconds that an MLflow server may take to answer."""
 _FIRST = 300
 """Characters of a server's answer that are shown: it may be a whole page."""
 
@@ -23,7 +25,7 @@ def refusal(error: Exception) -> BerthError | None:
     """Return in one line what `error` says where it is MLflow's server that refuses or is down; None: it is not."""
     from mlflow.exceptions import MlflowException, RestException
 
-    uri = mlflow_store.redacted(os.environ.get("MLFLOW_TRACKING_URI", ""))
+    uri = redacted(os.environ.get("MLFLOW_TRACKING_URI", ""))
     if not isinstance(error, MlflowException) or not uri.startswith(("http://", "https://")):
         return None
     refused = error.error_code in _REFUSALS or (isinstance(error, RestException) and error.error_code == _BROKEN)
@@ -37,11 +39,9 @@ def refusal(error: Exception) -> BerthError | None:
 
 def serve_ui(port: int) -> None:
     """Become `mlflow ui` on 127.0.0.1:`port`, on the store in use."""
-    if mlflow_store.tracking_uri().startswith(("http://", "https://")):
-        raise BerthError(
-            f"MLFLOW_TRACKING_URI is a server: open {mlflow_store.redacted(mlflow_store.tracking_uri())} in a browser."
-        )
-    uri = mlflow_store.use_tracking_uri()
+    if tracking_uri().startswith(("http://", "https://")):
+        raise BerthError(f"MLFLOW_TRACKING_URI is a server: open {redacted(tracking_uri())} in a browser.")
+    uri = use_tracking_uri()
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -56,22 +56,21 @@ def serve_ui(port: int) -> None:
     os.execv(sys.executable, [sys.executable, *arguments])
 
 
-_TIMEOUT_SECONDS = 10
-"""Seconds that an MLflow server may take to say anything."""
-
-
 def tracking_uri() -> str:
     """Return MLFLOW_TRACKING_URI, or the SQLite store under .berth/, whose folder is then made."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{writable_home() / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or sqlite_store.uri_of(writable_home() / "mlflow.db")
 
 
 def use_tracking_uri() -> str:
     """Point MLflow, here and in every process started from here, at the store in use, and return its URI.
 
     Raises:
-        BerthError: the URI is a server that does not answer; MLflow itself would try for minutes.
+        BerthError: the URI is a server that does not answer (MLflow itself would try for minutes), or the store of the
+            working folder cannot be made.
     """
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        mlflow_database.prepare(writable_home())
     os.environ["MLFLOW_TRACKING_URI"] = tracking_uri()
     pipeline_run.hide_credentials()
     uri = os.environ["MLFLOW_TRACKING_URI"]

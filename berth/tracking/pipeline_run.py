@@ -13,14 +13,14 @@ import datetime
 import getpass
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
 from berth.errors import BerthError
-from berth.tracking import tags
+from berth.tracking import sqlite_store, tags
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.entities import Run
 
 
@@ -39,16 +39,15 @@ _STEP_RUN = "BERTH_STEP_RUN_ID"
 
 
 def create_parent(experiment: str, run_name: str | None, own_tags: Mapping[str, str]) -> str:
-    """Create the run of a pipeline run in `experiment` (made if need be) and return its id."""
+    """Create the run of a pipeline run in `experiment` (made if need be) and return its id.
+
+    Raises:
+        BerthError: the experiment has been deleted in MLflow.
+    """
     import mlflow
 
     client = mlflow.MlflowClient()
-    found = client.get_experiment_by_name(experiment)
-    experiment_id = (
-        found.experiment_id
-        if found
-        else client.create_experiment(experiment, artifact_location=_artifact_location(mlflow.get_tracking_uri()))
-    )
+    experiment_id = _experiment_id(client, experiment)
     return client.create_run(experiment_id, run_name=run_name, tags={**user(), **tags.SOURCE, **own_tags}).info.run_id
 
 
@@ -165,8 +164,25 @@ def _run_of(pipeline_run: str) -> "Run | None":
     return min(runs, key=lambda run: (run.info.start_time, run.info.run_id), default=None)
 
 
-def _artifact_location(tracking_uri: str) -> str | None:
-    """Return a folder beside a SQLite store, whatever folder the step runs in; a server chooses its own (None)."""
-    if not tracking_uri.startswith("sqlite:///"):
-        return None
-    return (Path(tracking_uri.removeprefix("sqlite:///")).resolve().parent / "artifacts").as_uri()
+def _experiment_id(client: "MlflowClient", name: str) -> str:
+    """Return the id of the experiment `name`, made if need be: of two first runs at once, one makes it."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    uri = mlflow.get_tracking_uri()
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return client.create_experiment(name, artifact_location=sqlite_store.artifact_location(uri))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+    if found.lifecycle_stage == "deleted":
+        raise BerthError(
+            f"the MLflow experiment {name!r} has been deleted. Restore it: MLFLOW_TRACKING_URI={uri} "
+            f"mlflow experiments restore --experiment-id {found.experiment_id}"
+        )
+    return found.experiment_id

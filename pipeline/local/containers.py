@@ -25,6 +25,7 @@ from requests import RequestException
 from berth import images
 from berth.code_version import code_version
 from berth.errors import BerthError
+from berth.tracking import sqlite_store
 from pipeline import home, mlflow_store
 from pipeline.config.run_config import RunConfig
 from pipeline.image_lock import CODE_LABEL
@@ -115,8 +116,8 @@ def _writable(config: RunConfig) -> list[Path]:
     """Return the folders that steps write to: .berth/, those that the configuration names, that of a SQLite store."""
     found = [home.writable_home()]
     found += [Path(name) for name in (config.push_to, config.checkpoints) if name and "://" not in name]
-    if (store := mlflow_store.tracking_uri()).startswith("sqlite:///"):
-        found.append(Path(store.removeprefix("sqlite:///")).resolve().parent)
+    if store := sqlite_store.file_of(mlflow_store.tracking_uri()):
+        found.append(store.parent)
     return [path for path in dict.fromkeys(found) if path == found[0] or not path.is_relative_to(found[0])]
 
 
