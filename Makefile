@@ -22,7 +22,7 @@ ENGINE := $(or $(shell command -v docker),$(shell command -v podman),docker)
 REVISION = $(shell git describe --always --abbrev=40 --exclude='*' --dirty)
 CODE = $(shell python3.11 -c 'from berth.code_version import code_version; print(code_version())')
 
-.PHONY: help setup setup-test demo test test-images lint ui bench-data bench-train bench-serve compile images push-images locks clean
+.PHONY: help setup setup-test demo test test-code test-fast test-images lint ui bench-data bench-train bench-serve compile images push-images locks clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | column -t -s '|'
@@ -33,12 +33,26 @@ setup-test: $(IMAGES:%=.venv/%/.ready-to-test)
 demo: setup ## Fine-tune BERT on real text messages through the whole pipeline
 	@$(BERTH) run examples/sms-spam/config.yaml
 
-test: setup-test lint ## Check style and types, then run the tests in the environment of the image that they test
-	.venv/core/bin/python -m pytest tests/pipeline tests/berth/test_contract.py tests/berth/models tests/berth/registry tests/berth/tracking tests/components/ingest tests/components/compare tests/components/push tests/components/finish
-	.venv/validate/bin/python -m pytest tests/berth/statistics tests/components/validate
-	.venv/train/bin/python -m pytest tests/berth/encoders tests/berth/training tests/components/train tests/components/evaluate
-	.venv/core/bin/python -m pytest tests/e2e
-	@$(MAKE) test-images
+# Tests run in the environment of the image that they test, which is core where no other is named, in JOBS processes.
+# A folder that many tests look at is made once for all of them: tests/support/once.py.
+JOBS ?= 2
+PYTEST = -m pytest -n $(JOBS) --dist worksteal
+TESTS_validate := tests/berth/statistics tests/components/validate
+TESTS_train := tests/berth/encoders tests/berth/training tests/berth/models/test_decision_rule.py \
+  tests/components/train tests/components/evaluate
+NOT_core := $(TESTS_validate) $(TESTS_train) tests/e2e tests/images
+
+test: test-code test-images ## Check style and types, run all tests, build the images and run the pipeline in them
+
+test-code: setup-test lint
+	.venv/core/bin/python $(PYTEST) tests $(NOT_core:%=--ignore=%)
+	.venv/validate/bin/python $(PYTEST) $(TESTS_validate)
+	.venv/train/bin/python $(PYTEST) $(TESTS_train)
+	.venv/core/bin/python $(PYTEST) --dist loadfile tests/e2e
+
+test-fast: setup-test ## The tests for the inner loop: neither TensorFlow nor a process for each test
+	.venv/core/bin/python $(PYTEST) tests/pipeline/config tests/pipeline/dags tests/pipeline/cluster tests/pipeline/schedules \
+	  tests/berth/tracking tests/components/compare tests/components/finish tests/components/ingest -m 'not slow'
 
 test-images: .venv/core/.ready-to-test ## Build the images and run the pipeline in them; skipped where no engine answers
 	.venv/core/bin/python -m pytest -rs tests/images
@@ -52,15 +66,15 @@ lint: setup-test ## Check style, types and which module may import which
 ui: setup ## Open the MLflow UI on 127.0.0.1
 	@$(BERTH) ui
 
-bench-data: setup ## Measure ingest and validate beside pandas and TFDV's own functions (10 minutes, 6 GB of disk)
+bench-data: setup ## Compare ingest and validate with pandas and TFDV's own functions (10 minutes, 6 GB of disk)
 	.venv/core/bin/python -m benchmarks.ingest
 	.venv/validate/bin/python -m benchmarks.validate
 
-bench-train: setup .venv/torch/.ready ## Measure training beside the original recipe and PyTorch (20 minutes, 5 GB of disk)
+bench-train: setup .venv/torch/.ready ## Compare training with the original recipe and PyTorch (20 minutes, 5 GB of disk)
 	.venv/train/bin/python -m benchmarks.train
 	.venv/train/bin/python -m benchmarks.train --startup
 
-bench-serve: setup ## Measure the exported model's signatures beside the original recipe's export (4 minutes)
+bench-serve: setup ## Compare the exported model's signatures with the original recipe's export (4 minutes)
 	.venv/train/bin/python -m benchmarks.serve
 
 compile: setup ## Write pipeline.yaml
@@ -81,7 +95,7 @@ clean: ## Remove the environments (runs and models in .berth/ stay)
 
 # Lock files: every package with hashes, no index address, so that any index or mirror serves them.
 COMPILE = $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command 'make locks'
-locks: $(UV) ## Resolve the requirements.in of docker/, tests/ and benchmarks/ anew
+locks: $(UV) ## Resolve the requirements.in of docker/, tests/ and benchmarks/ again
 	$(COMPILE) docker/core/requirements.in -o docker/core/requirements.lock
 	for name in requirements requirements-tfdv1.16; do $(COMPILE) docker/validate/$$name.in \
 	  --excludes docker/validate/excludes.txt --overrides docker/validate/overrides.txt -o docker/validate/$$name.lock; done

@@ -14,6 +14,8 @@ import pytest
 from berth.tracking import run_tree, tags
 from tests.support.calling import MESSAGES, berth
 
+pytestmark = pytest.mark.timeout(600)  # whole runs
+
 
 def pushed(folder: Path) -> list[str]:
     """Return what a run left for users: registered models and serving versions."""

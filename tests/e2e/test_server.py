@@ -13,6 +13,8 @@ import pytest
 
 from tests.support.calling import berth
 
+pytestmark = pytest.mark.timeout(600)  # whole runs
+
 
 @pytest.fixture
 def server(tmp_path_factory) -> Iterator[str]:

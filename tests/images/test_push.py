@@ -19,6 +19,8 @@ from pipeline.dags import compiler
 from tests.images.conftest import docker
 from tests.support.calling import ROOT
 
+pytestmark = pytest.mark.timeout(1200)  # builds, and runs in containers
+
 
 @pytest.fixture
 def registry(tmp_path) -> Iterator[str]:

@@ -9,7 +9,7 @@ from berth.errors import BerthError
 from berth.images import ALL
 from pipeline import image_lock
 from pipeline.dags import compiler
-from tests.support.calling import berth
+from tests.support.forks import berth
 
 REFERENCES = {
     name: f"registry.example.com:5000/ml/{name}@sha256:{digit * 64}" for name, digit in zip(ALL, "abc", strict=True)

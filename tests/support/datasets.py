@@ -3,6 +3,7 @@
 import __future__
 
 import ast
+import shutil
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from berth.data.dataset import SPLITS, Manifest, SourceFile, split_dir
+from tests.support.once import once
 
 MESSAGES = Path(__file__).parents[2] / "examples/sms-spam/sms_spam_collection.tsv"
 
@@ -80,12 +82,15 @@ def dataset(tmp_path, real_rows) -> Path:
 
 @pytest.fixture(scope="session")
 def store_file(tmp_path_factory) -> Path:
-    """An MLflow SQLite store, made once: making one takes seconds."""
-    import mlflow
+    """An MLflow SQLite store of this process's own: a copy of one that is made once, which takes seconds."""
 
-    file = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    mlflow.MlflowClient(f"sqlite:///{file}").search_experiments()
-    return file
+    def make(folder: Path) -> None:
+        import mlflow
+
+        folder.mkdir()
+        mlflow.MlflowClient(f"sqlite:///{folder / 'mlflow.db'}").search_experiments()
+
+    return Path(shutil.copy(once(tmp_path_factory, "store", make) / "mlflow.db", tmp_path_factory.mktemp("mlflow")))
 
 
 @pytest.fixture
@@ -152,5 +157,5 @@ def tiny(tmp_path_factory) -> SimpleNamespace:
     """The folders of a tiny random BERT's encoder and preprocessor."""
     from tests.support import tiny_bert
 
-    encoder, preprocessor = tiny_bert.build(tmp_path_factory.mktemp("tiny"))
-    return SimpleNamespace(encoder=encoder, preprocessor=preprocessor)
+    folder = once(tmp_path_factory, "tiny", tiny_bert.build)
+    return SimpleNamespace(encoder=str(folder / "encoder"), preprocessor=str(folder / "preprocessor"))

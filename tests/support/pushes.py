@@ -11,6 +11,7 @@ from berth.models.package import ModelInterface
 from berth.tracking.step_run import step_run
 from components.push.step import push_model, refuse_model
 from tests.support import digits_model
+from tests.support.once import once
 
 REQUIREMENTS = ["tensorflow", "tensorflow-text", "mlflow", "pandas"]
 TAGS = {"berth.verdict": "BLESSED"}
@@ -20,7 +21,7 @@ REFUSED = {"berth.run_id": "r", "berth.verdict": "NOT BLESSED: min_accuracy 0.50
 @pytest.fixture(scope="session")
 def models(tmp_path_factory) -> Path:
     """The folder of SavedModels of every kind."""
-    return digits_model.in_train_environment(tmp_path_factory.mktemp("models"))
+    return once(tmp_path_factory, "models", digits_model.in_train_environment)
 
 
 @pytest.fixture

@@ -19,9 +19,7 @@ from berth.registry import local_folder, object_folder, versions
 from berth.tracking.step_run import step_run
 from berth.tracking.tags import CHAMPION
 from components.push import step
-
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload([__name__])
+from tests.support.forks import CONTEXT
 
 KILL_POINTS: dict[str, tuple[Any, str]] = {
     "before it logs": (package, "log_model"),

@@ -13,11 +13,6 @@ from berth.models import integrity
 from tests.support import digits_model
 
 
-@pytest.fixture(scope="session")
-def models(tmp_path_factory) -> Path:
-    return digits_model.in_train_environment(tmp_path_factory.mktemp("models"))
-
-
 @pytest.fixture
 def model(models, tmp_path) -> Path:
     """A sealed model to spoil."""

@@ -1,7 +1,6 @@
 """The command line as a person calls it."""
 
 import http.server
-import os
 import subprocess
 import sys
 import threading
@@ -10,16 +9,14 @@ from pathlib import Path
 import pytest
 
 from berth.models import integrity
+from tests.support import forks
 
 ROOT = Path(__file__).parents[3]
 BERTH = Path(sys.executable).with_name("berth")
 
 
 def berth(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    variables = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_TRACKING")}
-    return subprocess.run(
-        [str(BERTH), *arguments], cwd=cwd, env={**variables, **environment}, capture_output=True, text=True, timeout=120
-    )
+    return forks.berth(cwd, *arguments, **environment)
 
 
 def test_help_names_the_commands_and_loads_nothing_heavy(tmp_path):

@@ -20,6 +20,7 @@ from pipeline.cli.models import prediction_line
 from pipeline.display import models as commands
 from pipeline.display import runs
 from pipeline.local import predict
+from tests.support import forks
 from tests.support.pushes import served
 
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d")
@@ -27,12 +28,7 @@ BERTH = Path(sys.executable).with_name("berth")
 
 
 def berth(*arguments: str, cwd: Path, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Call `berth` on the store that MLFLOW_TRACKING_URI names."""
-    environment = {**os.environ, "COLUMNS": "80"}
-    environment.pop("MLFLOW_RUN_ID", None)
-    return subprocess.run(
-        [str(BERTH), *arguments], cwd=cwd, env=environment, input=stdin, capture_output=True, text=True, timeout=120
-    )
+    return forks.berth(cwd, *arguments, stdin=stdin, MLFLOW_TRACKING_URI=os.environ["MLFLOW_TRACKING_URI"])
 
 
 def rollback(name: str, to: int | None = None, reason: str = "") -> list[str]:

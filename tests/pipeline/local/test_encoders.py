@@ -10,7 +10,8 @@ import threading
 
 import pytest
 
-from tests.support.calling import ROOT, berth
+from tests.support.calling import ROOT
+from tests.support.forks import berth
 
 
 @pytest.fixture(scope="module")
