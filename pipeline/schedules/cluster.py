@@ -1,6 +1,6 @@
 """Schedules on a cluster: KFP's recurring runs, of which there is one active for a name at any time.
 
-KFP cannot edit a recurring run and does not hold names unique. So a schedule is replaced: the new one is made disabled,
+KFP cannot edit a recurring run and does not keep names unique. So a schedule is replaced: the new one is made disabled,
 the old is disabled, the new is enabled, and only then is the old deleted: whatever fails on the way, the old can be
 enabled again. What an interrupted replacement leaves are disabled ones of the same name, which the next removes.
 """
@@ -26,7 +26,7 @@ _ENABLED = "ENABLED"
 
 @dataclass(frozen=True)
 class Schedule:
-    """What a schedule is to be; `note` is kept with it, for people."""
+    """A schedule to create; `note` is stored with it, for people."""
 
     name: str
     when: When
@@ -52,7 +52,7 @@ def put(
     except BaseException:
         _undo(api, new, active)
         raise
-    # Listed anew: of two calls at once, the one whose schedule is the younger removes the other's.
+    # Listed again: of two calls at once, the one whose schedule is younger removes the other's.
     replaced = {one.recurring_run_id for one in old}
     for one in _of_name(api, schedule.name):
         if one.recurring_run_id in replaced or _age(one) < _age(new):

@@ -1,8 +1,8 @@
-"""Cron expressions: the usual five fields, in UTC, and what they mean to every scheduler that gets them.
+"""Cron expressions: the usual five fields, in UTC, and their meaning to every scheduler.
 
-Schedulers disagree on the same five fields: Sunday is 0, 7 or 6; a day of the month beside a day of the week means
-either of them, or both; KFP's has a sixth field and knows no 7. Here croniter reads an expression once, and the others
-are given what it read, as plain lists of numbers on which all of them agree.
+Schedulers disagree on the same five fields: Sunday is 0, 7 or 6; a day of the month together with a day of the week
+means either of them, or both; KFP's has a sixth field and knows no 7. Here croniter reads an expression once, and the
+others are given what it read, as plain lists of numbers on which all of them agree.
 """
 
 import datetime
@@ -107,7 +107,9 @@ def parse(text: str) -> Cron:
     _, _, day, _, weekday = fields
     if "*" not in (day, weekday) and any(field.startswith("*") for field in (day, weekday)):
         # */2 is a star to some schedulers, and then both days have to fit; to the others one of them is enough.
-        raise BerthError(f"--cron {text!r}: */n beside another day is read in two ways. Write the days out: 1,3,5.")
+        raise BerthError(
+            f"--cron {text!r}: */n together with another day is read in two ways. Write the days out: 1,3,5."
+        )
     cron = Cron(" ".join(fields), tuple(read))
     if cron.after(datetime.datetime.now(UTC)) is None:
         raise BerthError(f"--cron {text!r}: there is no such date. Check the day of the month and the month.")
@@ -132,9 +134,11 @@ def _read(text: str, position: int, field: str) -> str:
     except (CroniterError, ValueError):
         raise BerthError(_unknown(text, position, field)) from None
     if values == ["*"] and field != "*" and position in _DAYS:
-        values = list(_DAYS[position])  # 0-6 is no star: beside a day of the month it means every day
+        values = list(_DAYS[position])  # 0-6 is not a star: next to a day of the month it means every day
     return ",".join(str(value) for value in values)
 
 
 def _unknown(text: str, position: int, field: str) -> str:
-    return f"--cron {text!r}: {field!r} is no {_FIELDS[position]}. It is {_RANGES[position]}, *, a,b, a-b or */n."
+    return (
+        f"--cron {text!r}: {field!r} is not a valid {_FIELDS[position]}. It is {_RANGES[position]}, *, a,b, a-b or */n."
+    )

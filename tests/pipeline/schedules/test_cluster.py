@@ -1,4 +1,4 @@
-"""`berth schedule` and `berth schedules`, held against a KFP API on loopback."""
+"""`berth schedule` and `berth schedules` against a KFP API on loopback."""
 
 import copy
 import datetime
@@ -16,7 +16,8 @@ def plan(call, server):
     return lambda *more: call("schedule", "config.yaml", "--cron", "0 3 * * 1", "--host", server.url, *more)
 
 
-def test_a_schedule_is_made_disabled_then_enabled_and_does_not_catch_up(plan, server):
+def test_a_schedule_is_made_disabled_then_enabled(plan, server):
+    """It does not catch up."""
     called = plan("--start", "2999-01-01", "--end", "2999-12-31T12:00+02:00")
     assert called.code == 0, called.err
     (asked,) = server.asked("POST .*/recurringruns$")
@@ -32,14 +33,14 @@ def test_a_schedule_is_made_disabled_then_enabled_and_does_not_catch_up(plan, se
     assert len(server.active("sms-spam")) == 1
 
 
-def test_the_next_three_times_are_said_in_utc_and_in_the_zone_of_the_note(plan, server):
+def test_next_times_are_printed_in_utc_and_the_zone_of_the_note(plan, server):
     lines = plan("--timezone-note", "Asia/Tokyo").out.splitlines()
     assert len([line for line in lines if "next Mon " in line and "03:00 UTC, Mon 12:00 JST" in line]) == 3
     (kept,) = server.schedules.values()
     assert "cron 0 3 * * 1 in UTC. Made for Asia/Tokyo." in kept["description"]
 
 
-def test_a_schedule_is_pinned_to_its_version_unless_it_follows_the_latest(plan, server):
+def test_a_schedule_is_pinned_unless_it_follows_the_latest(plan, server):
     assert plan().code == 0
     (pinned,) = server.schedules.values()
     assert pinned["pipeline_version_reference"]["pipeline_version_id"] in server.versions
@@ -49,14 +50,15 @@ def test_a_schedule_is_pinned_to_its_version_unless_it_follows_the_latest(plan, 
 
 
 @pytest.mark.parametrize(("setting", "sent"), [({}, "skip"), ({"on_unchanged": "train"}, "train")])
-def test_scheduled_runs_end_where_nothing_is_new_unless_the_file_says_otherwise(plan, server, folder, setting, sent):
+def test_scheduled_runs_skip_unchanged_data_unless_configured(plan, server, folder, setting, sent):
     write_config(folder, **setting)
     plan()
     (kept,) = server.schedules.values()
     assert kept["runtime_config"]["parameters"]["on_unchanged"] == sent
 
 
-def test_the_same_name_replaces_a_schedule_and_another_name_does_not(plan, call, server):
+def test_the_same_name_replaces_a_schedule(plan, call, server):
+    """Another name does not."""
     plan()
     (first,) = server.schedules
     called = call("schedule", "config.yaml", "--cron", "0 4 * * *", "--host", server.url)
@@ -73,7 +75,7 @@ DELETE, LIST = "DELETE .*/recurringruns/", "GET .*/recurringruns$"
 
 @pytest.mark.parametrize("kind", ["drop", "lost", "hang", "late", 429, 500, 503])
 @pytest.mark.parametrize("at", [CREATE, ENABLE, DISABLE, DELETE, LIST])
-def test_trouble_that_passes_leaves_one_schedule_that_is_active(plan, server, monkeypatch, at, kind):
+def test_passing_trouble_leaves_one_active_schedule(plan, server, monkeypatch, at, kind):
     if kind in ("hang", "late") and at != CREATE:
         pytest.skip("as lost: it may be asked for twice")
     plan()
@@ -90,7 +92,8 @@ def test_trouble_that_passes_leaves_one_schedule_that_is_active(plan, server, mo
 
 @pytest.mark.parametrize("kind", ["drop", "lost", 403, 500])
 @pytest.mark.parametrize("at", [CREATE, ENABLE, DISABLE, DELETE, LIST, "GET .*/versions"])
-def test_trouble_that_stays_never_leaves_two_active_nor_none_and_the_same_command_mends_it(plan, server, at, kind):
+def test_lasting_trouble_is_fixed_by_the_same_command(plan, server, at, kind):
+    """Until then, never two schedules are active, and never none."""
     if (at, kind) == (CREATE, "lost"):
         pytest.skip("succeeds: what was made is found")
     plan()
@@ -104,7 +107,7 @@ def test_trouble_that_stays_never_leaves_two_active_nor_none_and_the_same_comman
 
 
 @pytest.mark.parametrize("kind", ["drop", 503])
-def test_an_enable_that_fails_after_the_old_one_was_disabled_brings_the_old_one_back(plan, server, kind):
+def test_a_failed_enable_brings_the_old_schedule_back(plan, server, kind):
     plan()
     (first,) = server.schedules
 
@@ -115,7 +118,7 @@ def test_an_enable_that_fails_after_the_old_one_was_disabled_brings_the_old_one_
     assert server.most_active == 1
 
 
-def test_where_not_even_the_old_one_can_be_enabled_again_it_is_said_and_the_next_call_mends_it(plan, server):
+def test_a_failed_restore_is_reported_and_the_next_call_fixes_it(plan, server):
     plan()
     server.faults = [Fault(ENABLE, 503, times=99, after=1)]
     assert "The old one is paused: give the same command again." in one_line(plan())
@@ -125,7 +128,7 @@ def test_where_not_even_the_old_one_can_be_enabled_again_it_is_said_and_the_next
 
 
 @pytest.mark.parametrize("at", ["disabled", "nothing-disabled"])
-def test_what_an_interrupted_replacement_has_left_is_tidied_by_the_next(plan, server, at):
+def test_an_interrupted_replacement_is_tidied_by_the_next(plan, server, at):
     plan()
     (first,) = server.schedules.values()
     for number in range(2):
@@ -154,7 +157,7 @@ def test_of_two_calls_at_once_one_schedule_is_left(plan, server, monkeypatch):
     assert len(server.active("sms-spam")) == 1
 
 
-def test_a_schedule_is_paused_resumed_listed_and_deleted_by_its_name(plan, call, server):
+def test_a_schedule_is_paused_resumed_listed_and_deleted(plan, call, server):
     def act(*arguments):
         return call("schedules", *arguments, "--host", server.url)
 
@@ -200,7 +203,7 @@ def test_resume_after_an_interrupted_replacement_enables_one(plan, call, server)
     ("arguments", "words"),
     [
         (("--cron", "0 0 3 * * 1"), "six fields"),
-        (("--cron", "0 3 * * FOO"), "'FOO' is no day of the week"),
+        (("--cron", "0 3 * * FOO"), "'FOO' is not a valid day of the week"),
         (("--cron", "0 3 * * 1", "--name", "../../elsewhere"), "--name '../../elsewhere': use 1 to 63 lower-case"),
         (("--cron", "0 3 * * 1", "--end", "2020-01-01"), "--end 2020-01-01: is past"),
         (("--cron", "0 3 * * 1", "--timezone-note", "Mars/Olympus"), "no such zone"),

@@ -34,7 +34,7 @@ def random_expressions(number: int) -> list[str]:
 
 
 @pytest.mark.parametrize("expression", USUAL + random_expressions(60))
-def test_kubeflow_and_the_local_scheduler_start_at_the_same_times(expression):
+def test_kubeflow_and_the_local_scheduler_have_the_same_times(expression):
     when = cron.when(expression)
     said = list(itertools.islice(when.times(NOW), 4))
     cluster, local = [], []
@@ -64,7 +64,7 @@ def test_days_of_the_week_are_counted_as_crontab_counts_them(expression, days):
     assert {f"{moment:%a}" for moment in times} == days
 
 
-def test_a_day_of_the_month_beside_a_day_of_the_week_means_either():
+def test_a_day_of_the_month_or_of_the_week_is_enough():
     times = itertools.islice(cron.when("0 3 1 * MON").times(NOW), 3)
     assert [f"{moment:%a %d %b}" for moment in times] == ["Mon 30 Nov", "Tue 01 Dec", "Mon 07 Dec"]
 
@@ -76,24 +76,24 @@ def test_a_day_of_the_month_beside_a_day_of_the_week_means_either():
         ("@daily", "not five fields"),
         ("0 3 * *", "not five fields"),
         ("", "not five fields"),
-        ("60 * * * *", "'60' is no minute"),
-        ("0 24 * * *", "'24' is no hour"),
-        ("0 3 0 * *", "'0' is no day of the month"),
-        ("0 3 * 13 *", "'13' is no month"),
-        ("0 3 * * 8", "'8' is no day of the week"),
-        ("0 3 * * MONDAY", "'MONDAY' is no day of the week"),
-        ("0 3 * * 1#2", "'1#2' is no day of the week"),
-        ("0 3 L * *", "'L' is no day of the month"),
-        ("0 3 ? * 1", "'?' is no day of the month"),
-        ("R 3 * * *", "'R' is no minute"),
-        ("H 3 * * *", "'H' is no minute"),
-        ("*/0 * * * *", "'*/0' is no minute"),
-        ("1,,2 * * * *", "'1,,2' is no minute"),
+        ("60 * * * *", "'60' is not a valid minute"),
+        ("0 24 * * *", "'24' is not a valid hour"),
+        ("0 3 0 * *", "'0' is not a valid day of the month"),
+        ("0 3 * 13 *", "'13' is not a valid month"),
+        ("0 3 * * 8", "'8' is not a valid day of the week"),
+        ("0 3 * * MONDAY", "'MONDAY' is not a valid day of the week"),
+        ("0 3 * * 1#2", "'1#2' is not a valid day of the week"),
+        ("0 3 L * *", "'L' is not a valid day of the month"),
+        ("0 3 ? * 1", "'?' is not a valid day of the month"),
+        ("R 3 * * *", "'R' is not a valid minute"),
+        ("H 3 * * *", "'H' is not a valid minute"),
+        ("*/0 * * * *", "'*/0' is not a valid minute"),
+        ("1,,2 * * * *", "'1,,2' is not a valid minute"),
         ("0 3 30 2 *", "no such date"),
         ("0 3 */2 * 1", "read in two ways"),
     ],
 )
-def test_an_expression_that_is_not_understood_is_refused_with_the_field_that_is_wrong(expression, words):
+def test_a_wrong_expression_is_refused_with_its_wrong_field(expression, words):
     with pytest.raises(BerthError, match=r"^--cron ") as refusal:
         cron.when(expression)
     assert words in str(refusal.value)
@@ -109,12 +109,12 @@ def test_an_expression_that_is_not_understood_is_refused_with_the_field_that_is_
         ("", "2999-13-01", "not a time"),
     ],
 )
-def test_a_start_and_an_end_without_a_time_between_them_are_refused(start, end, words):
+def test_start_and_end_without_a_time_between_are_refused(start, end, words):
     with pytest.raises(BerthError) as refusal:
         cron.when("0 3 * * 1", start, end)
     assert words in str(refusal.value)
 
 
-def test_times_keep_within_start_and_end_and_a_start_may_be_in_any_zone():
+def test_times_keep_within_start_and_end_of_any_zone():
     when = cron.when("0 3 * * *", "2999-01-01T04:00+01:00", "2999-01-04T03:00")
     assert [f"{moment:%d %H:%M %Z}" for moment in when.times(NOW)] == ["02 03:00 UTC", "03 03:00 UTC", "04 03:00 UTC"]
