@@ -1,6 +1,6 @@
-"""The sections of a run configuration: what the steps are told, as pydantic models that document every field.
+"""Sections of a run configuration, as pydantic models that document every field.
 
-A step gets its sections as the dicts that KFP's parameters are, in which every number is a float.
+A step gets its sections as dicts, KFP parameters, in which every number is a float.
 """
 
 import re
@@ -14,7 +14,7 @@ Positive = Annotated[float, Field(gt=0)]
 Severity = Literal["error", "warn", "ignore"]
 
 SETTINGS_END = "\n---\n"
-"""Between the settings of a run where they are one text, `name=value` each."""
+"""Separates the settings of a run, `name=value` each, in one text."""
 
 
 class Section(BaseModel):
@@ -32,8 +32,8 @@ class Source(Section):
 
     files: str = Field("", description="A file, a glob or a folder: a path, s3://, gs:// or https://.")
     train: str = Field("", description="The train split's files, where the data comes split.")
-    validation: str = Field("", description="The validation split's files; empty: dealt out of train.")
-    test: str = Field("", description="The test split's files; empty: dealt out of train.")
+    validation: str = Field("", description="The validation split's files; empty: taken out of train.")
+    test: str = Field("", description="The test split's files; empty: taken out of train.")
     sql: str = Field("", description="A query; its columns are the source's.")
     connection: str = Field(
         "",
@@ -49,7 +49,7 @@ class Source(Section):
         if sum(kinds) != 1:
             raise ValueError("give one of: files, train (with validation and test), sql")
         if (self.validation or self.test) and not self.train:
-            raise ValueError("validation and test need train beside them")
+            raise ValueError("validation and test need train as well")
         if self.connection and not self.sql:
             raise ValueError("connection is for sql, and there is none")
         # Neither message shows the value: it may hold a password.
@@ -70,13 +70,14 @@ class Split(Section):
     """How rows are divided. By `text`, a text's split depends on the text and the seed alone."""
 
     by: Literal["text", "time", "column"] = Field(
-        "text", description="`text`: by a hash of the text. `time`: the newest rows are the test. `column`: as it says."
+        "text",
+        description="`text`: by a hash of the text. `time`: the newest rows are the test. `column`: by that column.",
     )
-    column: str = Field("", description="The column of the time, or of train, validation, test.")
+    column: str = Field("", description="The column that holds the time, or the words train, validation, test.")
     train: Fraction = Field(0.8, description="Share of the texts to train on.")
     validation: Fraction = Field(0.1, description="Share that chooses the best epoch.")
     test: Fraction = Field(0.1, description="Share that the gates are judged on; the model never sees it before.")
-    seed: int = Field(0, ge=0, description="Another seed deals the texts out anew.")
+    seed: int = Field(0, ge=0, description="Another seed assigns the texts to other splits.")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -89,10 +90,10 @@ class Split(Section):
 
 
 class Cleaning(Section):
-    """What is done to texts before they are split. Every rule says in the manifest how many rows it touched."""
+    """What is done to texts before they are split. The manifest counts the rows that each rule changed."""
 
     nfc: bool = Field(True, description="Unicode normal form C.")
-    control_characters: bool = Field(True, description="Remove control characters, but for tabs and line ends.")
+    control_characters: bool = Field(True, description="Remove control characters except tabs and line ends.")
     html_entities: bool = Field(False, description="Turn &amp;amp; into &amp; and so on.")
     near_duplicates: Score = Field(
         0.9,
@@ -103,9 +104,9 @@ class Cleaning(Section):
 
 
 class Gates(Section):
-    """Bounds that a model has to hold on the test split to be blessed. Without any, nothing is pushed."""
+    """Bounds that a model has to meet on the test split to be blessed. Without any, nothing is pushed."""
 
-    min_accuracy: Score | None = Field(None, description="Lowest accuracy; of several labels, all of a text's right.")
+    min_accuracy: Score | None = Field(None, description="Lowest accuracy; multi-label: all of a text's labels right.")
     min_macro_f1: Score | None = Field(None, description="Lowest unweighted mean of the classes' F1.")
     min_micro_f1: Score | None = Field(None, description="Lowest F1 over all decisions together.")
     min_weighted_f1: Score | None = Field(None, description="Lowest mean of the classes' F1, weighted by their texts.")
@@ -117,30 +118,31 @@ class Gates(Section):
     max_log_loss: Positive | None = Field(None, description="Highest mean cross-entropy, in nats.")
     max_ece: Score | None = Field(None, description="Highest expected calibration error.")
     max_drop: Score | None = Field(
-        None, description="How much of `metric` the model may lose to the champion, at most, with `confidence`."
+        None, description="How far `metric` may be below the champion's, at most, with `confidence`."
     )
     min_slice_accuracy: Score | None = Field(None, description="Lowest accuracy in any slice of the test split.")
     max_slice_drop: Score | None = Field(
-        None, description="How much accuracy any slice may lose to the champion; fails where a loss beyond is certain."
+        None,
+        description="How far any slice's accuracy may be below the champion's; fails if more is certain.",
     )
-    must_beat_baseline: bool = Field(False, description="`metric` has to be above TF-IDF + logistic regression's.")
+    must_beat_baseline: bool = Field(False, description="`metric` must exceed that of TF-IDF + logistic regression.")
     max_p95_ms: Positive | None = Field(
         None, description="Highest 95th percentile of the time that a request of one text takes, in milliseconds."
     )
     max_size_mb: Positive | None = Field(None, description="Largest model, in megabytes (10^6 bytes).")
     metric: Literal["accuracy", "macro_f1", "micro_f1", "weighted_f1", "mcc", "roc_auc", "pr_auc"] = Field(
-        "macro_f1", description="What max_drop and must_beat_baseline are about."
+        "macro_f1", description="The metric that max_drop and must_beat_baseline compare."
     )
-    confidence: Fraction = Field(0.95, description="Of every interval, and so of max_drop and max_slice_drop.")
+    confidence: Fraction = Field(0.95, description="Confidence of every interval, also in max_drop and max_slice_drop.")
 
 
 class Evaluation(Section):
-    """How a model is looked at; the gates say what it has to hold."""
+    """How a model is evaluated; the gates set the bounds."""
 
     resamples: int = Field(10_000, ge=1_000, description="Resamples of the paired bootstrap.")
     min_slice_size: int = Field(20, ge=2, description="Slices of fewer test texts are not judged.")
     baseline_rows: int = Field(
-        50_000, ge=0, description="Most texts that the TF-IDF baseline learns from; 0: no baseline."
+        50_000, ge=0, description="How many texts the TF-IDF baseline learns from, at most; 0: no baseline."
     )
     seed: int = Field(0, ge=0, description="Seeds the bootstrap.")
     tensorflow_serving: str = Field(
@@ -169,7 +171,7 @@ KINDS: dict[str, tuple[Severity, str]] = {
 
 
 class Training(Section):
-    """What few runs have to change in fine-tuning."""
+    """Options of fine-tuning that few runs have to change."""
 
     batch_tokens: int = Field(
         0,
@@ -196,7 +198,7 @@ class Training(Section):
     freeze_layers: int = Field(
         0, ge=0, description="Do not train this many layers, counted from the embeddings; 0: train all."
     )
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of the truth that is dealt to all classes.")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of the target that is spread over all classes.")
     class_weights: Literal["none", "balanced"] = Field(
         "none", description="`balanced`: a text counts the more, the rarer its class is in the train split."
     )
@@ -221,7 +223,7 @@ class Training(Section):
 
 
 class Checks(Section):
-    """What validate looks for beside the schema, and how bad each kind is."""
+    """What validate checks in addition to the schema, and how severe each kind is."""
 
     severity: dict[str, Severity] = Field(
         {}, description="`error`, `warn` or `ignore` by kind of anomaly; the table below has the kinds."
@@ -254,7 +256,7 @@ class Checks(Section):
 
 
 class Cluster(Section):
-    """What a Kubeflow cluster gives the steps' pods; `berth run` needs none of it. Each is a pipeline parameter."""
+    """What the steps' pods get on a Kubeflow cluster; `berth run` ignores it. Each field is a pipeline parameter."""
 
     gpu_type: str = Field(
         "nvidia.com/gpu", pattern=r"^[a-z0-9.-]+/[A-Za-z0-9._-]+$", description="The resource that train asks for."
@@ -263,12 +265,12 @@ class Cluster(Section):
     node_selector: dict[str, str] = Field({}, description="Labels of the nodes that train may run on.")
     tolerations: list[dict[str, Any]] = Field(
         [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
-        description="Taints that train's pod bears, as Kubernetes writes them.",
+        description="Taints that train's pod tolerates, as Kubernetes writes them.",
     )
     train_memory: str = Field("12Gi", pattern=_QUANTITY, description="Memory of train's pod, /dev/shm included.")
-    train_cpu: str = Field("2", pattern=_QUANTITY, description="CPUs that train's pod is sure of.")
+    train_cpu: str = Field("2", pattern=_QUANTITY, description="CPUs that are reserved for train's pod.")
     memory: str = Field("4Gi", pattern=_QUANTITY, description="Memory of every other step's pod.")
-    cpu: str = Field("1", pattern=_QUANTITY, description="CPUs that every other step's pod is sure of.")
+    cpu: str = Field("1", pattern=_QUANTITY, description="CPUs that are reserved for every other step's pod.")
     image_pull_secret: str = Field(
         "berth-registry", pattern=_OBJECT_NAME, description="The secret for the images' registry; it may be missing."
     )
@@ -309,22 +311,23 @@ class Cluster(Section):
 
 
 class Notify(Section):
-    """Who is told how a run ended. A webhook or mail server in trouble is a warning in finish's log, no more."""
+    """Notifications when a run ends. If the webhook or the mail server fails, finish only logs a warning."""
 
     on: Literal["", "failure", "blessed", "always"] = Field(
         "", description="`failure`: the run failed. `blessed`: a model is the new champion. Empty: never."
     )
     webhook: str = Field(
         "",
-        description="`env:NAME`: the variable that holds the address of a webhook that takes Slack's messages. On a "
+        description="`env:NAME`: the variable that holds the address of a webhook that accepts Slack's messages. On a "
         "cluster, `env:BERTH_WEBHOOK_URL`: a key of the secret `cluster.notify_secret`.",
     )
     smtp_host: str = Field(
-        "", description="The mail server. BERTH_SMTP_USER and BERTH_SMTP_PASSWORD, variables or keys, sign in there."
+        "",
+        description="The mail server. The variables or keys BERTH_SMTP_USER and BERTH_SMTP_PASSWORD sign in.",
     )
-    smtp_port: int = Field(587, ge=1, le=65535, description="Its port; on 465 it speaks TLS from the start.")
+    smtp_port: int = Field(587, ge=1, le=65535, description="Its port; on 465 TLS is used from the start.")
     smtp_from: str = Field("", description="The sender of mails.")
-    smtp_to: list[str] = Field([], description="Their recipients.")
+    smtp_to: list[str] = Field([], description="The recipients.")
 
     @model_validator(mode="after")
     def _has_somewhere_to_send(self) -> Self:
@@ -332,7 +335,7 @@ class Notify(Section):
         if not _ENVIRONMENT.fullmatch(self.webhook):
             raise ValueError("webhook: write env:NAME, and put the webhook's address into the variable NAME")
         if self.on and not (self.webhook or self.smtp_host):
-            raise ValueError("on: there is neither a webhook nor an smtp_host to tell")
+            raise ValueError("on: there is neither a webhook nor an smtp_host to notify")
         if self.smtp_host and not (self.smtp_from and self.smtp_to):
             raise ValueError("smtp_host needs smtp_from and smtp_to")
         if any(

@@ -1,4 +1,4 @@
-"""Where things are: the checkout with its environments, and the .berth/ folder in which berth runs."""
+"""The .berth/ folder of the working directory, which holds runs, cache, logs and models."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,7 @@ def berth_home() -> Path:
 
 
 def writable_home() -> Path:
-    """Return the folder of `berth_home`, made if need be.
+    """Return the folder of `berth_home`, created if it is missing.
 
     Raises:
         BerthError: it cannot be written.

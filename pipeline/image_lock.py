@@ -1,4 +1,4 @@
-"""images.lock.yaml: where each image was pushed, by digest.
+"""The file images.lock.yaml: where each image was pushed, by digest.
 
 A tag can be moved to another image, and KFP's cache does not see that: a compiled pipeline names images by digest.
 
@@ -26,7 +26,7 @@ CODE_LABEL = "berth.code"
 REVISION_LABEL = "org.opencontainers.image.revision"
 _REGISTRY = re.compile(r"[a-z0-9][a-z0-9.\-]*(:[0-9]+)?(/[a-z0-9][a-z0-9._\-]*)*")
 _BY_DIGEST = re.compile(r"[a-z0-9][\w.\-:/]*@sha256:[0-9a-f]{64}")
-_MEND = "Call: make push-images REGISTRY=..."
+_ADVICE = "Call: make push-images REGISTRY=..."
 
 
 def locked(path: Path) -> dict[str, str]:
@@ -40,10 +40,10 @@ def locked(path: Path) -> dict[str, str]:
     found = lock.get("images")
     references = found if isinstance(found, dict) else {}
     if missing := [name for name in ALL if name not in references]:
-        raise BerthError(f"{path}: the image {missing[0]} is missing. {_MEND}")
+        raise BerthError(f"{path}: the image {missing[0]} is missing. {_ADVICE}")
     for name in ALL:
         if not _BY_DIGEST.fullmatch(str(references[name])):
-            raise BerthError(f"{path}: {name} is {references[name]!r}, which is not by digest (@sha256:...). {_MEND}")
+            raise BerthError(f"{path}: {name} is {references[name]!r}, which is not by digest (@sha256:...). {_ADVICE}")
     if lock.get("code") != code_version():
         raise BerthError(f"{path}: the images hold other code than this checkout. Call: make images, then push-images.")
     return {name: references[name] for name in ALL}
@@ -96,7 +96,7 @@ def _call(engine: str, *arguments: str) -> str:
     except OSError as error:
         raise BerthError(f"{engine}: {error.strerror}. Install docker or podman, or set ENGINE=...") from None
     if done.returncode:
-        words = (done.stderr.strip().splitlines() or ["it says nothing"])[-1]
+        words = (done.stderr.strip().splitlines() or ["without an error message"])[-1]
         raise BerthError(f"{Path(engine).name} {' '.join(arguments[:2])} fails: {words}")
     return done.stdout
 
@@ -105,9 +105,9 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         lock = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise BerthError(f"{path}: cannot be read ({error.strerror}). {_MEND}") from None
+        raise BerthError(f"{path}: cannot be read ({error.strerror}). {_ADVICE}") from None
     except (UnicodeDecodeError, yaml.YAMLError):
-        raise BerthError(f"{path}: is not YAML. {_MEND}") from None
+        raise BerthError(f"{path}: is not YAML. {_ADVICE}") from None
     return lock if isinstance(lock, dict) else {}
 
 

@@ -1,4 +1,4 @@
-"""The compare step as Kubeflow sees it; it is never cached, for the champion changes."""
+"""KFP interface of the compare step, which is never cached because the champion changes."""
 
 from kfp import dsl
 from kfp.dsl import Dataset, Input, OutputPath
@@ -16,7 +16,7 @@ def compare(
     champion: OutputPath(str),  # type: ignore[valid-type]
     settings_digest: OutputPath(str),  # type: ignore[valid-type]
 ) -> bool:
-    """Return whether there is anything to train for; name the MLflow run of a champion of other data, if any."""
+    """Return whether to train; `champion` is the MLflow run of a champion trained on other data, if there is one."""
     from pathlib import Path
 
     from berth.tracking import tags

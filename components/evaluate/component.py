@@ -1,4 +1,4 @@
-"""The evaluate step as Kubeflow sees it."""
+"""KFP interface of the evaluate step."""
 
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, ClassificationMetrics, Dataset, Input, Metrics, Model, Output
@@ -21,7 +21,7 @@ def evaluate(
     mistakes: Output[Artifact],
     report: Output[HTML],
 ) -> bool:
-    """Judge `model` on the test split, beside the champion of `model_name`; return whether every gate holds."""
+    """Judge `model` on the test split, compare it with the champion, and return whether it passes its gates."""
     from pathlib import Path
 
     import mlflow
@@ -75,8 +75,8 @@ def evaluate(
             mlflow.log_figure(confusion_figure(scored), "confusion_matrix.png")
         if scored.roc:
             mlflow.log_figure(roc_figure(scored), "roc_curve.png")
-        told = {tags.VERDICT: str(verdict), tags.FINGERPRINT: dataset.metadata["fingerprint"]}
-        log_to_parent(told, scored.scores)
+        run_tags = {tags.VERDICT: str(verdict), tags.FINGERPRINT: dataset.metadata["fingerprint"]}
+        log_to_parent(run_tags, scored.scores)
         report.metadata["verdict"] = str(verdict)
         report.metadata["gates"] = verdict.as_dicts()
         report.metadata["scores"] = scored.scores

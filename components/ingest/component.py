@@ -1,4 +1,4 @@
-"""The ingest step as Kubeflow sees it, and `locate` before it, which is never cached."""
+"""KFP interface of the ingest step, and of `locate` before it, which is never cached."""
 
 from kfp import dsl
 from kfp.dsl import Dataset, Output
@@ -21,9 +21,9 @@ def locate(
     git_commit: str,
     config_file: str,
 ) -> str:
-    """Find the source and return its fingerprint, which ingest takes: so the cache never serves a changed source.
+    """Return the fingerprint of the source. Ingest takes it, so that the cache never serves a changed source.
 
-    As the first step, it sees to it that the pipeline run has its MLflow run, in the experiment `name`.
+    As the first step, it also opens the MLflow run of the pipeline run, in the experiment `name`.
     """
     from berth.tracking import pipeline_run, tags
     from berth.tracking.step_run import log_to_parent, step_run
@@ -72,9 +72,9 @@ def ingest(
     dataset: Output[Dataset],
     rejected: Output[Dataset],
 ) -> None:
-    """Read, clean and split the source; `memory` is what it may use.
+    """Read, clean and split the source, in at most `memory`.
 
-    Not `memory_limit`: under that name kfp hands a task the memory of its pod.
+    The parameter cannot be called `memory_limit`: kfp passes the memory of a task's pod under that name.
     """
     import mlflow
     from mlflow.data.code_dataset_source import CodeDatasetSource

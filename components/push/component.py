@@ -1,4 +1,4 @@
-"""The push step as Kubeflow sees it: a blessed model is pushed, one that is not is refused."""
+"""KFP interfaces of push, for a blessed model, and of refuse, for one that is not."""
 
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, Dataset, Input, Model, Output
@@ -18,7 +18,7 @@ def push(
     settings_digest: str,
     pushed: Output[Artifact],
 ) -> None:
-    """Make the blessed model the champion; an empty `model_name` means `name`."""
+    """Register the blessed model as the champion and publish it; an empty `model_name` means `name`."""
     from berth.models.package import ModelInterface
     from berth.tracking import tags
     from berth.tracking.step_run import step_run

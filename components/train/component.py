@@ -1,4 +1,4 @@
-"""The train step as Kubeflow sees it."""
+"""KFP interface of the train step."""
 
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Metrics, Model, Output
@@ -29,9 +29,9 @@ def train(
     metrics: Output[Metrics],
     predictions: Output[Artifact],
 ) -> None:
-    """Fine-tune the encoder on the train split; keep the best evaluation on the validation split.
+    """Fine-tune the encoder on the train split; keep the weights that are best on the validation split.
 
-    `predictions` is a Parquet file of what the model kept says of validation, train and edge cases.
+    `predictions` is a Parquet file of the kept model's predictions for validation, train and edge cases.
     """
     import json
     from importlib.metadata import version

@@ -1,4 +1,4 @@
-"""The validate step as Kubeflow sees it."""
+"""KFP interface of the validate step."""
 
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, Dataset, Input, Output

@@ -1,4 +1,4 @@
-"""The Kubeflow Pipelines API: how to reach it, what may be asked twice, and every refusal as one line.
+"""The Kubeflow Pipelines API: connections, repeated requests, and refusals in one line.
 
 kfp.Client finds the address and the credentials, as its users know it: KF_PIPELINES_* variables, the token of a pod,
 the kubeconfig. What it does not have is added here: a time limit on every request, bounded repetition, and creating
@@ -191,7 +191,7 @@ class Api:
         """Return what `ask` returns, asked again after a pause while the trouble is one that passes."""
         for pause in (*PAUSES, None):
             try:
-                with _without_a_word():
+                with _silenced():
                     return ask()
             except BerthError:
                 raise  # a request inside of this one has been repeated already
@@ -227,7 +227,7 @@ def connect(access: Access) -> Api:
     if "@" in host:
         raise BerthError("--host: an address with a user or password in it. Give a token in a file: --token-file.")
     if access.namespace and not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", access.namespace):
-        raise BerthError(f"--namespace: {access.namespace!r} is no name that a namespace can have.")
+        raise BerthError(f"--namespace: {access.namespace!r} is not a name that a namespace can have.")
     # In an installation of several users the namespace is the user's, and KFP itself is in kubeflow.
     installed_in = access.namespace or "kubeflow"
     options: dict[str, Any] = {"host": host or None, "namespace": installed_in}
@@ -235,7 +235,7 @@ def connect(access: Access) -> Api:
         options["credentials"] = _token_of(access.token_file)
     elif host and os.environ.get(_TOKEN_PATH):
         options["credentials"] = _token_of(Path(os.environ[_TOKEN_PATH]))
-    with _without_a_word():
+    with _silenced():
         client = _Client(**options)
     address = client._existing_config.host
     if not host and address == kfp_server_api.Configuration().host:
@@ -249,7 +249,7 @@ def connect(access: Access) -> Api:
 
 
 def _token_of(path: Path) -> Any:
-    """Return the credentials in the file at `path`, which is read anew for each request: tokens are replaced there."""
+    """Return the credentials in the file at `path`, which is read again for each request: tokens are replaced there."""
 
     def refresh(configuration: Any) -> None:
         configuration.api_key["authorization"] = _token(path)
@@ -279,7 +279,7 @@ def _own_namespace() -> str:
 
 
 @contextlib.contextmanager
-def _without_a_word() -> Iterator[None]:
+def _silenced() -> Iterator[None]:
     """Keep kfp from printing and warning: what matters of it is an error of ours."""
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")

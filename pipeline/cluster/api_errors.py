@@ -1,4 +1,4 @@
-"""What the KFP API's troubles mean: which pass, and each as one line that says what to change."""
+"""Errors of the KFP API: which are temporary, and each as one line that says what to change."""
 
 import contextlib
 import json
@@ -43,7 +43,7 @@ def trouble(error: Exception) -> Exception:
 
 
 def passes(trouble: Exception) -> bool:
-    """Whether the same request may fare better in a moment."""
+    """Return whether the same request may succeed in a moment."""
     if isinstance(trouble, ApiException):
         return trouble.status in _TRANSIENT
     # A refused connection is a cluster that restarts, or none at all: the second is so often a closed port-forward

@@ -1,4 +1,4 @@
-"""What is sent to a cluster: the compiled pipeline and the parameters of a run."""
+"""The package that is sent to a cluster: the compiled pipeline and the parameters of a run."""
 
 import hashlib
 import tempfile
@@ -30,7 +30,7 @@ class Package:
 
 
 def make_package(config: RunConfig, config_file: Path) -> Package:
-    """Compile the pipeline with the images of ./images.lock.yaml, and check that `config` means something elsewhere.
+    """Compile the pipeline with the images of ./images.lock.yaml, and check that `config` has no path of this machine.
 
     Raises:
         BerthError: an image is missing from images.lock.yaml, or a setting is a path of this machine.
@@ -73,7 +73,7 @@ def _places(config: RunConfig) -> Iterator[tuple[str, str]]:
 
 
 def _steps(spec: Any) -> list[str]:
-    """Return the names of the pipeline's steps, without the conditions and the groups that KFP has beside them."""
+    """Return the names of the pipeline's steps, without KFP's conditions and groups."""
     dags = [spec.root.dag, *(component.dag for component in spec.components.values())]
     return [
         task.task_info.name

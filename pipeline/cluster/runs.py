@@ -1,4 +1,4 @@
-"""Backend 2: the DAG on a Kubeflow cluster: submit a run, list, cancel and try again.
+"""Runs on a Kubeflow cluster: submit, cancel and try again.
 
 What a run is made of is found or made, each once: the pipeline `berth`, its version named by the hash of the compiled
 bytes, and the experiment. The run's name ends in a token, so that a request whose answer was lost can be recognised.

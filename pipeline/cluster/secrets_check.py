@@ -1,4 +1,4 @@
-"""Whether the Kubernetes secrets of a configuration exist, as far as this user can see."""
+"""Check that the Kubernetes secrets of a configuration exist, as far as this user can see."""
 
 import re
 from collections.abc import Iterable
@@ -19,8 +19,8 @@ _LOOPBACK = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:|/|$)")
 def check(api: Api, config: RunConfig) -> None:
     """Raise for a secret that `config` names itself and that the cluster does not have.
 
-    The secrets of the defaults may be missing. Nothing is said where it cannot be known: no kubeconfig, no permission,
-    no answer, or a host that need not be the kubeconfig's cluster (a port-forward is taken to be of it).
+    The secrets of the defaults may be missing. It does not raise where it cannot know: no kubeconfig, no permission,
+    no answer, or a host that need not be the kubeconfig's cluster (a port-forward is assumed to lead to it).
     """
     if api.by_address and not _LOOPBACK.match(api.host):
         return
@@ -38,7 +38,7 @@ def check(api: Api, config: RunConfig) -> None:
 
 
 def missing(names: Iterable[str], namespace: str) -> list[str]:
-    """Return those of `names` of which Kubernetes says that `namespace` has no such secret."""
+    """Return those of `names` that `namespace` lacks according to Kubernetes."""
     client = _client()
     return [name for name in names if client is not None and _is_missing(client, name, namespace)]
 

@@ -1,5 +1,6 @@
-"""RunConfig: one YAML file is one run. Every field is documented here and nowhere else."""
+"""Run configuration: one YAML file is one run. Its fields are documented here and in berth/settings.py."""
 
+import glob
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -49,7 +50,7 @@ class RunConfig(Section):
 
     name: Name = Field(description="The run's name; the MLflow experiment of the same name holds its runs.")
     source: Annotated[Source, BeforeValidator(_as_section)] = Field(
-        description="CSV, TSV, JSON Lines or Parquet, also .gz or .zst, or a query. A text alone means `source.files`."
+        description="CSV, TSV, JSON Lines or Parquet, also .gz or .zst, or a query. A plain text means `source.files`."
     )
     columns: list[str] = Field([], description="Column names, for CSV and TSV files without a header row.")
     text_column: str = Field("text", min_length=1, description="The column that holds the text.")
@@ -59,20 +60,22 @@ class RunConfig(Section):
         "single_label", description="`multi_label`: a text may carry several labels, or none."
     )
     label_separator: str = Field(
-        ",", min_length=1, description="What stands between the labels of `multi_label`; a list column needs none."
+        ",", min_length=1, description="The text between two labels of `multi_label`; a list column needs none."
     )
     label_map: Annotated[dict[str, str], BeforeValidator(_as_texts)] = Field(
         {}, description="Labels to rename or merge, `old: new`; an empty `new` leaves the label's rows out."
     )
     slice_columns: list[str] = Field(
-        [], description="Columns whose values divide the test split into slices that evaluate looks at one by one."
+        [], description="Columns whose values divide the test split into slices that evaluate scores one by one."
     )
-    max_rows: int = Field(0, ge=0, description="Most texts to keep; 0: all.")
+    max_rows: int = Field(0, ge=0, description="How many texts to keep, at most; 0: all.")
     stratified: bool = Field(True, description="Whether `max_rows` keeps the labels' shares.")
-    split: Split = Field(Split.model_validate({}), description="How rows are divided.")
-    cleaning: Cleaning = Field(Cleaning.model_validate({}), description="What is done to texts before that.")
+    split: Split = Field(Split.model_validate({}), description="How rows are assigned to splits.")
+    cleaning: Cleaning = Field(Cleaning.model_validate({}), description="How texts are cleaned before that.")
     memory_limit: str = Field(
-        "1GB", pattern=r"^[0-9.]+ ?[KMGT]i?B$", description="Memory that ingest may use; what does not fit is on disk."
+        "1GB",
+        pattern=r"^[0-9.]+ ?[KMGT]i?B$",
+        description="Memory that ingest may use; the rest goes to disk.",
     )
     rows_per_shard: int = Field(100_000, ge=1_000, description="Rows of a dataset's Parquet file.")
     on_unchanged: Literal["train", "skip"] = Field(
@@ -85,7 +88,7 @@ class RunConfig(Section):
         alias="schema",
         description="A TFDV schema (.pbtxt) to validate against; empty: the champion's, or inferred from train.",
     )
-    checks: Checks = Field(Checks.model_validate({}), description="What validate looks for beside the schema.")
+    checks: Checks = Field(Checks.model_validate({}), description="What validate checks in addition to the schema.")
     beam_args: list[str] = Field(
         [], description="Compute the statistics as an Apache Beam pipeline with these arguments; empty: in memory."
     )
@@ -95,7 +98,7 @@ class RunConfig(Section):
         description="`minilm` (built in), or a TF-Hub text encoder: a tfhub.dev or Kaggle URL, an https .tar.gz "
         "(`#sha256=` and its digest behind it pins it), gs://, s3:// or a folder. See docs/encoders.md.",
     )
-    preprocessor: str = Field("", description="The encoder's TF-Hub text preprocessor; `minilm` brings its own.")
+    preprocessor: str = Field("", description="The encoder's TF-Hub text preprocessor; `minilm` has its own.")
     pooling: Literal["auto", "pooled_output", "cls", "mean"] = Field(
         "auto",
         description="How the encoder's outputs become one vector: its `pooled_output`, or of `sequence_output` the "
@@ -118,25 +121,25 @@ class RunConfig(Section):
     )
     warmup_fraction: float = Field(0.1, ge=0, lt=1, description="Share of the steps in which the rate rises from 0.")
     weight_decay: float = Field(
-        0.01, ge=0, description="Decoupled weight decay of `berth`; biases and norms are spared."
+        0.01, ge=0, description="Decoupled weight decay of `berth`; not applied to biases and norms."
     )
     seed: int = Field(0, ge=0, description="Seeds the head's weights, dropout and the order of batches.")
     threshold_metric: Literal["none", "accuracy", "macro_f1", "mcc"] = Field(
         "none",
-        description="Choose the threshold, of two classes or of several labels, that is best at this on the validation "
-        "split, and store it in the model; `none`: 0.5. Worth it with many validation texts, or few of one class.",
+        description="Choose the threshold (two classes, or multi-label) that is best by this metric on the "
+        "validation split, and store it in the model; `none`: 0.5. Useful with many validation texts, or a rare class.",
     )
-    training: Training = Field(Training.model_validate({}), description="What few runs have to change in fine-tuning.")
+    training: Training = Field(Training.model_validate({}), description="Options of fine-tuning that few runs change.")
     checkpoints: str = Field(
         "",
-        description="Where training leaves what it needs to go on after it was interrupted: a folder, s3:// or gs://. "
+        description="Where training saves checkpoints, to continue after an interruption: a folder, s3:// or gs://. "
         "Empty: .berth/checkpoints on one machine, nowhere on a cluster.",
     )
     checkpoint_minutes: float = Field(10.0, gt=0, description="Minutes of training that an interruption may cost.")
-    require_gpu: bool = Field(False, description="End train at once where TensorFlow sees no GPU.")
-    evaluation: Evaluation = Field(Evaluation.model_validate({}), description="How evaluate looks at the model.")
+    require_gpu: bool = Field(False, description="Fail at the start of train if TensorFlow sees no GPU.")
+    evaluation: Evaluation = Field(Evaluation.model_validate({}), description="How evaluate judges the model.")
     gates: Gates = Field(
-        Gates.model_validate({}), description="Bounds that a model has to hold to be blessed and pushed."
+        Gates.model_validate({}), description="Bounds that a model has to meet to be blessed and pushed."
     )
     model_name: Name = Field(
         "", validate_default=False, description="Name in the model registry; empty: the run's name."
@@ -158,8 +161,8 @@ class RunConfig(Section):
                 values.setdefault("learning_rate", 1e-3)
         return values
 
-    notify: Notify = Field(Notify.model_validate({}), description="Who is told how the run ended.")
-    cluster: Cluster = Field(Cluster.model_validate({}), description="What a Kubeflow cluster gives the steps.")
+    notify: Notify = Field(Notify.model_validate({}), description="Notifications when the run ends.")
+    cluster: Cluster = Field(Cluster.model_validate({}), description="What the steps' pods get on a Kubeflow cluster.")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -175,7 +178,7 @@ class RunConfig(Section):
         gates |= {"gates.min_mcc": "mcc"} if self.gates.min_mcc is not None else {}
         for field, metric in gates.items():
             if self.task == "multi_label" and metric == "mcc":
-                raise ValueError(f"{field}: mcc is of one label a text; choose macro_f1 or accuracy")
+                raise ValueError(f"{field}: mcc needs exactly one label per text; choose macro_f1 or accuracy")
         if self.gates.must_beat_baseline and not self.evaluation.baseline_rows:
             raise ValueError("gates.must_beat_baseline: there is no baseline with evaluation.baseline_rows: 0")
         if re.match(r"\w+://[^/]*@", self.push_to):
@@ -216,7 +219,7 @@ class RunConfig(Section):
         return config._with_absolute_paths(path.resolve().parent)
 
     def as_scheduled(self) -> "RunConfig":
-        """Return it as a schedule runs it: nothing new ends the run, unless the file itself says `on_unchanged`."""
+        """Return the configuration for a scheduled run: `on_unchanged` is skip unless the file itself sets it."""
         return self if "on_unchanged" in self.model_fields_set else self.model_copy(update={"on_unchanged": "skip"})
 
     def parameters(self) -> dict[str, Any]:
@@ -242,7 +245,14 @@ class RunConfig(Section):
         paths: dict[str, Any] = {
             field: absolute(getattr(self, field)) for field in ("schema_file", "preprocessor", "push_to", "checkpoints")
         }
-        files = {kind: absolute(getattr(self.source, kind)) for kind in ("files", "train", "validation", "test")}
+
+        def pattern(path: str) -> str:
+            """Return the absolute glob for `path`: what the folder's own name has of `*?[` stands for itself."""
+            if not path or "://" in path or Path(absolute(path)).exists():
+                return absolute(path)
+            return str(Path(glob.escape(str(folder))) / Path(path).expanduser())
+
+        files = {kind: pattern(getattr(self.source, kind)) for kind in ("files", "train", "validation", "test")}
         if self.source.sql and not self.source.connection:
             files["folder"] = str(folder / Path(self.source.folder).expanduser())
         paths["source"] = self.source.model_copy(update=files)

@@ -1,4 +1,4 @@
-"""The steps' pods on a cluster: resources, secrets, identity, time and retries. kfp.local heeds the retries alone.
+"""The steps' pods on a cluster: resources, secrets, identity, time and retries. kfp.local only applies the retries.
 
 What a user may want to choose are pipeline parameters, so that no choice needs another compilation. kfp-kubernetes and
 KFP's backend take no parameter for time limits, retries, the size of /dev/shm or the identity: those are here.
@@ -16,7 +16,7 @@ STORE_VARIABLES = (
     *("MLFLOW_S3_ENDPOINT_URL", "DATABASE_URL"),
 )
 NOTIFY_VARIABLES = ("BERTH_WEBHOOK_URL", "BERTH_SMTP_USER", "BERTH_SMTP_PASSWORD")
-"""The keys of two secrets, which are the variables that they become. What a secret lacks is not set."""
+"""The keys of two secrets, which are the variables that they become. A key that a secret lacks is not set."""
 
 CHECKPOINTS = "/checkpoints"
 """Where train has the volume for its checkpoints, if there is one."""
@@ -27,8 +27,8 @@ class _Limits:
     seconds: int
     """How long a pod may run, the wait for a node not counted."""
     retries: int = 0
-    """Only where trying again mends something: a network, a busy registry, a node that is taken away. A failed gate is
-    no failure of its step, and bad data stays bad."""
+    """Only where trying again helps: a network, a busy registry, a node that is taken away. A failed gate does not
+    fail its step, and bad data stays bad."""
     backoff: str = "30s"
 
 
@@ -54,7 +54,7 @@ def settle(task: dsl.PipelineTask, p: SimpleNamespace) -> dsl.PipelineTask:
     kubernetes.set_image_pull_policy(task, "IfNotPresent")  # images are named by their digests
     kubernetes.set_image_pull_secrets(task, [p.cluster_image_pull_secret])
     kubernetes.set_security_context(task, run_as_non_root=True)
-    # The run's id as a parameter would be another one each time, and so the cache's key.
+    # As a parameter, the run's id would change the cache's key with every run.
     kubernetes.use_field_path_as_env(task, "KFP_RUN_ID", "metadata.labels['pipeline/runid']")
     _secret(task, p.cluster_mlflow_secret, {key: name for name, key in pipeline_run.FROM_SECRET.items()})
     if task.name == "finish":
@@ -69,9 +69,9 @@ def settle(task: dsl.PipelineTask, p: SimpleNamespace) -> dsl.PipelineTask:
 def mount_claim(task: dsl.PipelineTask, p: SimpleNamespace) -> None:
     """Mount the volume for train's checkpoints, which outlives the pod and the run.
 
-    It is there or not by compilation, for a claim cannot be mounted on condition: KFP refuses an empty name, and a name
-    that does not exist leaves the pod waiting. A workspace of KFP's would be a volume anew for every run, and gone with
-    it; an ephemeral volume is gone with the pod.
+    Compilation decides whether it is mounted, because a claim cannot be mounted on a condition: KFP
+    refuses an empty name, and a name that does not exist leaves the pod waiting. KFP's own workspace is a new volume
+    for each run and goes with it; an ephemeral volume goes with the pod.
     """
     kubernetes.mount_pvc(task, p.cluster_checkpoint_claim, CHECKPOINTS)
 

@@ -1,18 +1,18 @@
-"""The DAG. It is compiled to pipeline.yaml, runs on a Kubeflow cluster, and runs unchanged under kfp.local.
+"""The training DAG: compiled to pipeline.yaml, run on a Kubeflow cluster, and run unchanged under kfp.local.
 
 1. locate    find the source and take its fingerprint (never cached: this is how the cache sees new data)
 2. ingest    read, clean and split it                                       (cached)
 3. compare   is there anything new against the champion? With on_unchanged: skip, the run ends here if not
 4. validate  statistics, schema, drift and texts; an error ends the run     (cached)
 5. train     fine-tune the encoder                                          (cached)
-6. evaluate  judge the model on the test split, beside the champion, against the gates
+6. evaluate  judge the model on the test split, compare it with the champion, apply the gates
 7. push      only when blessed: register the model as the champion and hand it to serving
    refuse    only when not: register it as the challenger
-   finish    the exit handler: close the MLflow run truthfully, whatever happened, and tell people
+   finish    the exit handler: close the MLflow run with its true state, whatever happened, and send notifications
 
 On a cluster, KFP's cache finds a step's earlier outputs by its image, its command, its parameters, and the ids of its
-input artifacts, which are new whenever the step before ran anew. Images are named by digest, so that other code is
-another key; the source counts by its fingerprint. The id of the run is no parameter of a cached step.
+input artifacts, which are new whenever the step before has run again. Images are named by digest, so that other code is
+another key; the source counts by its fingerprint. A cached step never takes the run's id as a parameter.
 """
 
 from types import SimpleNamespace
@@ -39,7 +39,7 @@ _NO_SETTINGS = {
     "notify",
     *(f"cluster_{name}" for name in Cluster.model_fields),
 }
-"""Parameters that do not change the model: who runs it and where. The data counts by its fingerprint."""
+"""Parameters that do not change the model: who runs it and where. Data is compared by its fingerprint."""
 
 
 def _never_cached(task: dsl.PipelineTask) -> dsl.PipelineTask:
@@ -173,7 +173,7 @@ def build(checkpoint_claim: bool = False) -> GraphComponent:
     @dsl.pipeline(name="berth")
     @with_parameters
     def berth(p: SimpleNamespace) -> None:
-        """Fine-tune a BERT text classifier, judge it, and push it when it holds its gates."""
+        """Fine-tune a BERT text classifier, judge it, and push it if it passes its gates."""
         _run_steps(p, checkpoint_claim)
 
     return berth

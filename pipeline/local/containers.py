@@ -7,6 +7,7 @@ where the caller is root.
 
 import codecs
 import contextlib
+import glob
 import hashlib
 import os
 import re
@@ -35,6 +36,8 @@ _PASSED_ON = ("AWS_", "BERTH_", "GOOGLE_", "KAGGLE_", "MLFLOW_", "TF_", "HTTP_PR
 """How the names of the variables begin that a step may need: stores, their credentials, proxies."""
 _NAMED = re.compile(r'"env:(\w+)"')
 """How the configuration names a variable of its own."""
+_ESCAPED = re.compile(r"\[([*?[])\]")
+"""A character of a glob that stands for itself, as `glob.escape` writes it."""
 _CREDENTIAL_FILES = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "GOOGLE_APPLICATION_CREDENTIALS")
 _TIMEOUT_SECONDS = 10
 """Seconds that an interrupted step may take to say so."""
@@ -146,12 +149,15 @@ def _check_open(paths: list[Path]) -> None:
 
 
 def _without_magic(path: Path) -> Path:
-    """Return `path`, or of a glob the folder in which it looks."""
-    while any(character in str(path) for character in "*?["):
-        if path.exists():
+    """Return `path`, or for a glob the folder in which it looks."""
+    if path.exists():
+        return path
+    folder = Path()
+    for part in path.parts:
+        if glob.has_magic(_ESCAPED.sub("", part)):
             break
-        path = path.parent
-    return path
+        folder /= _ESCAPED.sub(r"\1", part)
+    return folder
 
 
 def _variables(config: RunConfig) -> dict[str, str]:

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from berth.errors import BerthError
 from berth.settings import Checks, Cleaning, Gates, Source, Split
@@ -73,8 +74,14 @@ def test_the_schema_travels_by_content_because_a_cluster_has_no_such_file(load, 
             "name: a\nsource: b\ncolumns: [text, label]\nslice_columns: [region]\n",
             "slice_columns: 'region' is not in columns: text, label",
         ),
-        ("name: a\nsource: b\ntask: multi_label\nthreshold_metric: mcc\n", "threshold_metric: mcc is of one label"),
-        ("name: a\nsource: b\ntask: multi_label\ngates: {min_mcc: 0.5}\n", "gates.min_mcc: mcc is of one label"),
+        (
+            "name: a\nsource: b\ntask: multi_label\nthreshold_metric: mcc\n",
+            "threshold_metric: mcc needs exactly one label",
+        ),
+        (
+            "name: a\nsource: b\ntask: multi_label\ngates: {min_mcc: 0.5}\n",
+            "gates.min_mcc: mcc needs exactly one label",
+        ),
         (
             "name: a\nsource: b\ngates: {must_beat_baseline: true}\nevaluation: {baseline_rows: 0}\n",
             "gates.must_beat_baseline: there is no baseline",
@@ -158,3 +165,37 @@ def test_a_wrong_setting_about_data_is_one_line_that_names_it(load, text, messag
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a[1]b", "what?", "st*r"])
+@pytest.mark.parametrize(
+    "source", ["rows.csv", "r*.csv", "r[a-p]ws.csv", {"sql": "SELECT * FROM 'rows.csv'"}, {"sql": "FROM 'r*.csv'"}]
+)
+def test_folder_names_with_glob_characters_are_literal(tmp_path, name, source):
+    from components.ingest.settings import Settings
+    from components.ingest.sources.source import fingerprint
+
+    for folder, texts in ((name, "a,b"), ("a1b", "c,d"), ("whats", "c,d"), ("stir", "c,d")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "rows.csv").write_text(f"text,label\n{texts}\n")
+    config = tmp_path / name / "c.yaml"
+    config.write_text(yaml.safe_dump({"name": "n", "source": source}))
+    loaded = RunConfig.load(config)
+    found = fingerprint(Settings.of(source=loaded.parameters()["source"]))
+    (tmp_path / name / "rows.csv").write_text("text,label\ne,f\n")
+    assert fingerprint(Settings.of(source=loaded.parameters()["source"])) != found
+
+
+@pytest.mark.parametrize("source", ["rows.csv", "r*.csv", "more/*.csv"])
+def test_missing_files_in_such_a_folder_are_not_found_elsewhere(tmp_path, source):
+    from components.ingest.settings import Settings
+    from components.ingest.sources.source import fingerprint
+
+    (tmp_path / "a[1]b").mkdir()
+    (tmp_path / "a1b").mkdir()
+    (tmp_path / "a1b" / "rows.csv").write_text("text,label\nc,d\n")
+    config = tmp_path / "a[1]b" / "c.yaml"
+    config.write_text(yaml.safe_dump({"name": "n", "source": source}))
+    loaded = RunConfig.load(config)
+    with pytest.raises(BerthError, match="source: no file matches"):
+        fingerprint(Settings.of(source=loaded.parameters()["source"]))
