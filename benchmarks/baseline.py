@@ -1,4 +1,4 @@
-"""BERT beside TF-IDF + logistic regression, on the same split of the same data.
+"""BERT compared with TF-IDF + logistic regression, on the same split of the same data.
 
     .venv/train/bin/python -m benchmarks.baseline DATASET [MODEL]
 

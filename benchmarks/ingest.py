@@ -1,10 +1,10 @@
-"""Ingest beside the obvious pandas script: wall time, rows/s and peak memory, each in a process of its own.
+"""Ingest compared with the obvious pandas script: wall time, rows/s and peak memory, each in a process of its own.
 
     .venv/core/bin/python -m benchmarks.ingest [ROWS ...]      (default: 100000 1000000 10000000)
 
 Both read the same CSV of made-up texts (about 150 bytes a row, 1 in 50 rows a copy, 1 in 100 texts a near-duplicate),
 clean it, drop copies and conflicting labels, split by a hash of the normalised text, and write Parquet. Berth writes
-its manifest and the rejected rows besides; with the last column's threshold it also looks for near-duplicates across
+its manifest and the rejected rows too; with the last column's threshold it also looks for near-duplicates across
 splits, which the pandas script leaves out. pandas runs up to 1 M rows.
 """
 

@@ -1,4 +1,4 @@
-"""Serving: the original recipe's export, every text padded to 128 tokens, beside Berth's two signatures.
+"""Serving: the original recipe's export, every text padded to 128 tokens, compared with Berth's two signatures.
 
     .venv/train/bin/python -m benchmarks.serve
 

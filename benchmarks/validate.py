@@ -1,4 +1,4 @@
-"""Statistics beside TFDV's own function for CSV: wall time and peak memory, each in a process of its own.
+"""Statistics compared with TFDV's own function for CSV: wall time and peak memory, each in a process of its own.
 
     .venv/validate/bin/python -m benchmarks.validate [ROWS ...]      (default: 100000 1000000)
 

@@ -14,7 +14,7 @@ VARIABLES = [  # not the user's name: MLflow shows who made a run
 ]
 
 
-def test_no_run_of_mlflow_no_output_and_no_log_holds_what_the_secrets_hold(on_cluster, artifact, monkeypatch, capfd):
+def test_secrets_reach_neither_mlflow_nor_outputs_nor_logs(on_cluster, artifact, monkeypatch, capfd):
     for variable in VARIABLES:
         monkeypatch.setenv(variable, f"s3cr3t-{variable}")
     source = {"source": {"files": str(MESSAGES)}, "columns": ["label", "text"], "text_column": "text"}

@@ -61,7 +61,7 @@ def test_data_that_cannot_be_used(workspace, changes, messages, step, expected):
     assert newest_run(folder).info.status == "FAILED"
 
 
-def test_an_anomaly_is_a_line_of_its_own_and_stops_the_run_before_training(workspace):
+def test_anomalies_are_printed_and_stop_the_run_before_training(workspace):
     folder = workspace(schema="strict.pbtxt")
     features = 'feature { name: "text" type: BYTES } feature { name: "label" type: BYTES domain: "known" }'
     (folder / "strict.pbtxt").write_text(features + 'string_domain { name: "known" value: "ham" }')

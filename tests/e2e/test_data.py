@@ -114,7 +114,7 @@ def test_a_schema_is_inferred_written_and_compared_in_words(tmp_path):
     assert done.stderr.startswith("error: source: no file ")
 
 
-def test_pairs_with_several_labels_go_from_the_source_to_the_registry(workspace):
+def test_multi_label_pairs_go_from_the_source_to_the_registry(workspace):
     """Real messages in pairs; a pair's labels say which of the two has a digit, and may be none."""
     texts = [line.split("\t", 1)[1].strip() for line in MESSAGES[:800]]
     rows = [

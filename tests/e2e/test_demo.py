@@ -58,7 +58,7 @@ def test_it_learns_and_is_blessed(first, client):
     assert run.data.metrics["macro_f1"] >= 0.9
 
 
-def test_the_terminal_says_each_step_and_the_verdict_in_80_columns(first):
+def test_the_terminal_shows_steps_and_verdict_in_80_columns(first):
     for step in ("ingest", "validate", "train", "evaluate", "push"):
         assert any(line.startswith(f"✓ {step}") for line in first.stdout.splitlines()), step
     assert "BLESSED" in first.stdout
@@ -116,13 +116,14 @@ def test_the_registered_model_loads_with_mlflow_alone(folder, first):
 
 
 def test_the_serving_folder_holds_one_whole_version(folder, first):
-    # TensorFlow Serving looks at numbers alone; the lock of pushes is beside them.
+    # TensorFlow Serving looks at numbers alone; the lock file of pushes is next to them.
     versions = [path for path in (folder / ".berth/serving/sms-spam").iterdir() if path.name != ".lock"]
     assert [path.name for path in versions] == ["1"]
     assert (versions[0] / "saved_model.pb").is_file()
 
 
-def test_a_second_run_reuses_ingest_validate_and_train_and_pushes_anew(second, client, folder):
+def test_a_second_run_reuses_the_heavy_steps_and_pushes_again(second, client, folder):
+    """Ingest, validate and train come from the cache."""
     assert second.returncode == 0, second.stdout + second.stderr
     for step, mark in (("ingest", "="), ("validate", "="), ("train", "="), ("evaluate", "✓"), ("push", "✓")):
         assert any(line.startswith(f"{mark} {step}") for line in second.stdout.splitlines()), step
@@ -228,7 +229,8 @@ def test_runs_in_mlflow_hold_nothing_that_says_nothing(second, client):
     assert run.data.params == parents(client)[0].data.params
 
 
-def test_changed_data_is_read_again_and_held_against_the_champions(folder, second, client):
+def test_changed_data_is_read_again_and_compared_with_the_old(folder, second, client):
+    """The champion's data are the old."""
     with (folder / "messages.tsv").open("a", encoding="utf-8") as stream:
         stream.write("ham\t\nham\tA message that no one has sent before\n")
     write_config(folder, epochs=1, gates={"min_accuracy": 1.0})
@@ -238,4 +240,4 @@ def test_changed_data_is_read_again_and_held_against_the_champions(folder, secon
     validate = next(
         run for run in run_tree.children(client, parents(client)[-1].info.run_id) if run.info.run_name == "validate"
     )
-    assert validate.data.metrics["drift/train/label"] < 0.01, "held against the champion's data"
+    assert validate.data.metrics["drift/train/label"] < 0.01, "compared with the champion's data"

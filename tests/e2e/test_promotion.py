@@ -47,12 +47,13 @@ def served(folder: Path) -> list[str]:
     return sorted(path.name for path in (folder / ".berth/serving/sms-spam").iterdir() if path.name.isdigit())
 
 
-def test_the_first_model_has_no_champion_to_hold_against_and_is_pushed(first, client):
+def test_the_first_model_is_pushed_without_a_champion(first, client):
     assert first.returncode == 0, first.stdout + first.stderr
     assert aliases(client) == {"champion": "1"}
 
 
-def test_a_model_of_one_training_step_is_refused_and_the_champion_stays(worse, client, folder):
+def test_a_worse_model_is_refused_and_the_champion_stays(worse, client, folder):
+    """It was trained for one step."""
     assert worse.returncode == 3, worse.stdout + worse.stderr
     shown = " ".join(worse.stdout.split())
     assert "NOT BLESSED" in shown
@@ -74,7 +75,7 @@ def test_a_refusal_is_no_failure_unless_asked_for(worse, folder, client):
     assert aliases(client) == {"champion": "1", "challenger": "3"}
 
 
-def test_a_rollback_brings_the_first_back_in_mlflow_and_in_serving(worse, folder, client, tiny_bert):
+def test_a_rollback_restores_the_first_in_mlflow_and_serving(worse, folder, client, tiny_bert):
     write_config(folder, **GOOD | {"seed": 1, "gates": {"min_accuracy": 0.9}}, **tiny_bert)
     second = berth(folder, "run", "config.yaml")
     assert second.returncode == 0, second.stdout + second.stderr

@@ -26,7 +26,7 @@ RUN = ("run", "--rm", "--network=host", "--read-only", "--tmpfs=/tmp", "--cap-dr
 
 
 @pytest.mark.parametrize("name", images.ALL)
-def test_an_image_is_small_says_what_it_holds_and_runs_as_nobody_special(built, name):
+def test_an_image_is_small_labelled_and_not_run_as_root(built, name):
     (image,) = json.loads(docker("image", "inspect", name))
     assert image["Size"] < LIMITS[name]
     labels = image["Config"]["Labels"]
@@ -38,7 +38,7 @@ def test_an_image_is_small_says_what_it_holds_and_runs_as_nobody_special(built, 
 
 
 @pytest.mark.parametrize("name", images.ALL)
-def test_an_image_holds_its_lock_and_neither_compiler_nor_installer(built, name):
+def test_an_image_has_its_lock_and_no_compiler_or_installer(built, name):
     lock = (ROOT / "docker" / name.removeprefix("berth-") / "requirements.lock").read_text()
     locked = re.findall(r"^([\w.-]+)==([^ ;\\]+)", lock, re.MULTILINE)
     code = (
@@ -87,7 +87,8 @@ def logs(folder: Path) -> str:
     return "".join(f"== {path}\n{path.read_text()[-3000:]}" for path in sorted(folder.glob(".berth/logs/*/*.log")))
 
 
-def test_the_demo_runs_in_its_images_to_a_registered_and_served_model(runs):
+def test_the_demo_runs_in_its_images_to_a_served_model(runs):
+    """It is registered, too, as the champion."""
     folder, first, _ = runs
     for step in ("ingest", "validate", "train", "evaluate", "push"):
         assert re.search(rf"✓ {step}\b", first.stdout)
@@ -118,7 +119,7 @@ def test_no_step_installs_anything(runs):
     assert not [line for line in lines if re.search(r"\bpip\b|Collecting |Installing ", line)]
 
 
-def test_a_model_made_in_containers_answers_in_the_images_own_python(runs):
+def test_a_model_made_in_containers_answers_in_the_image(runs):
     folder, _, _ = runs
     serving = folder / ".berth/serving/sms-spam/1"
     run = [*RUN, f"--volume={serving}:{serving}:ro", "--interactive", images.TRAIN]
@@ -131,7 +132,7 @@ def test_a_model_made_in_containers_answers_in_the_images_own_python(runs):
     assert '"label"' in done.stdout, done.stderr[-2000:]
 
 
-def test_no_container_is_left_and_what_they_wrote_is_of_one_owner(runs):
+def test_no_container_is_left_and_files_have_one_owner(runs):
     folder, _, _ = runs
     assert docker("ps", "--all", "--quiet", "--filter", f"volume={folder / '.berth'}") == ""
     owner = os.getuid() or 10001
@@ -152,7 +153,7 @@ def test_a_failing_component_fails_the_run_with_its_one_line(make_workspace, tmp
     assert set(statuses.values()) == {"FAILED"}
 
 
-def test_a_step_sees_what_the_configuration_names_and_nothing_else_of_the_machine(make_workspace, tmp_path):
+def test_a_step_sees_only_the_files_that_the_config_names(make_workspace, tmp_path):
     folder = make_workspace(tmp_path)
     folder.chmod(0o755)
     values = yaml.safe_load((folder / "config.yaml").read_text())
@@ -164,7 +165,8 @@ def test_a_step_sees_what_the_configuration_names_and_nothing_else_of_the_machin
     assert "No files found" in done.stderr
 
 
-def test_an_image_that_is_missing_or_of_other_code_is_one_line_and_starts_nothing(make_workspace, tmp_path):
+def test_a_missing_or_outdated_image_is_one_line(make_workspace, tmp_path):
+    """An image with other code counts as outdated. Nothing starts."""
     folder = make_workspace(tmp_path)
     (identity,) = docker("image", "inspect", "--format={{.Id}}", images.VALIDATE).split()
     (tmp_path / "Dockerfile").write_text(f"FROM {images.VALIDATE}\nLABEL berth.code=0123456789abcdef\n")
@@ -181,7 +183,8 @@ def test_an_image_that_is_missing_or_of_other_code_is_one_line_and_starts_nothin
     assert not list(folder.glob(".berth/logs/*"))
 
 
-def test_an_interrupted_run_leaves_no_container_and_a_killed_run_record(make_workspace, tmp_path):
+def test_an_interrupted_run_leaves_no_container(make_workspace, tmp_path):
+    """Its run in MLflow is KILLED."""
     folder = make_workspace(tmp_path)
     program = ROOT / ".venv/core/bin/berth"
     with subprocess.Popen(

@@ -71,7 +71,7 @@ def push(folder: Path, registry: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_digests_that_the_registry_gives_go_into_the_lock_and_into_the_pipeline(registry, small, tmp_path):
+def test_the_registrys_digests_go_into_lock_and_pipeline(registry, small, tmp_path):
     done = push(tmp_path, f"{registry}/ml")
     assert done.returncode == 0, done.stderr
     references = image_lock.locked(tmp_path / "images.lock.yaml")

@@ -1,6 +1,6 @@
 """A loopback server with the part of the KFP API (v2beta1) that Berth uses, and with trouble to order.
 
-Every request body is held against the official models of kfp_server_api: a field that they do not have, a value of
+Every request body is compared with the official models of kfp_server_api: a field that they do not have, a value of
 another type, or a field that only the server sets is refused, as are parameters that the uploaded pipeline lacks. It
 keeps what KFP keeps unique unique (pipelines, versions, experiments; not runs, not recurring runs).
 """

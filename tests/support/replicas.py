@@ -1,4 +1,4 @@
-"""A training in a process of its own, on as many CPU devices as it is told; or a worker beside one."""
+"""A training in a process of its own, on as many CPU devices as it is told; or a worker of one."""
 
 import json
 import os
