@@ -153,8 +153,8 @@ def test_an_error_for_the_user_is_not_trained_on_again_where_a_cluster_tries_aga
 
 
 def test_a_step_killed_with_sigkill_is_closed_with_the_pipeline_run(store):
-    code = "import os, signal\nfrom components.common import tracking\n"
-    code += "with tracking.step_run('train'):\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+    code = "import os, signal\nfrom berth.tracking.step_run import step_run\n"
+    code += "with step_run('train'):\n    os.kill(os.getpid(), signal.SIGKILL)\n"
     environment = {**os.environ, "MLFLOW_RUN_ID": store.parent, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT)
     assert done.returncode == -signal.SIGKILL
@@ -197,7 +197,7 @@ def test_what_a_step_finds_out_and_reads_is_on_its_run_and_on_the_pipeline_run(s
         found = store.client.get_run(run_id)
         assert found.data.params == {"schema": "inferred"}
         (logged,) = found.inputs.dataset_inputs
-        assert (logged.dataset.name, [tags.value for tag in logged.tags]) == ("test split", ["test"])
+        assert (logged.dataset.name, [tag.value for tag in logged.tags]) == ("test split", ["test"])
 
 
 def test_a_run_says_who_made_it_where_the_user_has_a_name(store, monkeypatch):
