@@ -4,6 +4,7 @@ MLflow ships this file with the model, so it imports nothing of the project but 
 the decision rule.
 """
 
+import importlib.util
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -116,8 +117,8 @@ def load(folder: str | Path) -> ServedClassifier:
     integrity.verify(folder)
 
     import tensorflow as tf
-    import tensorflow_text  # noqa: F401  registers the ops of the preprocessor
 
+    _register_text_ops()
     try:
         loaded = tf.saved_model.load(str(folder))
         serve = loaded.signatures[SERVE]
@@ -128,6 +129,21 @@ def load(folder: str | Path) -> ServedClassifier:
     settings = json.loads(settings_file.read_text(encoding="utf-8")) if settings_file.is_file() else {}
     labels = labels_file.read_text(encoding="utf-8").splitlines()
     return ServedClassifier(labels, serve, DEFAULTS | settings, loaded.signatures.get(BULK))
+
+
+def _register_text_ops() -> None:
+    """Load the op libraries of TensorFlow Text, whose ops a preprocessor's graph has.
+
+    `import tensorflow_text` does that too, and imports all of Keras for layers that a SavedModel does not use. Both may
+    happen in one process: TensorFlow loads a library once.
+    """
+    import tensorflow as tf
+
+    package = importlib.util.find_spec("tensorflow_text")
+    if package is None or not package.submodule_search_locations:
+        raise BerthError("tensorflow-text is not installed, and the model's preprocessor needs it. Install it.")
+    for library in sorted(Path(package.submodule_search_locations[0], "python", "ops").glob("_*.so")):
+        tf.load_op_library(str(library))
 
 
 def _encoded(text: str) -> bytes:

@@ -8,10 +8,12 @@ import json
 import sys
 
 from berth.errors import BerthError
+from berth.lean_import import import_tensorflow_for_serving
 from berth.models.saved_model import load
 
 
 def main(folder: str) -> None:
+    import_tensorflow_for_serving()
     classifier = load(folder)
     for line in sys.stdin:
         texts = json.loads(line)

@@ -1,6 +1,7 @@
 """`python -m components.evaluate.model_process`: a process that loads an exported model and writes its predictions.
 
-It is fresh, as a server is: nothing of training, and nothing of another model, is in it.
+It is fresh, as a server is: nothing of training, and nothing of another model, is in it. It imports TensorFlow before
+it reads its request, the arguments of `main` as JSON on stdin, so that it can be started early; without one it ends.
 """
 
 import json
@@ -13,6 +14,7 @@ from typing import Any
 from berth.data.dataset import PAIR, TEXT, read_columns
 from berth.data.edge_cases import EDGE_CASES
 from berth.errors import first_line
+from berth.lean_import import import_tensorflow_for_serving
 from berth.models.saved_model import ServedClassifier, load
 
 _WARM_UP = 10
@@ -114,4 +116,6 @@ def _differs(found: Any, expected: Any, what: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    main(**json.loads(sys.argv[1]))
+    import_tensorflow_for_serving()
+    if request := sys.stdin.readline():
+        main(**json.loads(request))

@@ -77,18 +77,33 @@ def _run(model: str | Path, dataset: str | Path, folder: Path, check: bool) -> S
     import numpy as np
 
     request = {"model": str(model), "dataset": str(dataset), "out": str(folder), "check": check}
-    done = subprocess.run(
-        [sys.executable, "-m", "components.evaluate.model_process", json.dumps(request)],
-        stdin=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
-    )
-    check_exit(done.returncode, done.stderr, f"{model}: the model cannot be loaded")
+    with _started.pop() if _started else _start() as process:
+        _, errors = process.communicate(json.dumps(request) + "\n")
+    check_exit(process.returncode, errors, f"{model}: the model cannot be loaded")
     facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
     size = sum(path.stat().st_size for path in Path(model).rglob("*") if path.is_file()) / 1e6
     return Served(size_mb=size, probabilities=np.load(folder / "probabilities.npy"), **facts)
+
+
+def prepare() -> None:
+    """Start the process that will load the next model, so that it imports TensorFlow meanwhile."""
+    if not _started:
+        _started.append(_start())
+
+
+_started: "list[subprocess.Popen[str]]" = []
+"""The process that `prepare` started, until it is used."""
+
+
+def _start() -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "components.evaluate.model_process"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
+    )
 
 
 def _asked(folder: Path) -> "dict[str, np.ndarray]":

@@ -41,12 +41,15 @@ def run(
     if scheduled:
         run_config = run_config.as_scheduled()
 
-    from pipeline.display import run_progress
-    from pipeline.local import backend
+    from pipeline.local.warm_pool import pool_for_run
 
     console = Console(file=sys.stdout)  # this very stream: kfp's own prints are sent elsewhere during a run
-    with run_progress.TerminalReporter(console, verbose) as reporter:
-        result = backend.run(run_config, config, reporter, in_containers=runner == Runner.DOCKER)
+    with pool_for_run(runner == Runner.ENVIRONMENTS) as pool:
+        from pipeline.display import run_progress  # slow to import, while the pool's processes start
+        from pipeline.local import backend
+
+        with run_progress.TerminalReporter(console, verbose) as reporter:
+            result = backend.run(run_config, config, reporter, in_containers=runner == Runner.DOCKER, pool=pool)
     console.print()
     console.print(run_progress.closing_table(result))
     if result.blessed:

@@ -23,12 +23,15 @@ from pipeline.config.run_config import RunConfig
 from pipeline.local.environments import environments
 from pipeline.local.kfp_local import patched_kfp
 from pipeline.local.runner import Reporter, Result, Step, StepRunner
+from pipeline.local.warm_pool import WarmPool
 
 EXIT_STEP = "finish"
 
 
-def run(config: RunConfig, config_file: Path, reporter: Reporter, in_containers: bool = False) -> Result:
-    """Run the pipeline as `config` says, under .berth/ in the working directory.
+def run(
+    config: RunConfig, config_file: Path, reporter: Reporter, in_containers: bool = False, pool: WarmPool | None = None
+) -> Result:
+    """Run the pipeline as `config` says, under .berth/ in the working directory; steps may use `pool`'s processes.
 
     Raises:
         BerthError: a step failed; the message is the step's name and its last error line. Or containers cannot be
@@ -41,7 +44,7 @@ def run(config: RunConfig, config_file: Path, reporter: Reporter, in_containers:
 
         runner = containers.containers(config)
     else:
-        runner = environments()
+        runner = environments(pool)
     parameters = config.parameters()
     parameters["push_to"] = _serving_folder(config.push_to)
     # The same text for every run, or train would never come out of the cache.
