@@ -304,7 +304,7 @@ def test_a_page_instead_of_an_answer_is_one_line(call, server):
         ("", "Name yours: --namespace"),
         ("nowhere", "not found in the namespace 'nowhere'"),
         ("theirs", "no permission in the namespace 'theirs'"),
-        ("Not A Name", "no name that a namespace can have"),
+        ("Not A Name", "not a name that a namespace can have"),
     ],
 )
 def test_a_wrong_namespace_is_one_line_and_nothing_is_made(call, server, namespace, words):
