@@ -107,9 +107,7 @@ def _run(request: dict[str, Any], output: list[int]) -> None:
     program = Path(tempfile.mkdtemp()) / "ephemeral_component.py"
     program.write_text(request["program"], encoding="utf-8")
     sys.argv = ["executor_main", "--component_module_path", str(program), *request["arguments"]]
-    from kfp.dsl.executor_main import executor_main
-
-    executor_main()
+    importlib.import_module("kfp.dsl.executor_main").executor_main()
 
 
 if __name__ == "__main__":
