@@ -154,37 +154,38 @@ class Berth:
             name: TokenisedSplit(tokenize_all(self.prepare, own.texts)[0], own.classes) for name, own in texts.items()
         }
         self.training = Training.model_validate({"precision": precision})
-        self.fitting = self._fitting(0)
+        self.trainer = self._trainer(0)
 
-    def _fitting(self, seed: int) -> Any:
+    def _trainer(self, seed: int) -> Any:
         import tensorflow as tf
 
         from berth.training.devices import find
         from berth.training.recipe import Recipe
         from berth.training.trainer import Trainer
         from components.train.classifier import Classifier
-        from components.train.evaluation import evaluation_function
+        from components.train.task import ClassificationTask
 
         tf.random.set_seed(seed)
         classifier = Classifier(self.encoder, "minilm", ["0", "1"], seed)
-        self.classifier, self.evaluation = classifier, evaluation_function(classifier, self.prepare)
         recipe = Recipe("berth", EPOCHS, BATCH, RATE, WARMUP, DECAY, seed, self.training)
         splits = self.splits["train"], self.splits["validation"]
-        trained = classifier, classifier, self.prepare, self.evaluation, *splits
-        return Trainer(*trained, recipe, lambda *_: None, find(), None, math.inf)
+        task = ClassificationTask(classifier, classifier, self.prepare, *splits, recipe)
+        return Trainer(task, recipe, lambda *_: None, find(), None, math.inf)
 
     def steps(self, which: int, of: int) -> dict[str, float]:
         from berth.training.batching import batches
 
-        fitting = self.fitting
-        dealt = list(batches(fitting.train, fitting.batching, fitting.rng))
-        return timed(lambda rows: fitting.stepper(fitting.train, [rows], 1e-6, 0), dealt, fitting.widths, which, of)
+        trainer = self.trainer
+        epoch = list(batches(trainer.widths, trainer.batching, trainer.rng))
+        return timed(lambda rows: trainer.train_step([rows], 1e-6, 0), epoch, trainer.widths, which, of)
 
     def accuracy(self, seed: int) -> float:
         from components.train.evaluation import evaluate
 
-        self._fitting(seed).run()
-        return evaluate(self.evaluation, self.classifier, self.prepare, self.splits["test"])["val_accuracy"]
+        trainer = self._trainer(seed)
+        trainer.run()
+        task = trainer.task
+        return evaluate(task.evaluation, task.classifier, self.prepare, self.splits["test"])["val_accuracy"]
 
 
 class Torch:

@@ -156,20 +156,20 @@ mark("import TensorFlow")
 import tensorflow_text, tensorflow_hub, tf_keras
 mark("import tensorflow_text, tensorflow_hub, tf_keras")
 from benchmarks import contenders
-from components.train import minilm
+from berth.encoders.builtin import minilm
 minilm.handles()
 texts = contenders.read("messages")
 mark("read the texts, find the encoder")
-from components.train import encoder
-from berth.training.batching import Split
+from berth.encoders import loading
+from berth.data.token_ids import TokenisedSplit
 from berth.encoders.preprocessor import Preprocessor, tokenize_all
-prepare = Preprocessor(encoder.load("preprocessor", minilm.handles()[1], ""), 128, "")
+prepare = Preprocessor(loading.load("preprocessor", minilm.handles()[1], ""), 128, "")
 mark("load the preprocessor")
-splits = {name: Split(tokenize_all(prepare, own.texts)[0], own.classes) for name, own in texts.items()}
+splits = {name: TokenisedSplit(tokenize_all(prepare, own.texts)[0], own.classes) for name, own in texts.items()}
 mark("tokenise 4,127 texts")
 from berth.settings import Training
 from berth.training.devices import find
-from components.train.evaluation import evaluation_function
+from components.train.task import ClassificationTask
 from berth.training.trainer import Trainer
 from components.train.classifier import Classifier
 from berth.training.recipe import Recipe
@@ -177,13 +177,13 @@ from berth.training.batching import batches
 classifier = Classifier(minilm.handles()[0], "minilm", ["ham", "spam"], 0)
 mark("load the encoder")
 recipe = Recipe("berth", 1, 32, 1e-4, 0.1, 0.01, 0)
-fitting = Trainer(classifier, classifier, prepare, evaluation_function(classifier, prepare), splits["train"],
-                   splits["validation"], recipe, lambda *_: None, find(), None, 1e9)
+task = ClassificationTask(classifier, classifier, prepare, splits["train"], splits["validation"], recipe)
+trainer = Trainer(task, recipe, lambda *_: None, find(), None, 1e9)
 mark("make optimizer and step")
-first = next(batches(fitting.train, fitting.batching, fitting.rng))
-fitting.stepper(fitting.train, [first], 1e-6, 0)
+first = next(batches(trainer.widths, trainer.batching, trainer.rng))
+trainer.train_step([first], 1e-6, 0)
 mark("trace and run the first step")
-fitting.stepper(fitting.train, [first], 1e-6, 0)
+trainer.train_step([first], 1e-6, 0)
 mark("(second step)")
 import json; print(json.dumps(marks))
 """

@@ -2,40 +2,40 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 if TYPE_CHECKING:
-    import numpy as np
+    import tensorflow as tf
 
 
 @dataclass(frozen=True)
 class TokenIds:
-    """The token ids of many texts, without special tokens, one text behind the other."""
+    """The token ids of many texts, without special tokens, one text after the other."""
 
-    values: "np.ndarray"
+    values: np.ndarray
     """int32 [tokens]."""
-    splits: "np.ndarray"
+    splits: np.ndarray
     """int64 [texts + 1]: text `i` is values[splits[i] : splits[i + 1]]."""
 
     @classmethod
-    def of(cls, rows: "Sequence[Sequence[int] | np.ndarray]") -> "TokenIds":
+    def of(cls, rows: Sequence[Sequence[int] | np.ndarray]) -> "TokenIds":
         """Return the token ids of `rows`, each the ids of one text."""
-        import numpy as np
-
         values = np.concatenate([np.asarray(row, np.int32) for row in rows]) if rows else np.zeros(0, np.int32)
         return cls(values, np.cumsum([0, *map(len, rows)], dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self.splits) - 1
 
-    def __getitem__(self, row: int) -> "np.ndarray":
+    def __getitem__(self, row: int) -> np.ndarray:
         return self.values[self.splits[row] : self.splits[row + 1]]
 
-    def lengths(self) -> "np.ndarray":
+    def lengths(self) -> np.ndarray:
         """Return how many tokens each text has, int64 [texts]."""
         return self.splits[1:] - self.splits[:-1]
 
-    def subset(self, rows: "Sequence[int] | np.ndarray") -> "TokenIds":
+    def subset(self, rows: Sequence[int] | np.ndarray) -> "TokenIds":
         """Return the token ids of the texts `rows` alone, in that order."""
         return TokenIds.of([self[row] for row in rows])
 
@@ -45,7 +45,7 @@ class TokenisedSplit:
     """A tokenised split: the token ids of each text and its targets."""
 
     tokens: TokenIds
-    targets: "np.ndarray"
+    targets: np.ndarray
     """The class indices, int32 [texts]; of a multi-label task multi-hot, int32 [texts, labels]."""
     pair_tokens: TokenIds | None = None
     """The token ids of each second text, where texts come in pairs."""
@@ -53,24 +53,33 @@ class TokenisedSplit:
     def __len__(self) -> int:
         return len(self.tokens)
 
-    def lengths(self) -> "np.ndarray":
+    def lengths(self) -> np.ndarray:
         """Return how many tokens each row has, int64 [texts]; of a pair, both together."""
         lengths = self.tokens.lengths()
         return lengths if self.pair_tokens is None else lengths + self.pair_tokens.lengths()
 
-    def subset(self, rows: "Sequence[int] | np.ndarray") -> "TokenisedSplit":
+    def widths(self, room: int, special_tokens: int) -> np.ndarray:
+        """Return the tokens of each row as an encoder sees them, int64 [texts].
+
+        Args:
+            room: Tokens that a row is cut to, special ones not counted.
+            special_tokens: Tokens of a row in addition to those of its texts.
+        """
+        return np.minimum(self.lengths(), room) + special_tokens
+
+    def subset(self, rows: Sequence[int] | np.ndarray) -> "TokenisedSplit":
         """Return the split of `rows` alone."""
         pairs = None if self.pair_tokens is None else self.pair_tokens.subset(rows)
         return TokenisedSplit(self.tokens.subset(rows), self.targets[rows], pairs)
 
 
-def segments(split: TokenisedSplit, rows: "Sequence[int] | np.ndarray") -> list[Any]:
+def segments(split: TokenisedSplit, rows: Sequence[int] | np.ndarray) -> "list[tf.RaggedTensor]":
     """Return the token ids of `rows`, and those of their second texts, as ragged int32 tensors [rows, (tokens)]."""
     tokens = [split.tokens] if split.pair_tokens is None else [split.tokens, split.pair_tokens]
     return [_ragged(own.subset(rows)) for own in tokens]
 
 
-def _ragged(tokens: TokenIds) -> Any:
+def _ragged(tokens: TokenIds) -> "tf.RaggedTensor":
     import tensorflow as tf
 
     return tf.RaggedTensor.from_row_splits(tokens.values, tokens.splits, validate=False)

@@ -1,17 +1,12 @@
-"""Batches of token ids: texts of similar length together, each batch padded to its own longest."""
+"""Batches of rows: texts of similar length together, each batch padded to its own longest."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from berth.data.token_ids import TokenisedSplit
-
-if TYPE_CHECKING:
-    import numpy as np
-
+import numpy as np
 
 _WINDOW = 64
-"""Batches' worth of shuffled texts that are sorted by length at a time; a smaller data set is sorted as a whole. Larger
+"""Batches' worth of shuffled rows that are sorted by length at a time; a smaller data set is sorted as a whole. Larger
 windows pad less, and where length tells the class (spam is long) make batches of one class each, which learn worse."""
 _STEP = 64
 """What a step costs that does not depend on its batch, the optimizer above all: as much as about so many tokens."""
@@ -23,35 +18,29 @@ class Batching:
 
     size: int
     """Rows of a batch."""
-    room: int
-    """Tokens that a row is cut to, without special tokens."""
-    special_tokens: int
-    """Tokens of a row beside those of its texts."""
     max_tokens: int = 0
     """Tokens of a batch, padding included, in place of `size`; 0: `size` counts."""
     by_length: bool = True
-    """Whether texts of similar length come together."""
-
-    def widths(self, split: TokenisedSplit) -> "np.ndarray":
-        """Return the tokens of each row of `split` as the encoder sees them, int64 [texts]."""
-        import numpy as np
-
-        return np.minimum(split.lengths(), self.room) + self.special_tokens
+    """Whether rows of similar length come together."""
 
 
-def batches(
-    split: TokenisedSplit, batching: Batching, rng: "np.random.Generator | None" = None
-) -> "Iterator[np.ndarray]":
-    """Yield the row numbers of each batch; every text comes once.
+def batches(widths: np.ndarray, batching: Batching, rng: np.random.Generator | None = None) -> Iterator[np.ndarray]:
+    """Yield the row numbers of each batch, int64 [rows]; every row comes once.
 
-    With `rng`: texts are shuffled, sorted by length within windows of 64 batches, texts of equal length in random
+    With `rng`: rows are shuffled, sorted by length within windows of 64 batches, rows of equal length in random
     order, and the batches come in random order. A batch is cut in two where lengths jump, as they do among the longest
     texts, if the padding that is saved is more than a step costs. Without: by length over the whole split, for
     evaluation.
-    """
-    import numpy as np
 
-    widths = batching.widths(split)
+    Args:
+        widths: The tokens of each row as the encoder sees them, int64 [rows].
+        batching: How rows become batches.
+        rng: What they are shuffled by.
+
+    Example:
+        >>> [rows.tolist() for rows in batches(np.array([9, 3, 8, 3]), Batching(2))]
+        [[1, 3], [2, 0]]
+    """
     if rng is None:
         yield from _cut(np.argsort(widths, kind="stable"), widths, batching)
         return
@@ -68,10 +57,8 @@ def batches(
     yield from (made[index] for index in rng.permutation(len(made)))
 
 
-def _cut(order: "np.ndarray", widths: "np.ndarray", batching: Batching) -> "list[np.ndarray]":
+def _cut(order: np.ndarray, widths: np.ndarray, batching: Batching) -> list[np.ndarray]:
     """Return `order` cut into batches of `size` rows, or of as many as max_tokens allows (always at least one)."""
-    import numpy as np
-
     if not batching.max_tokens:
         return np.split(order, range(batching.size, len(order), batching.size))
     made, start, longest = [], 0, 0
@@ -83,10 +70,8 @@ def _cut(order: "np.ndarray", widths: "np.ndarray", batching: Batching) -> "list
     return [*made, order[start:]]
 
 
-def _parted(batch: "np.ndarray", widths: "np.ndarray") -> "list[np.ndarray]":
+def _parted(batch: np.ndarray, widths: np.ndarray) -> list[np.ndarray]:
     """Return `batch`, sorted by length, in parts: cut where that saves the most padding, as often as it pays."""
-    import numpy as np
-
     own = widths[batch]
     saved = np.arange(1, len(own)) * (own[-1] - own[:-1])
     if not saved.size or saved.max() <= _STEP:

@@ -1,27 +1,75 @@
-"""How to fine-tune: what RunConfig says of it, in one object."""
+"""Recipes: how to fine-tune, as RunConfig has it, and what a recipe's name stands for."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from berth.settings import Training
 
-_LEARNING_RATES = {"berth": 3e-5, "baseline": 1e-3}
-"""`baseline`: Keras' own default of Adam, which the original recipe leaves as it is."""
+
+@dataclass(frozen=True)
+class RecipeFacts:
+    """What a recipe's name stands for. Nothing else compares the name."""
+
+    peak_learning_rate: float
+    """Where RunConfig names none."""
+    optimizer: Literal["adamw", "adam"]
+    """`adamw`: berth.training.optimizer.AdamW. `adam`: Keras' Adam as it comes."""
+    schedule: Literal["warmup_then_linear_decay", "constant"]
+    """Of the learning rate."""
+    by_length: bool
+    """Whether a batch holds texts of similar length."""
+    pads_to_full_length: bool
+    """Whether every text is padded to sequence_length; otherwise to the longest text of its batch."""
+    mixed_precision: bool
+    """Whether training.precision counts; otherwise all is float32."""
+
+
+_FACTS = {
+    "berth": RecipeFacts(
+        peak_learning_rate=3e-5,
+        optimizer="adamw",
+        schedule="warmup_then_linear_decay",
+        by_length=True,
+        pads_to_full_length=False,
+        mixed_precision=True,
+    ),
+    "baseline": RecipeFacts(
+        peak_learning_rate=1e-3,  # Keras' own default of Adam, which the original recipe leaves as it is
+        optimizer="adam",
+        schedule="constant",
+        by_length=False,
+        pads_to_full_length=True,
+        mixed_precision=False,
+    ),
+}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to fine-tune; the fields are RunConfig's of the same names."""
+    """How to fine-tune; the fields are RunConfig's of the same names.
+
+    Example:
+        >>> Recipe("berth", 3, 32, 0.0, 0.1, 0.01, 0).peak_learning_rate
+        3e-05
+    """
 
     recipe: str
+    """`berth` or `baseline`."""
     epochs: int
     batch_size: int
     learning_rate: float
-    """0: the recipe's own; see `peak_rate`."""
+    """0: the recipe's own; `peak_learning_rate` resolves it."""
     warmup_fraction: float
     weight_decay: float
     seed: int
     training: Training = field(default_factory=lambda: Training.model_validate({}))
 
     @property
-    def peak_rate(self) -> float:
-        return self.learning_rate or _LEARNING_RATES[self.recipe]
+    def facts(self) -> RecipeFacts:
+        """What the recipe's name stands for."""
+        return _FACTS[self.recipe]
+
+    @property
+    def peak_learning_rate(self) -> float:
+        """The highest learning rate of the run, which a schedule starts from or falls from."""
+        return self.learning_rate or self.facts.peak_learning_rate

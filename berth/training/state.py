@@ -48,17 +48,17 @@ class TrainingState:
     """Batches of this epoch that are done."""
     step: int = 0
     rng: dict[str, Any] = field(default_factory=dict)
-    """The state of the generator that dealt this epoch's batches, before it did."""
+    """The state of the generator before it shuffled this epoch's batches."""
     rate: float = 0.0
     """The last step's learning rate."""
     of_epoch: Throughput = field(default_factory=Throughput)
     whole: Throughput = field(default_factory=Throughput)
     best: Best | None = None
-    untrained_spread: float = 0.0
-    """What components.train.collapse.spread gave before the first step."""
+    begun: dict[str, float] = field(default_factory=dict)
+    """What the task's `begin` returned before the first step."""
 
     @classmethod
     def load(cls, values: dict[str, Any]) -> "TrainingState":
         best = Best(**values["best"]) if values["best"] else None
-        meters = {name: Throughput(**values[name]) for name in ("of_epoch", "whole")}
-        return cls(**{**values, **meters, "best": best})
+        throughputs = {name: Throughput(**values[name]) for name in ("of_epoch", "whole")}
+        return cls(**{**values, **throughputs, "best": best})

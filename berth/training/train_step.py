@@ -1,107 +1,105 @@
 """One step of training: batches in, their gradients, one update of the weights out."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeAlias
 
-from berth.data.token_ids import TokenisedSplit, segments
-from berth.encoders.preprocessor import Preprocessor
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
 from berth.errors import BerthError
 from berth.training.devices import Devices
 from berth.training.optimizer import AdamW, rate_factors
 from berth.training.precision import LossScale, choose, training
 from berth.training.recipe import Recipe
-from components.train.classifier import Classifier
-from components.train.evaluation import batch_signature
-from components.train.loss import Objective
+from berth.training.task import TrainingTask
 
-if TYPE_CHECKING:
-    import numpy as np
+Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices | None
+Batch: TypeAlias = tuple[Any, ...]
+
+
+class Optimizer(Protocol):
+    """Updates variables from their gradients."""
+
+    @property
+    def state(self) -> list[tf.Variable]:
+        """The variables that a checkpoint has to hold, in a fixed order."""
+
+    def apply(self, gradients: Sequence[Gradient], variables: Sequence[tf.Variable], learning_rate: tf.Tensor) -> Any:
+        """Update `variables`, in the order in which the optimizer was given them."""
 
 
 class TrainStep:
-    """Updates a classifier's weights, from one batch or from several together.
+    """Updates the variables of a task, from one batch or from several together.
 
     Only the variables that the recipe does not freeze are differentiated and updated.
+
+    Args:
+        task: What is trained.
+        recipe: How.
+        devices: Where.
     """
 
-    def __init__(
-        self,
-        classifier: Classifier,
-        preprocessor: Preprocessor,
-        recipe: Recipe,
-        objective: Objective,
-        devices: Devices,
-    ) -> None:
-        knobs = recipe.training
-        names = [variable.name for variable in classifier.variables]
-        factors = rate_factors(names, knobs.layer_decay, knobs.freeze_embeddings, knobs.freeze_layers)
-        self.recipe = recipe
-        self.classifier = classifier
-        self.variables = [own for own, factor in zip(classifier.variables, factors, strict=True) if factor]
-        self.devices = devices
-        self.precision = choose(knobs.precision) if recipe.recipe == "berth" else "float32"
+    def __init__(self, task: TrainingTask, recipe: Recipe, devices: Devices) -> None:
+        options = recipe.training
+        names = [variable.name for variable in task.variables]
+        factors = rate_factors(names, options.layer_decay, options.freeze_embeddings, options.freeze_layers)
+        self.task, self.recipe, self.devices = task, recipe, devices
+        self.variables = [own for own, factor in zip(task.variables, factors, strict=True) if factor]
+        self.precision = choose(options.precision) if recipe.facts.mixed_precision else "float32"
         with devices.scope():
-            if recipe.recipe == "berth":
-                trained = [factor for factor in factors if factor]
-                self.optimizer: Any = AdamW(self.variables, recipe.weight_decay, trained)
-            else:
-                self.optimizer = _Adam(self.variables, recipe.peak_rate)
+            self.optimizer: Optimizer = (
+                AdamW(self.variables, recipe.weight_decay, [factor for factor in factors if factor])
+                if recipe.facts.optimizer == "adamw"
+                else _Adam(self.variables, recipe.peak_learning_rate)
+            )
             self._loss_scale = LossScale() if self.precision == "float16" else None
-        self._preprocessor = preprocessor
-        self._objective = objective
         self._most_rows: int | None = None
         self._fused, self._gradients, self._apply = self._compile()
 
     @property
-    def state(self) -> list[Any]:
+    def state(self) -> list[tf.Variable]:
         """The variables that a step changes and a checkpoint has to hold, in a fixed order."""
         return [*self.variables, *self.optimizer.state, *(self._loss_scale.state if self._loss_scale else ())]
 
-    def __call__(self, split: TokenisedSplit, batches: "Sequence[np.ndarray]", rate: float, step: int) -> float:
-        """Take the 0-based `step` from the rows of `split` that each of `batches` names; return their mean loss.
+    def __call__(self, batches: Sequence[np.ndarray], rate: float, step: int) -> float:
+        """Take the 0-based `step` from the row numbers of each of `batches`; return the mean loss of their rows.
 
         Raises:
             BerthError: memory ran out.
         """
-        import tensorflow as tf
-
         while True:
             parts = list(batches)
             if self._most_rows:
                 parts = [part for batch in batches for part in _parts(batch, self._most_rows)]
             try:
                 with training(self.precision):
-                    return self._step(split, parts, rate, step)
+                    return self._step(parts, rate, step)
             except tf.errors.ResourceExhaustedError as error:
                 self._shrink(max(map(len, parts)), error)
 
-    def _step(self, split: TokenisedSplit, parts: "list[np.ndarray]", rate: float, step: int) -> float:
-        import tensorflow as tf
-
-        rate = tf.constant(rate, tf.float32)
+    def _step(self, parts: list[np.ndarray], learning_rate: float, step: int) -> float:
+        rate = tf.constant(learning_rate, tf.float32)
         rows = tf.constant(sum(map(len, parts)), tf.float32)
-        self.classifier.seeds.set(step, 0, self.devices.worker)
+        self.task.seed(step, 0, self.devices.worker)
         if len(parts) == 1 and not self.recipe.training.auto_batch:
-            return float(self._fused(self._shares(split, parts[0]), rows, rate))
+            return float(self._fused(self._shares(parts[0]), rows, rate))
         # Gradients and update apart: of the batches' gradients only the sum is kept, and memory that runs out in the
         # middle leaves the weights as they were.
         loss, summed = 0.0, None
         for number, part in enumerate(parts):
-            self.classifier.seeds.set(step, number, self.devices.worker)
-            own_loss, gradients = self._gradients(self._shares(split, part), rows)
+            self.task.seed(step, number, self.devices.worker)
+            own_loss, gradients = self._gradients(self._shares(part), rows)
             summed = gradients if summed is None else [_add(*pair) for pair in zip(summed, gradients, strict=True)]
             loss += float(own_loss)
         self._apply(summed, rate)
         return loss
 
-    def _shares(self, split: TokenisedSplit, rows: "np.ndarray") -> list[Any]:
-        """Return what each replica here gets of `rows`: segments and targets."""
-        shares = self.devices.share(rows, split.lengths())
-        return [(segments(split, own), split.targets[own]) for own in shares]
+    def _shares(self, rows: np.ndarray) -> list[Batch]:
+        """Return the batch of each replica here, which together are `rows`."""
+        return [self.task.batch(own) for own in self.devices.share(rows, self.task.widths)]
 
-    def _applied(self, gradients: Any, rate: Any) -> Any:
-        import tensorflow as tf
-
+    def _applied(self, gradients: Sequence[Gradient], rate: tf.Tensor) -> tf.Tensor:
         self.optimizer.apply(gradients, self.variables, rate)
         return tf.constant(True)
 
@@ -114,32 +112,25 @@ class TrainStep:
         self._most_rows = rows // 2
         print(f"memory ran out in a batch of {rows} texts; going on with {self._most_rows} at a time", flush=True)
 
-    def _compile(self) -> tuple[Any, Any, Any]:
+    def _compile(self) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
         """Return three compiled functions.
 
         (shares, rows, rate) -> mean loss, having updated the weights; (shares, rows) -> (summed loss / rows, its
-        gradients); (gradients, rate) -> nothing, having updated the weights. A share is the segments and the targets
-        of one replica here, `rows` how many texts all replicas have together.
+        gradients); (gradients, rate) -> nothing, having updated the weights. A share is the batch of one replica here,
+        `rows` how many rows all replicas have together.
         """
-        import tensorflow as tf
-
         number = tf.TensorSpec([], tf.float32)
-        shares_signature = [tuple(batch_signature(self.classifier, self._preprocessor))] * self.devices.here
-        # The original recipe pads every text to the same length.
-        length = self._preprocessor.sequence_length if self.recipe.recipe == "baseline" else None
+        shares_signature = [self.task.batch_signature] * self.devices.here
 
-        def differentiate(share: Any, rows: Any) -> Any:
-            segments, targets = share
-            inputs = self._preprocessor.pack(segments, length)
+        def differentiate(share: Batch, rows: tf.Tensor) -> tuple[tf.Tensor, list[Gradient]]:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(self.variables)
-                logits = self.classifier.logits(inputs, training=True)
-                loss = tf.reduce_sum(self._objective(self.classifier, logits, targets)) / rows
+                loss = tf.reduce_sum(self.task.loss(share)) / rows
                 scaled = self._loss_scale.scale(loss) if self._loss_scale else loss
             loss, *gradients = self.devices.sum([loss, *tape.gradient(scaled, self.variables)])
             return loss, gradients
 
-        def update(gradients: Any, rate: Any) -> None:
+        def update(gradients: Sequence[Gradient], rate: tf.Tensor) -> None:
             if self._loss_scale is None:
                 self.optimizer.apply(gradients, self.variables, rate)
                 return
@@ -148,7 +139,7 @@ class TrainStep:
             tf.cond(finite, lambda: self._applied(gradients, rate), lambda: tf.constant(False))
             self._loss_scale.update(finite)
 
-        def step(share: Any, rows: Any, rate: Any) -> Any:
+        def step(share: Batch, rows: tf.Tensor, rate: tf.Tensor) -> tf.Tensor:
             loss, gradients = differentiate(share, rows)
             update(gradients, rate)
             return loss
@@ -156,15 +147,15 @@ class TrainStep:
         run = self.devices.run
 
         @tf.function(input_signature=[shares_signature, number, number])
-        def fused(shares: Any, rows: Any, rate: Any) -> Any:
+        def fused(shares: list[Batch], rows: tf.Tensor, rate: tf.Tensor) -> tf.Tensor:
             return run(lambda replica: step(shares[replica], rows, rate))
 
         @tf.function(input_signature=[shares_signature, number])
-        def gradients(shares: Any, rows: Any) -> Any:
+        def gradients(shares: list[Batch], rows: tf.Tensor) -> tuple[tf.Tensor, list[Gradient]]:
             return run(lambda replica: differentiate(shares[replica], rows))
 
         @tf.function(reduce_retracing=True)
-        def apply(gradients: Any, rate: Any) -> None:
+        def apply(gradients: Sequence[Gradient], rate: tf.Tensor) -> None:
             run(lambda _: update(gradients, rate))
 
         return fused, gradients, apply
@@ -173,31 +164,25 @@ class TrainStep:
 class _Adam:
     """Adam as Keras has it, for the original recipe."""
 
-    def __init__(self, variables: Sequence[Any], learning_rate: float) -> None:
-        import tf_keras
-
+    def __init__(self, variables: Sequence[tf.Variable], learning_rate: float) -> None:
         self._adam = tf_keras.optimizers.Adam(learning_rate)
         self._adam.build(variables)
 
     @property
-    def state(self) -> list[Any]:
+    def state(self) -> list[tf.Variable]:
         return list(self._adam.variables)
 
-    def apply(self, gradients: Sequence[Any], variables: Sequence[Any], learning_rate: Any) -> None:
+    def apply(self, gradients: Sequence[Gradient], variables: Sequence[tf.Variable], learning_rate: tf.Tensor) -> None:
         # The rate is the same in every step, and replicas have added up their gradients already.
         self._adam.apply_gradients(zip(gradients, variables, strict=True), skip_gradients_aggregation=True)
 
 
-def _parts(rows: "np.ndarray", most: int) -> "list[np.ndarray]":
-    import numpy as np
-
+def _parts(rows: np.ndarray, most: int) -> list[np.ndarray]:
     return np.split(rows, range(most, len(rows), most))
 
 
-def _add(first: Any, second: Any) -> Any:
-    """Return the sum of two gradients; of two sparse ones, their slices one behind the other."""
-    import tensorflow as tf
-
+def _add(first: Gradient, second: Gradient) -> Gradient:
+    """Return the sum of two gradients; the slices of two sparse ones one after the other."""
     if first is None:
         return second
     if second is None:

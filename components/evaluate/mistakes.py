@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from berth.data.dataset import LABEL, PAIR, TEXT, read_columns
-from berth.data.predictions import TrainingPredictions
+from berth.data.predictions import SplitPredictions
 from berth.errors import printable
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def test_mistakes(
 
 
 def suspects(
-    dataset: str | Path, labels: Sequence[str], noted: TrainingPredictions, decided: "np.ndarray"
+    dataset: str | Path, labels: Sequence[str], noted: SplitPredictions, decided: "np.ndarray"
 ) -> list[Mistake]:
     """Return the training texts that the model, having learnt them, still calls wrong: the highest loss first.
 
@@ -61,22 +61,22 @@ def suspects(
     """
     from components.evaluate.indicators import indicator
 
-    if not len(noted.row):
+    if not len(noted.rows):
         return []
     rows = read_columns(dataset, "train")
-    truth = indicator(labels, [rows[LABEL][row] for row in noted.row])
+    truth = indicator(labels, [rows[LABEL][row] for row in noted.rows])
     wrong = (decided != truth).any(axis=1).nonzero()[0]
-    worst = sorted(wrong, key=lambda place: -noted.loss[place])[:_MOST_SUSPECTS]
+    worst = sorted(wrong, key=lambda place: -noted.losses[place])[:_MOST_SUSPECTS]
     return [
         _mistake(
             "suspect",
             "train",
-            int(noted.row[place]),
+            int(noted.rows[place]),
             rows,
             labels,
             decided[place],
             noted.probabilities[place],
-            float(noted.loss[place]),
+            float(noted.losses[place]),
         )
         for place in worst
     ]

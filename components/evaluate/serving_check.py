@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from berth.data.dataset import PAIR, TEXT, read_columns
 from berth.data.edge_cases import EDGE_CASES
-from berth.data.predictions import read_predictions
+from berth.data.predictions import SplitPredictions, TrainingPredictions
 from berth.errors import check_exit
 
 if TYPE_CHECKING:
@@ -116,10 +116,11 @@ def _asked(folder: Path) -> "dict[str, np.ndarray]":
 def _against_training(predictions: str | Path, asked: "dict[str, np.ndarray]") -> list[str]:
     import numpy as np
 
-    noted = read_predictions(predictions)
+    noted = TrainingPredictions.read(predictions)
     problems = []
     for split, found in asked.items():
-        rows, probabilities = noted[split].row, noted[split].probabilities
+        own: SplitPredictions = getattr(noted, split)
+        rows, probabilities = own.rows, own.probabilities
         expected = np.full_like(found, np.nan)
         expected[rows[rows < len(found)]] = probabilities[rows < len(found)]
         if split == "edge":  # a case that it failed on has been said

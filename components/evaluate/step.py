@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from berth.data.dataset import LABEL, Manifest, read_columns
-from berth.data.predictions import read_predictions
+from berth.data.predictions import TrainingPredictions
 from berth.models.decision_rule import decisions
 from berth.settings import Evaluation as Settings
 from components.evaluate import (
@@ -82,7 +82,7 @@ def evaluate_model(
     models = {name: _scored(name, evaluations, answers, truth, resampled, asked.confidence) for name in answers}
     sliced = _sliced(parts, truth, answers, resampled, asked.confidence)
     verdict = gates.judge(asked, _findings(models, crowned, sliced, served))
-    noted = read_predictions(predictions)["train"]
+    noted = TrainingPredictions.read(predictions).train
     losses = indicators.losses(truth, served.probabilities, single)
     return Judgement(
         verdict,

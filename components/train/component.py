@@ -55,7 +55,7 @@ def train(
         "recipe": recipe,
         "epochs": epochs,
         "batch_size": batch_size,
-        "learning_rate": chosen.peak_rate,
+        "learning_rate": chosen.peak_learning_rate,
         "warmup_fraction": warmup_fraction,
         "weight_decay": weight_decay,
         "seed": seed,
@@ -82,9 +82,9 @@ def train(
         outcome = trained.outcome
         numbers = {
             "best_epoch": outcome.best_epoch,
-            "val_loss": outcome.val_loss,
-            "val_accuracy": outcome.val_accuracy,
-            "val_macro_f1": outcome.val_macro_f1,
+            "val_loss": outcome.metrics["val_loss"],
+            "val_accuracy": outcome.metrics["val_accuracy"],
+            "val_macro_f1": outcome.metrics["val_macro_f1"],
             "examples_per_second": outcome.examples_per_second,
             "tokens_per_second": outcome.tokens_per_second,
             "padding_share": outcome.padding_share,
@@ -109,7 +109,7 @@ def train(
         needed = ("tensorflow", "tensorflow-text", "mlflow", "numpy", "pandas")
         model.metadata["requirements"] = [f"{package}=={version(package)}" for package in needed]
         model.metadata["summary"] = (
-            f"epoch {outcome.best_epoch} of {epochs}, validation loss {outcome.val_loss:.4f}, "
-            f"accuracy {outcome.val_accuracy:.4f}"
+            f"epoch {outcome.best_epoch} of {epochs}, validation loss {outcome.metrics['val_loss']:.4f}, "
+            f"accuracy {outcome.metrics['val_accuracy']:.4f}"
         )
         model.metadata[tags.RUN_ID] = run.info.run_id

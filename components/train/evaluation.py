@@ -1,7 +1,12 @@
-"""What the model in training makes of a split, dropout off: after each epoch, and of the epoch that is kept."""
+"""Predictions and metrics of the model in training on a split, without dropout."""
 
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from sklearn.metrics import f1_score
 
 from berth import progress
 from berth.data.token_ids import TokenisedSplit, segments
@@ -10,41 +15,35 @@ from berth.models.decision_rule import decisions
 from berth.training.batching import Batching, batches
 from components.train.classifier import Classifier
 
-if TYPE_CHECKING:
-    import numpy as np
-
-
 _BATCH = 64
 _PROGRESS_SECONDS = 1.0
 
 
-def evaluation_function(classifier: Classifier, preprocessor: Preprocessor) -> Any:
-    """Return a compiled function: (segments, targets) -> (probabilities, loss of each)."""
-    import tensorflow as tf
+Evaluation = Callable[[list[tf.RaggedTensor], np.ndarray], tuple[tf.Tensor, tf.Tensor]]
 
-    @tf.function(input_signature=batch_signature(classifier, preprocessor))
-    def evaluation(segments: Any, targets: Any) -> Any:
+
+def evaluation_function(classifier: Classifier, preprocessor: Preprocessor) -> Evaluation:
+    """Return a compiled function: (segments, targets) -> (probabilities, loss of each)."""
+
+    @tf.function(input_signature=list(batch_signature(classifier, preprocessor)))
+    def evaluation(segments: list[tf.RaggedTensor], targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         logits = classifier.logits(preprocessor.pack(segments), training=False)
         return classifier.probabilities(logits), classifier.loss(logits, targets)
 
     return evaluation
 
 
-def batch_signature(classifier: Classifier, preprocessor: Preprocessor) -> list[Any]:
+def batch_signature(classifier: Classifier, preprocessor: Preprocessor) -> tuple[Any, ...]:
     """Return the signature of a function of a batch: its segments, one or a pair, and its targets."""
-    import tensorflow as tf
-
     segment = tf.RaggedTensorSpec([None, None], tf.int32, row_splits_dtype=tf.int64)
     targets = [None, len(classifier.labels)] if classifier.task == "multi_label" else [None]
-    return [[segment] * (2 if preprocessor.pairs else 1), tf.TensorSpec(targets, tf.int32)]
+    return [segment] * (2 if preprocessor.pairs else 1), tf.TensorSpec(targets, tf.int32)
 
 
 def evaluate(
-    evaluation: Any, classifier: Classifier, preprocessor: Preprocessor, split: TokenisedSplit
+    evaluation: Evaluation, classifier: Classifier, preprocessor: Preprocessor, split: TokenisedSplit
 ) -> dict[str, float]:
-    """Return val_loss, the mean cross-entropy, val_accuracy and val_macro_f1 on `split`; of several labels at 0.5."""
-    from sklearn.metrics import f1_score
-
+    """Return val_loss, the mean cross-entropy, val_accuracy and val_macro_f1 on `split`; multi-label at 0.5."""
     probabilities, losses = predict(evaluation, preprocessor, split, "validation")
     decided = decisions(probabilities, classifier.task)
     if classifier.task == "multi_label":
@@ -58,23 +57,22 @@ def evaluate(
 
 
 def predict(
-    evaluation: Any, preprocessor: Preprocessor, split: TokenisedSplit, name: str
-) -> "tuple[np.ndarray, np.ndarray]":
+    evaluation: Evaluation, preprocessor: Preprocessor, split: TokenisedSplit, name: str
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the probabilities, float32 [texts, classes], and the losses, float32 [texts], in the order of `split`."""
-    import numpy as np
-
     probabilities: list[np.ndarray] = []
     losses: list[np.ndarray] = []
     order: list[np.ndarray] = []
-    done, said = 0, time.perf_counter()
-    for rows in batches(split, Batching(_BATCH, preprocessor.room, preprocessor.special_tokens)):
+    done, reported = 0, time.perf_counter()
+    widths = split.widths(preprocessor.room, preprocessor.special_tokens)
+    for rows in batches(widths, Batching(_BATCH)):
         batch_probabilities, batch_losses = evaluation(segments(split, rows), split.targets[rows])
         order.append(rows)
         probabilities.append(batch_probabilities.numpy())
         losses.append(batch_losses.numpy())
         done += len(rows)
-        if time.perf_counter() - said > _PROGRESS_SECONDS:
-            said = time.perf_counter()
+        if time.perf_counter() - reported > _PROGRESS_SECONDS:
+            reported = time.perf_counter()
             progress.report(done, len(split), f"predicting {name}")
     back = np.argsort(np.concatenate(order))
     return np.concatenate(probabilities)[back], np.concatenate(losses)[back]

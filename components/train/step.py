@@ -1,31 +1,39 @@
-"""The train step: a dataset in; one SavedModel, and what the model says of its own data, out."""
+"""The train step: a dataset in; one SavedModel, and its predictions on its own data, out."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tensorflow as tf
 
 from berth.code_version import code_version
 from berth.data.dataset import Manifest
 from berth.data.edge_cases import EDGE_CASES
+from berth.data.predictions import SplitPredictions, TrainingPredictions, sample_rows
+from berth.data.token_ids import TokenisedSplit
+from berth.encoders import loading
+from berth.encoders import resolve as encoders
+from berth.encoders.preprocessor import Preprocessor, tokenize_all
+from berth.encoders.vocabulary import check_vocabulary_fits
+from berth.training.checkpoints import Checkpoints
+from berth.training.devices import find
 from berth.training.recipe import Recipe
-from berth.training.trainer import Outcome
+from berth.training.trainer import Outcome, Trainer
+from components.train.classifier import Classifier
+from components.train.evaluation import Evaluation, predict
+from components.train.export import export
 from components.train.splits import read
-from components.train.threshold import Threshold
-
-if TYPE_CHECKING:
-    from berth.data.predictions import Predictions
-    from berth.data.token_ids import TokenisedSplit
-    from berth.encoders.preprocessor import Preprocessor
-
+from components.train.task import ClassificationTask
+from components.train.threshold import Threshold, check_metric, choose
 
 _LOST = {"head": "end", "tail": "start", "head_tail": "middle"}
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """What came of a training run."""
+    """The result of a training run."""
 
     outcome: Outcome
     task: str
@@ -57,28 +65,13 @@ def train_model(
 ) -> TrainedModel:
     """Fine-tune `encoder` on the dataset's train split and export its best evaluation to the folder `model`.
 
-    What that one says of the validation and the train split, and of EDGE_CASES, goes to the file `predictions`. A run
-    that ended in the middle goes on from what it left below `checkpoints`, a folder, s3:// or gs://; empty: nothing.
-    Where it is one of several processes (TF_CONFIG), only the chief writes.
+    Its predictions for the validation and the train split, and for EDGE_CASES, go to the file `predictions`. An
+    interrupted run continues from its checkpoints below `checkpoints`, a folder, s3:// or gs://; empty: no checkpoints.
+    If the process is one of several (TF_CONFIG), only the chief writes.
 
     Raises:
         BerthError: the data, the encoder or the recipe do not allow it; nothing is exported then.
     """
-    import tensorflow as tf
-
-    from berth.data.predictions import write
-    from berth.encoders import loading
-    from berth.encoders import resolve as encoders
-    from berth.encoders.preprocessor import Preprocessor
-    from berth.encoders.vocabulary import check_vocabulary_fits
-    from berth.training.checkpoints import Checkpoints
-    from berth.training.devices import find
-    from berth.training.trainer import Trainer
-    from components.train.classifier import Classifier
-    from components.train.evaluation import evaluation_function
-    from components.train.export import export
-    from components.train.threshold import check_metric, choose
-
     start = time.perf_counter()
     devices = find(require_gpu)  # before anything else starts TensorFlow
     manifest = Manifest.read(dataset)
@@ -108,7 +101,7 @@ def train_model(
         classifier.encoder.resolved_object, classifier.interface, loaded, preprocessor_folder, largest
     )
     encoder_sha256 = encoders.sha256(encoder_folder)
-    evaluation = evaluation_function(classifier, prepare)
+    task = ClassificationTask(classifier, replicated, prepare, splits["train"], splits["validation"], recipe)
     identity = {
         "data": manifest.fingerprint,
         "encoder": f"{encoder} {encoder_sha256}",
@@ -118,28 +111,17 @@ def train_model(
         "recipe": str(recipe),
         "code": code_version(),
     }
-    place = Checkpoints(checkpoints, identity) if checkpoints and devices.chief else None
-    outcome = Trainer(
-        classifier,
-        replicated,
-        prepare,
-        evaluation,
-        splits["train"],
-        splits["validation"],
-        recipe,
-        log_metrics if devices.chief else lambda *_: None,
-        devices,
-        place,
-        60 * checkpoint_minutes,
-    ).run()
-    said = _predict_all(evaluation, prepare, splits, recipe.seed)
-    threshold = choose(said["validation"].probabilities, splits["validation"].targets, manifest.task, threshold_metric)
+    kept = Checkpoints(checkpoints, identity) if checkpoints and devices.chief else None
+    log = log_metrics if devices.chief else lambda *_: None
+    outcome = Trainer(task, recipe, log, devices, kept, 60 * checkpoint_minutes).run()
+    own = _predict_all(task.evaluation, prepare, splits, recipe.seed)
+    threshold = choose(own.validation.probabilities, splits["validation"].targets, manifest.task, threshold_metric)
     print(_in_words(threshold, threshold_metric, manifest), flush=True)
     if devices.chief:
         export(classifier, prepare, threshold.value, model)
-        write(said, predictions)
-    if place:
-        place.clear()
+        own.write(predictions)
+    if kept:
+        kept.clear()
     devices.wait()
     seconds = time.perf_counter() - start
     return TrainedModel(
@@ -148,27 +130,25 @@ def train_model(
 
 
 def _predict_all(
-    evaluation: Any, prepare: "Preprocessor", splits: "dict[str, TokenisedSplit]", seed: int
-) -> "dict[str, Predictions]":
-    """Return what the model says of the validation split, of (a sample of) the train split, and of EDGE_CASES."""
-    import numpy as np
-
-    from berth.data.predictions import Predictions, sample_rows
-    from berth.data.token_ids import TokenisedSplit
-    from berth.encoders.preprocessor import tokenize_all
-    from components.train.evaluation import predict
-
-    validation = splits["validation"]
-    said = {
-        "validation": Predictions(np.arange(len(validation)), *predict(evaluation, prepare, validation, "validation"))
-    }
-    rows = sample_rows(len(splits["train"]), seed)
-    said["train"] = Predictions(rows, *predict(evaluation, prepare, splits["train"].subset(rows), "train"))
+    evaluation: Evaluation, prepare: Preprocessor, splits: dict[str, TokenisedSplit], seed: int
+) -> TrainingPredictions:
+    """Return the predictions for the validation split, (a sample of) the train split, and EDGE_CASES."""
+    train, validation = splits["train"], splits["validation"]
+    rows = sample_rows(len(train), seed)
     tokens, _ = tokenize_all(prepare, list(EDGE_CASES.values()))
     no_targets = np.zeros((len(tokens), *validation.targets.shape[1:]), np.int32)
     edge = TokenisedSplit(tokens, no_targets, tokens if prepare.pairs else None)
-    said["edge"] = Predictions(np.arange(len(edge)), predict(evaluation, prepare, edge, "edge cases")[0], None)
-    return said
+    return TrainingPredictions(
+        validation=SplitPredictions(
+            np.arange(len(validation)), *predict(evaluation, prepare, validation, "validation")
+        ),
+        train=SplitPredictions(rows, *predict(evaluation, prepare, train.subset(rows), "train")),
+        edge=SplitPredictions(
+            np.arange(len(edge)),
+            predict(evaluation, prepare, edge, "edge cases")[0],
+            np.full(len(edge), np.nan, np.float32),
+        ),
+    )
 
 
 def _in_words(threshold: Threshold, metric: str, manifest: Manifest) -> str:

@@ -13,13 +13,13 @@ from berth.training.devices import find
 from berth.training.recipe import Recipe
 from berth.training.train_step import TrainStep
 from components.train.classifier import Classifier
-from components.train.loss import objective
+from components.train.task import ClassificationTask
 
 RATE = 1e-3
 
 
 class WithoutDropout(Classifier):
-    """Answers in training as it does otherwise, so that two ways to the same update can be held against each other."""
+    """Answers in training as it does otherwise, so that two ways to the same update can be compared."""
 
     def logits(self, inputs, training):
         return super().logits(inputs, training=False)
@@ -38,41 +38,41 @@ def split(preprocessor, real_rows) -> TokenisedSplit:
 
 
 @pytest.fixture
-def stepper(tiny, preprocessor, split):
-    """Return a function that makes the stepper of a new classifier of the same weights."""
+def train_step(tiny, preprocessor, split):
+    """Return a function that makes the TrainStep of a new classifier with the same weights."""
 
     def make(**training) -> TrainStep:
-        knobs = Training(**({"precision": "float32"} | training))
+        options = Training(**({"precision": "float32"} | training))
         classifier = WithoutDropout(tiny.encoder, "tiny", ["ham", "spam"], 0)
-        recipe = Recipe("berth", 1, 16, RATE, 0.1, 0.01, 0, knobs)
-        return TrainStep(classifier, preprocessor, recipe, objective(knobs, "single_label", split.targets, 2), find())
+        recipe = Recipe("berth", 1, 16, RATE, 0.1, 0.01, 0, options)
+        return TrainStep(ClassificationTask(classifier, classifier, preprocessor, split, split, recipe), recipe, find())
 
     return make
 
 
-def weights(stepper: TrainStep) -> list[np.ndarray]:
-    return stepper.classifier.weights()
+def weights(made: TrainStep) -> list[np.ndarray]:
+    return made.task.classifier.weights()
 
 
 ROWS = np.arange(16)
 
 
-def test_batches_that_make_one_step_together_update_as_one_batch(stepper, split):
-    whole, parts = stepper(), stepper()
+def test_batches_that_make_one_step_together_update_as_one_batch(train_step):
+    whole, parts = train_step(), train_step()
     for _ in range(2):
-        loss = whole(split, [ROWS], RATE, 0)
-        assert parts(split, [ROWS[:11], ROWS[11:]], RATE, 0) == pytest.approx(loss, abs=1e-5)
+        loss = whole([ROWS], RATE, 0)
+        assert parts([ROWS[:11], ROWS[11:]], RATE, 0) == pytest.approx(loss, abs=1e-5)
     for own, other in zip(weights(whole), weights(parts), strict=True):
         assert own == pytest.approx(other, abs=2e-5)
 
 
-def test_frozen_embeddings_and_layers_stay_and_the_rest_learns(stepper, split):
-    made = stepper(freeze_embeddings=True, freeze_layers=1)
+def test_frozen_embeddings_and_layers_stay_and_the_rest_learns(train_step):
+    made = train_step(freeze_embeddings=True, freeze_layers=1)
     before = weights(made)
-    made(split, [ROWS], RATE, 0)
+    made([ROWS], RATE, 0)
     changed = {
         variable.name: bool((old != new).any())
-        for variable, old, new in zip(made.classifier.variables, before, weights(made), strict=True)
+        for variable, old, new in zip(made.task.variables, before, weights(made), strict=True)
     }
     frozen = {name for name in changed if "embeddings" in name or "/layer/0/" in name}
     assert len(frozen) == 17
@@ -93,25 +93,25 @@ def running_out(made: TrainStep, rows: int) -> None:
     made._fused, made._gradients = limit(made._fused), limit(made._gradients)
 
 
-def test_where_memory_runs_out_auto_batch_halves_and_the_update_is_the_same(stepper, split, capsys):
-    plain, small = stepper(), stepper(auto_batch=True)
+def test_where_memory_runs_out_auto_batch_halves_and_the_update_is_the_same(train_step, capsys):
+    plain, small = train_step(), train_step(auto_batch=True)
     running_out(small, 5)
     for _ in range(2):
-        assert small(split, [ROWS], RATE, 0) == pytest.approx(plain(split, [ROWS], RATE, 0), abs=1e-5)
+        assert small([ROWS], RATE, 0) == pytest.approx(plain([ROWS], RATE, 0), abs=1e-5)
     for own, other in zip(weights(plain), weights(small), strict=True):
         assert own == pytest.approx(other, abs=2e-5)
     said = capsys.readouterr().out.splitlines()
     assert said == [f"memory ran out in a batch of {n} texts; going on with {n // 2} at a time" for n in (16, 8)]
 
 
-def test_without_auto_batch_the_error_says_which_size_to_try(stepper, split):
-    made = stepper()
+def test_without_auto_batch_the_error_says_which_size_to_try(train_step):
+    made = train_step()
     running_out(made, 5)
     with pytest.raises(
         BerthError, match=r"memory ran out in a batch of 16 texts\. Try batch_size: 8, or training\.auto"
     ):
-        made(split, [ROWS], RATE, 0)
-    alone = stepper(auto_batch=True)
+        made([ROWS], RATE, 0)
+    alone = train_step(auto_batch=True)
     running_out(alone, 0)
     with pytest.raises(BerthError, match=r"in a batch of 1 texts\. Try a smaller sequence_length"):
-        alone(split, [ROWS], RATE, 0)
+        alone([ROWS], RATE, 0)

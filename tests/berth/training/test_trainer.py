@@ -12,7 +12,7 @@ from berth.training.devices import find
 from berth.training.recipe import Recipe
 from berth.training.trainer import Trainer
 from components.train.classifier import Classifier
-from components.train.evaluation import evaluation_function
+from components.train.task import ClassificationTask
 
 
 @pytest.fixture(scope="module")
@@ -38,17 +38,9 @@ def fitted(tiny, preprocessor, splits):
     def make(recipe="berth", epochs=1, rate=1e-3, **training):
         logged: list[tuple[int, dict[str, float]]] = []
         classifier = Classifier(tiny.encoder, "tiny", ["ham", "spam"], 0)
-        outcome = Trainer(
-            classifier,
-            classifier,
-            preprocessor,
-            evaluation_function(classifier, preprocessor),
-            splits["train"],
-            splits["validation"],
-            Recipe(recipe, epochs, 32, rate, 0.1, 0.01, 0, Training(**training)),
-            lambda values, number: logged.append((number, values)),
-            find(),
-        ).run()
+        chosen = Recipe(recipe, epochs, 32, rate, 0.1, 0.01, 0, Training(**training))
+        task = ClassificationTask(classifier, classifier, preprocessor, splits["train"], splits["validation"], chosen)
+        outcome = Trainer(task, chosen, lambda values, number: logged.append((number, values)), find()).run()
         return outcome, logged
 
     return make
@@ -76,7 +68,9 @@ def test_the_curve_is_logged_on_the_way_with_speed_padding_and_floating_point_op
 
 
 def test_a_rate_that_makes_the_model_blind_ends_with_that_diagnosis(fitted):
-    with pytest.raises(BerthError, match=r"the model has collapsed: it says 'ham' of every validation text.*\(0\.3\)"):
+    with pytest.raises(
+        BerthError, match=r"the model has collapsed: it predicts 'ham' for every validation text.*\(0\.3\)"
+    ):
         fitted(recipe="baseline", rate=0.3)
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from berth.data.dataset import SPLITS
 from berth.data.edge_cases import EDGE_CASES
-from berth.data.predictions import read_predictions
+from berth.data.predictions import TrainingPredictions
 from berth.encoders import loading
 from berth.encoders.builtin import bert
 from berth.encoders.preprocessor import Preprocessor, tokenize_all
@@ -216,7 +216,7 @@ def test_the_step_says_what_came_out_and_logs_each_epoch(store, artifact, datase
     assert re.fullmatch("[0-9a-f]{64}", step.data.tags["encoder_sha256"])
     assert (step.data.params["threshold_metric"], step.data.params["pooling"]) == ("mcc", "mean")
     assert step.data.metrics["train_seconds"] > 0
-    assert {name: len(own.row) for name, own in read_predictions(predictions.path).items()} == {
+    assert {name: len(own.rows) for name, own in vars(TrainingPredictions.read(predictions.path)).items()} == {
         "edge": len(EDGE_CASES),
         "validation": 40,
         "train": 320,

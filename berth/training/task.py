@@ -1,0 +1,61 @@
+"""The training task: the model, its data and its loss, as the trainer needs to know them."""
+
+from typing import Any, Protocol
+
+import numpy as np
+import tensorflow as tf
+
+
+class TrainingTask(Protocol):
+    """A model, the data that it learns from, and its loss.
+
+    The trainer decides which rows make a batch, differentiates the loss, updates the variables and keeps the best
+    weights. Row numbers are those of the train split.
+    """
+
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """The trainable variables, float32, always in the same order; with several replicas the replicated ones."""
+
+    @property
+    def widths(self) -> np.ndarray:
+        """The tokens of each row of the train split as the encoder sees them, special ones included, int64 [rows]."""
+
+    @property
+    def padded_width(self) -> int:
+        """The tokens that every row of a batch is padded to; 0: as many as its widest row has."""
+
+    @property
+    def batch_signature(self) -> tuple[Any, ...]:
+        """The `tf.TypeSpec` of each part of what `batch` returns; no dimension depends on the rows."""
+
+    def batch(self, rows: np.ndarray) -> tuple[Any, ...]:
+        """Return the tensors of the row numbers `rows`, int64 [batch], for `loss`; the last has one entry per row."""
+
+    def seed(self, step: int, part: int, worker: int) -> None:
+        """Seed dropout and the like for `part` of the 0-based `step` on `worker`; called before the loss is taken."""
+
+    def loss(self, batch: tuple[Any, ...]) -> tf.Tensor:
+        """Return the training loss of each row of a batch, float32 [rows]; called inside compiled functions."""
+
+    def evaluate(self) -> dict[str, float]:
+        """Return the metrics of the current weights on the validation split, by name."""
+
+    def score(self, metrics: dict[str, float]) -> float:
+        """Return how good the `metrics` of `evaluate` are: the weights with the highest score are kept."""
+
+    def weights(self) -> list[np.ndarray]:
+        """Return a copy of the weights that `evaluate` saw last."""
+
+    def restore(self, weights: list[np.ndarray]) -> None:
+        """Set the model to `weights`, as `weights()` returned them."""
+
+    def begin(self) -> dict[str, float]:
+        """Measure the model before its first step. The result is kept in checkpoints and passed to `end`."""
+
+    def end(self, begun: dict[str, float]) -> None:
+        """Check the model after the best weights were restored.
+
+        Raises:
+            BerthError: training ran to its end, and the model is of no use.
+        """

@@ -1,0 +1,85 @@
+"""Classification as a training task."""
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from berth.data.token_ids import TokenisedSplit, segments
+from berth.encoders.preprocessor import Preprocessor
+from berth.training.recipe import Recipe
+from components.train.classifier import Classifier
+from components.train.collapse import check_not_collapsed, spread
+from components.train.evaluation import batch_signature, evaluate, evaluation_function
+from components.train.loss import objective
+
+
+class ClassificationTask:
+    """See TrainingTask.
+
+    Args:
+        classifier: What is evaluated, and holds the weights that are kept.
+        replicated: What is trained: the classifier itself, or with several devices one that was made in their scope.
+        preprocessor: The encoder's.
+        train: The split that is trained on.
+        validation: The split that is evaluated on.
+        recipe: How.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        replicated: Classifier,
+        preprocessor: Preprocessor,
+        train: TokenisedSplit,
+        validation: TokenisedSplit,
+        recipe: Recipe,
+    ) -> None:
+        self.classifier, self.replicated, self.preprocessor = classifier, replicated, preprocessor
+        self.train, self.validation, self.recipe = train, validation, recipe
+        self.evaluation = evaluation_function(classifier, preprocessor)
+        """(segments, targets) -> (probabilities, losses), compiled."""
+        self.variables = replicated.variables
+        self.widths = train.widths(preprocessor.room, preprocessor.special_tokens)
+        self.padded_width = preprocessor.sequence_length if recipe.facts.pads_to_full_length else 0
+        self.batch_signature = batch_signature(classifier, preprocessor)
+        self._objective = objective(recipe.training, classifier.task, train.targets, len(classifier.labels))
+
+    def batch(self, rows: np.ndarray) -> tuple[Any, ...]:
+        return segments(self.train, rows), self.train.targets[rows]
+
+    def seed(self, step: int, part: int, worker: int) -> None:
+        self.replicated.seeds.set(step, part, worker)
+
+    def loss(self, batch: tuple[Any, ...]) -> tf.Tensor:
+        own_segments, targets = batch
+        inputs = self.preprocessor.pack(own_segments, self.padded_width or None)
+        return self._objective(self.replicated, self.replicated.logits(inputs, training=True), targets)
+
+    def evaluate(self) -> dict[str, float]:
+        if self.replicated is not self.classifier:
+            self.classifier.restore(self.replicated.weights())
+        return evaluate(self.evaluation, self.classifier, self.preprocessor, self.validation)
+
+    def score(self, metrics: dict[str, float]) -> float:
+        name = self.recipe.training.select_by
+        return -metrics[name] if name == "val_loss" else metrics[name]
+
+    def weights(self) -> list[np.ndarray]:
+        return self.classifier.weights()
+
+    def restore(self, weights: list[np.ndarray]) -> None:
+        self.classifier.restore(weights)
+
+    def begin(self) -> dict[str, float]:
+        return {"spread": spread(self.evaluation, self.preprocessor, self.validation)}
+
+    def end(self, begun: dict[str, float]) -> None:
+        check_not_collapsed(
+            self.evaluation,
+            self.preprocessor,
+            self.validation,
+            begun["spread"],
+            self.classifier.labels,
+            self.recipe.peak_learning_rate,
+        )
