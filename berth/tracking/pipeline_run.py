@@ -153,13 +153,9 @@ def _run_of(pipeline_run: str) -> "Run | None":
 
     if not pipeline_run:
         return None
-    client = mlflow.MlflowClient()
-    page = client.search_experiments()
-    ids = [experiment.experiment_id for experiment in page]
-    while page.token:
-        page = client.search_experiments(page_token=page.token)
-        ids += [experiment.experiment_id for experiment in page]
-    found = client.search_runs(ids, f"tags.`{tags.KFP_RUN_ID}` = '{pipeline_run}'")
+    found = mlflow.search_runs(
+        filter_string=f"tags.`{tags.KFP_RUN_ID}` = '{pipeline_run}'", search_all_experiments=True, output_format="list"
+    )
     runs = [run for run in found if tags.PARENT not in run.data.tags]
     return min(runs, key=lambda run: (run.info.start_time, run.info.run_id), default=None)
 

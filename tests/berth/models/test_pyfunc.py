@@ -15,7 +15,7 @@ import pytest
 from berth.errors import BerthError
 from berth.models import integrity
 from berth.models.package import ModelInterface
-from berth.registry import fetch
+from berth.registry.fetch import fetch
 from berth.tracking.step_run import step_run
 from components.push.step import push_model
 from tests.support.digits_model import LABELS, TRAIN_PYTHON
@@ -149,7 +149,6 @@ def test_what_mlflow_keeps_is_the_sealed_folder_with_pinned_requirements(store, 
 def test_a_stored_model_that_was_damaged_does_not_load_and_is_not_fetched(store, models, tmp_path):
     uri = pushed(store, models, "single")
     name, version = uri.removeprefix("models:/").split("/")
-    digest = store.client.get_model_version(name, version).tags["berth.sha256"]
     stored = Path(store.client.get_model_version_download_uri(name, version).removeprefix("file://"))
     (labels,) = stored.rglob("labels.txt")
     labels.write_text("spam\nham\n")
@@ -158,8 +157,8 @@ def test_a_stored_model_that_was_damaged_does_not_load_and_is_not_fetched(store,
     assert done.returncode == 1
     assert "labels.txt is not as it was exported (SHA-256)" in done.stderr
     with pytest.raises(BerthError, match=f"{name} version {version} in the registry's store is damaged: assets/labels"):
-        fetch.fetch(name, int(version), digest, tmp_path / "fetched")
+        fetch(uri, tmp_path / "fetched")
     (labels.parents[1] / "SHA256SUMS").unlink()
     integrity.seal(labels.parents[1])
     with pytest.raises(BerthError, match="is damaged: SHA256SUMS is not as it was pushed"):
-        fetch.fetch(name, int(version), digest, tmp_path / "again")
+        fetch(uri, tmp_path / "again")
