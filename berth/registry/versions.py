@@ -133,7 +133,7 @@ def aliases(name: str) -> dict[str, int]:
     try:
         registered = mlflow.MlflowClient().get_registered_model(name)
     except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return {}
         raise
     return {alias: int(version) for alias, version in registered.aliases.items()}

@@ -54,7 +54,7 @@ def _of(version: str, own: Served, challenger: Served) -> Champion:
     if (own.task, own.pairs) != (challenger.task, challenger.pairs):
         return Champion(version, None, f"the champion, version {version}, was made for another task")
     if not np.isfinite(own.probabilities).all():
-        return Champion(version, None, f"the champion, version {version}, gives probabilities that are no numbers")
+        return Champion(version, None, f"the champion, version {version}, gives probabilities that are not numbers")
     labels = challenger.labels
     chosen = decisions(own.probabilities, own.task, own.threshold)
     probabilities = np.zeros((len(chosen), len(labels)), np.float32)

@@ -136,7 +136,7 @@ def test_mlflow_serves_pairs(store, models, tmp_path):
             assert ask(server, request)["label"] == ["ham", "spam"], request
 
 
-def test_what_mlflow_keeps_is_the_sealed_folder_with_pinned_requirements(store, models, tmp_path):
+def test_mlflow_stores_the_sealed_folder_and_pinned_packages(store, models, tmp_path):
     import mlflow
 
     uri = pushed(store, models, "single")
@@ -146,7 +146,7 @@ def test_what_mlflow_keeps_is_the_sealed_folder_with_pinned_requirements(store, 
     assert (folder / "requirements.txt").read_text().split() == REQUIREMENTS
 
 
-def test_a_stored_model_that_was_damaged_does_not_load_and_is_not_fetched(store, models, tmp_path):
+def test_damaged_stored_model_is_neither_loaded_nor_fetched(store, models, tmp_path):
     uri = pushed(store, models, "single")
     name, version = uri.removeprefix("models:/").split("/")
     stored = Path(store.client.get_model_version_download_uri(name, version).removeprefix("file://"))
