@@ -162,3 +162,25 @@ def test_damaged_stored_model_is_neither_loaded_nor_fetched(store, models, tmp_p
     integrity.seal(labels.parents[1])
     with pytest.raises(BerthError, match="is damaged: SHA256SUMS is not as it was pushed"):
         fetch(uri, tmp_path / "again")
+
+
+def test_application_with_its_own_components_package_loads_it(store, models, tmp_path):
+    """So does one with a module `random.py` on its path: a name of the standard library, which comes first."""
+    application = tmp_path / "application"
+    (application / "components").mkdir(parents=True)
+    (application / "components/__init__.py").write_text("OWN = True\n")
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules/random.py").write_text("raise ImportError('not the standard library')\n")
+    (application / "main.py").write_text(f"""
+import sys
+import components
+import mlflow
+sys.path.append({str(tmp_path / "modules")!r})
+assert components.OWN
+print(mlflow.pyfunc.load_model({pushed(store, models, "single")!r}).predict({TEXTS!r})["label"].tolist())
+""")
+    done = subprocess.run(
+        [str(TRAIN_PYTHON), str(application / "main.py")], capture_output=True, text=True, timeout=_TIMEOUT_SECONDS
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "['ham', 'spam']"
