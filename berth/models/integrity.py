@@ -1,6 +1,6 @@
-"""What a model's folder has to be: the very files that were exported, and nothing that runs code of its own.
+"""Integrity of a model's folder: the very files that were exported, and nothing that runs code of its own.
 
-MLflow ships this file beside the model, so it imports nothing of the project but the errors.
+MLflow ships this file with the model, so it imports nothing of the project but the errors.
 """
 
 import hashlib
@@ -48,7 +48,7 @@ def seal(folder: str | Path) -> None:
 
 
 def verify(folder: str | Path) -> str:
-    """Hold the files of the model in `folder` against its SHA256SUMS and return the digest of that file.
+    """Compare the files of the model in `folder` with its SHA256SUMS and return the digest of that file.
 
     Raises:
         BerthError: a file is missing, new or not as it was, or the folder holds code.
@@ -57,16 +57,18 @@ def verify(folder: str | Path) -> str:
     try:
         text = (folder / SUMS).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
-        raise BerthError(f"{folder}: has no {SUMS}, so nothing vouches for its files. Export the model anew.") from None
+        raise BerthError(f"{folder}: has no {SUMS}, so its files cannot be verified. Export the model again.") from None
     lines = (line.partition("  ") for line in text.splitlines())
     expected = {name: digest for digest, _, name in lines}
     found = {path.relative_to(folder).as_posix(): path for path in _files(folder)}
     for name in sorted(expected.keys() | found.keys()):
         if name not in found or name not in expected:
             state = "is missing" if name not in found else "is not one of the model's"
-            raise BerthError(f"{folder}: {name} {state}: it is not the model that was exported. Fetch or push it anew.")
+            raise BerthError(
+                f"{folder}: {name} {state}: it is not the model that was exported. Fetch or push it again."
+            )
         if sha256_of(found[name]) != expected[name]:
-            raise BerthError(f"{folder}: {name} is not as it was exported (SHA-256). Fetch or push the model anew.")
+            raise BerthError(f"{folder}: {name} is not as it was exported (SHA-256). Fetch or push the model again.")
     check_no_code(folder)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -77,7 +79,7 @@ def check_no_code(folder: str | Path) -> None:
     for path in _files(folder):
         name = path.relative_to(folder)
         if str(name) not in _FILES and name.parts[0] not in _FOLDERS:
-            raise BerthError(f"{folder}: {name} is no part of a SavedModel. Remove it, or export the model anew.")
+            raise BerthError(f"{folder}: {name} is not part of a SavedModel. Remove it, or export the model again.")
         # A shard of variables is never unpickled, and its first numbers may look like anything.
         is_shard = name.parts[0] == "variables" and name.name.startswith("variables.data-")
         if path.suffix.lower() in _SUFFIXES or (not is_shard and _is_pickle(path, name.as_posix() in _TEXTS)):
@@ -124,7 +126,7 @@ def _files(folder: Path) -> list[Path]:
     for path in sorted(folder.rglob("*")):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
             raise BerthError(
-                f"{folder}: {path.relative_to(folder)} is a link or no plain file. A model has files of its own."
+                f"{folder}: {path.relative_to(folder)} is a link, or not a plain file. A model has files of its own."
             )
         if path.is_file() and path != folder / SUMS:
             found.append(path)

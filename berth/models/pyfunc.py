@@ -19,7 +19,7 @@ class PyFunc:
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> "pd.DataFrame":
         """Return `label`, `probability` (of that label) and `p(<label>)` of every label, a row a text.
 
-        Of a model of several labels, `label` is those it chose, joined by ", ", and there is no `probability`.
+        Of a multi-label model, `label` is those it chose, joined by ", ", and there is no `probability`.
 
         `model_input` is a list, an array or a Series of texts (of a model of pairs, a list or an array of
         [text, second text]), or a DataFrame or a dict of columns: `text`, and `text_pair` of pairs, or under other

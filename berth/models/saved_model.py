@@ -96,7 +96,7 @@ class ServedClassifier:
     def decide(self, probabilities: "np.ndarray") -> list[Any]:
         """Return the label of each row: of two the second from the threshold up, else the most probable one.
 
-        Of a model of several labels: the list of those from the threshold up.
+        Of a multi-label model: the list of those from the threshold up.
         """
         chosen = decisions(probabilities, self.task, self.threshold)
         if self.task == "multi_label":

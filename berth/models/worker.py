@@ -1,6 +1,6 @@
 """`python -m berth.models.worker FOLDER`: a JSON list of texts a line in, a JSON list of predictions a line out.
 
-A text of a model of pairs is its two texts with a tab between. Of a model of several labels `label` is a list.
+A text of a model of pairs is its two texts with a tab between. Of a multi-label model `label` is a list.
 Runs in the environment of the train image; `berth predict` is its caller.
 """
 

@@ -1,34 +1,96 @@
-"""Fetch a registered model, verified."""
+"""Registered models, fetched by name and verified: the one way from the registry to a SavedModel."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from berth.errors import BerthError, first_line
 from berth.models import integrity
+from berth.registry import versions
+from berth.registry.versions import Version
+from berth.tracking.tags import CHAMPION
+
+_SCHEME = "models:/"
 
 
-def fetch(name: str, version: int, digest: str, target: str | Path) -> Path:
-    """Fetch the SavedModel of a registered version to the folder `target`, and return where it is there.
+@dataclass(frozen=True)
+class FetchedModel:
+    """The SavedModel of a registered version, as it was pushed."""
 
-    `digest` is that of its SHA256SUMS; empty: it was registered without one.
+    name: str
+    version: Version
+    folder: Path
+    digest: str
+    """SHA-256 of its SHA256SUMS, in hexadecimal."""
+
+
+def resolve(model: str) -> tuple[str, Version]:
+    """Return the name and the version that `model` stands for now.
+
+    Args:
+        model: NAME (its champion), NAME@ALIAS, NAME/VERSION, or one of these as a models:/ URI.
 
     Raises:
-        BerthError: the registry's store does not have it as it was pushed.
+        BerthError: there is no such model, alias or version.
+
+    Example:
+        >>> name, version = resolve("sms-spam@previous")
+        >>> name, version.number
+        ('sms-spam', 1)
     """
+    reference = model.removeprefix(_SCHEME).lstrip("/")
+    name, slash, number = reference.rpartition("/")
+    if slash:
+        return name, versions.find(name, number)
+    name, at, alias = reference.rpartition("@")
+    if not at:
+        name, alias = reference, CHAMPION
+    aliases = versions.aliases(name)
+    if alias not in aliases:
+        versions.check_known(name)
+        raise BerthError(f"{name}: no version is {alias}. 'berth models {name}' lists its versions and their aliases.")
+    return name, versions.find(name, str(aliases[alias]))
+
+
+def fetch(model: str, target: str | Path | None = None) -> FetchedModel:
+    """Fetch the SavedModel of a registered version, every file of it as it was pushed.
+
+    Args:
+        model: What `resolve` takes.
+        target: The folder to download to. None: a temporary one, or the store itself where that is a local folder.
+
+    Raises:
+        BerthError: there is no such version, or the registry's store does not hold its model as it was pushed.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as scratch:
+        ...     classifier = saved_model.load(fetch("sms-spam/2", scratch).folder)
+    """
+    name, version = resolve(model)
+    folder, digest = _download(name, version, target)
+    return FetchedModel(name, version, folder, digest)
+
+
+def _download(name: str, version: Version, target: str | Path | None) -> tuple[Path, str]:
+    """Return the folder of the SavedModel and the digest of its SHA256SUMS."""
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    what = f"{name} version {version} in the registry's store"
+    what = f"{name} version {version.number} in the registry's store"
+    uri = f"{_SCHEME}{name}/{version.number}"
     try:
-        folder = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version}", dst_path=str(target)))
-        found = next((path.parent for path in folder.rglob("saved_model.pb")), None)
+        files = Path(mlflow.artifacts.download_artifacts(uri, dst_path=None if target is None else str(target)))
+        folder = next((path.parent for path in files.rglob("saved_model.pb")), None)
     except (MlflowException, OSError) as error:
         raise BerthError(f"{what} cannot be fetched ({first_line(error)}). Choose another version.") from None
-    if found is None:
-        raise BerthError(f"{what} is damaged: saved_model.pb is missing. Choose another version.")
+    if folder is None:
+        raise BerthError(f"{what} is damaged, or not a model of Berth: saved_model.pb is missing. Choose another.")
     try:
-        actual = integrity.verify(found)
+        digest = integrity.verify(folder)
     except BerthError as error:
-        raise BerthError(f"{what} is damaged{str(error).removeprefix(str(found))} Or choose another version.") from None
-    if digest and actual != digest:
-        raise BerthError(f"{what} is damaged: {integrity.SUMS} is not as it was pushed. Choose another version.")
-    return found
+        reason = str(error).removeprefix(str(folder))
+        raise BerthError(f"{what} is damaged{reason} Or choose another version.") from None
+    if version.digest and digest != version.digest:
+        raise BerthError(
+            f"{what} is damaged: {integrity.SUMS} is not as it was pushed. Choose another version, or push it again."
+        )
+    return folder, digest

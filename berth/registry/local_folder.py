@@ -54,13 +54,13 @@ class LocalFolder:
             yield
 
     def sweep(self) -> None:
-        with self._explained("Mend that."):
+        with self._explained("Fix that."):
             for pattern in (f"{_INCOMING}*", f"{_OUTGOING}*"):
                 for left in self._folder.glob(pattern):
                     shutil.rmtree(left)
 
     def versions(self) -> set[int]:
-        with self._explained("Mend that."):
+        with self._explained("Fix that."):
             return {int(path.name) for path in self._folder.iterdir() if path.name.isdecimal() and path.is_dir()}
 
     def digest(self, version: int) -> str:
@@ -92,7 +92,7 @@ class LocalFolder:
 
     def remove(self, version: int) -> None:
         outgoing = self._folder / f"{_OUTGOING}{version}"
-        with self._explained("Mend that."), contextlib.suppress(FileNotFoundError):
+        with self._explained("Fix that."), contextlib.suppress(FileNotFoundError):
             (self._folder / str(version)).rename(outgoing)
             _sync(self._folder)
             shutil.rmtree(outgoing)

@@ -10,10 +10,10 @@ import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from berth.errors import BerthError, printable
-from berth.registry import fetch, serving_folder, versions
+from berth.registry import serving_folder, versions
+from berth.registry.fetch import FetchedModel, fetch
 from berth.registry.publishing import clear, publish
 from berth.registry.versions import Version
 from berth.tracking.tags import AUDIT, CHAMPION, PREVIOUS, PUBLISHED, WITHDRAWN
@@ -91,11 +91,7 @@ def _held(name: str) -> Iterator[serving_folder.ServingFolder | None]:
 
 
 def _version(name: str, number: int) -> Version:
-    known = versions.versions(name)
-    found = next((version for version in known if version.number == number), None)
-    if found is None:
-        numbers = ", ".join(str(version.number) for version in known)
-        raise BerthError(f"{name} has no version {number}. Its versions: {numbers}.")
+    found = versions.find(name, str(number))
     if found.pending:
         raise BerthError(f"{name} version {number} is being pushed. Wait for that, or choose another version.")
     return found
@@ -106,9 +102,9 @@ def _switch(
 ) -> Switched:
     """Publish `target`, take what is above it from users, and move the alias, in this order."""
     with tempfile.TemporaryDirectory(prefix="berth-switch-") as scratch:
-        stored = fetch.fetch(name, target.number, target.digest, scratch)
+        stored = fetch(f"{name}/{target.number}", scratch)
         if folder:
-            _put(folder, name, target, stored)
+            _put(folder, stored)
     known = versions.versions(name)
     above = [version for version in known if version.number > target.number and not version.pending]
     for version in above:
@@ -125,16 +121,15 @@ def _switch(
     return Switched(name, champion, new, target.blessed, folder.address if folder else "", removed)
 
 
-def _put(folder: serving_folder.ServingFolder, name: str, target: Version, stored: Path) -> None:
-    """See that `folder` holds `target` as the registry does."""
-    from berth.models import integrity
-
-    if folder.intact(target.number, integrity.verify(stored)):
+def _put(folder: serving_folder.ServingFolder, stored: FetchedModel) -> None:
+    """See that `folder` holds the version as the registry does."""
+    target = stored.version
+    if folder.intact(target.number, stored.digest):
         return
     # Else a version of this number is another registry's; of an older Berth's versions only the verdict is known.
     if target.published or (target.blessed and PUBLISHED not in target.tags):
         folder.remove(target.number)
-    publish(folder, name, target.number, stored)
+    publish(folder, stored.name, target.number, stored.folder)
 
 
 def _audit(action: str, name: str, old: int, new: int, reason: str) -> None:

@@ -49,7 +49,7 @@ def serving_folder(push_to: str, model_name: str) -> ServingFolder:
         BerthError: push_to is an address that Berth cannot push to.
     """
     if push_to.endswith("://"):
-        raise _no_place(push_to)
+        raise _not_a_place(push_to)
     return at(f"{push_to.rstrip('/')}/{model_name}")
 
 
@@ -61,7 +61,7 @@ def at(address: str) -> ServingFolder:
 
         return LocalFolder(Path(address))
     if scheme not in OBJECT_STORES or not rest.strip("/") or rest.startswith("/"):
-        raise _no_place(address)
+        raise _not_a_place(address)
     from berth.registry.object_folder import ObjectFolder
 
     return ObjectFolder(address)
@@ -77,5 +77,7 @@ def check_versions_known(folder: ServingFolder, known: Collection[int], version:
         )
 
 
-def _no_place(address: str) -> BerthError:
-    return BerthError(f"push_to: {address} is no place to push to. Name a folder, s3://BUCKET/... or gs://BUCKET/...")
+def _not_a_place(address: str) -> BerthError:
+    return BerthError(
+        f"push_to: {address} is not a place to push to. Name a folder, s3://BUCKET/... or gs://BUCKET/..."
+    )

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from berth.errors import BerthError
+from berth.errors import BerthError, nearest
 from berth.tracking import tags
 from berth.tracking.tags import CHALLENGER, CHAMPION, DIGEST, PREVIOUS, PUBLISHED, SERVING_FOLDER, VERDICT, WITHDRAWN
 
@@ -61,6 +61,21 @@ class Version:
         return self.tags.get(SERVING_FOLDER, "")
 
 
+def names() -> list[str]:
+    """Return the names of the registered models, sorted."""
+    import mlflow
+
+    return sorted(registered.name for registered in mlflow.search_registered_models())
+
+
+def check_known(name: str) -> None:
+    """Raise BerthError, with the nearest names, where no model `name` is registered."""
+    known = names()
+    if name not in known:
+        registered = f"Registered: {', '.join(known)}." if known else "None is: run 'berth run CONFIG' first."
+        raise BerthError(f"no model {name!r} is registered.{nearest(name, known)} {registered}")
+
+
 def register(model_uri: str, name: str, tags: Mapping[str, Any], description: str) -> int:
     """Register the logged model as a new version of `name` and return the version's number."""
     import mlflow
@@ -89,16 +104,25 @@ def versions(name: str) -> list[Version]:
     """Return every version of `name`, newest first; none if there is no such model."""
     import mlflow
 
-    client = mlflow.MlflowClient()
     quote = '"' if "'" in name else "'"
-    found: list[Version] = []
-    token = None
-    while True:
-        page = client.search_model_versions(f"name = {quote}{name}{quote}", page_token=token)
-        found += [Version.of(version) for version in page]
-        token = page.token
-        if not token:
-            return sorted(found, key=lambda version: -version.number)
+    found = mlflow.search_model_versions(filter_string=f"name = {quote}{name}{quote}")
+    return sorted((Version.of(version) for version in found), key=lambda version: -version.number)
+
+
+def find(name: str, number: str) -> Version:
+    """Return version `number` of `name`.
+
+    Raises:
+        BerthError: there is no such model, or no such version of it.
+    """
+    known = versions(name)
+    for version in known:
+        if str(version.number) == number:
+            return version
+    if not known:
+        check_known(name)
+    numbers = ", ".join(str(version.number) for version in known) or "none"
+    raise BerthError(f"{name} has no version {number}. Its versions: {numbers}.")
 
 
 def aliases(name: str) -> dict[str, int]:
@@ -109,7 +133,7 @@ def aliases(name: str) -> dict[str, int]:
     try:
         registered = mlflow.MlflowClient().get_registered_model(name)
     except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return {}
         raise
     return {alias: int(version) for alias, version in registered.aliases.items()}

@@ -1,4 +1,4 @@
-"""Which pipeline run a process is a step of, and the MLflow run that stands for it.
+"""The pipeline run that a process is a step of, and the MLflow run that stands for it.
 
 A step learns that from its environment, so that no step has it as a parameter (a parameter that changes with every run
 would defeat caching):
@@ -30,7 +30,7 @@ FROM_SECRET = {
 }
 """MLflow's variables by those in which a pod has them from its secret.
 
-Under MLflow's own names they would stand beside those of KFP's MLflow plugin in the pod, which Kubernetes refuses.
+Under MLflow's own names they would clash with those of KFP's MLflow plugin in the pod, which Kubernetes refuses.
 """
 
 _PIPELINE_RUN = "BERTH_PARENT_RUN_ID"
@@ -54,7 +54,7 @@ def create_parent(experiment: str, run_name: str | None, own_tags: Mapping[str, 
 def open_run(experiment: str, pipeline_run: str = "") -> "Run":
     """Return the MLflow run of the pipeline run that this process is a step of, made in `experiment` if nobody has.
 
-    For a step that no other of the run is beside: the first, and the exit handler in case the first never ran.
+    For a step that runs alone: the first, and the exit handler in case the first never ran.
     `pipeline_run` is KFP's id of the run, for where the environment does not tell it.
     """
     import mlflow
@@ -153,13 +153,9 @@ def _run_of(pipeline_run: str) -> "Run | None":
 
     if not pipeline_run:
         return None
-    client = mlflow.MlflowClient()
-    page = client.search_experiments()
-    ids = [experiment.experiment_id for experiment in page]
-    while page.token:
-        page = client.search_experiments(page_token=page.token)
-        ids += [experiment.experiment_id for experiment in page]
-    found = client.search_runs(ids, f"tags.`{tags.KFP_RUN_ID}` = '{pipeline_run}'")
+    found = mlflow.search_runs(
+        filter_string=f"tags.`{tags.KFP_RUN_ID}` = '{pipeline_run}'", search_all_experiments=True, output_format="list"
+    )
     runs = [run for run in found if tags.PARENT not in run.data.tags]
     return min(runs, key=lambda run: (run.info.start_time, run.info.run_id), default=None)
 

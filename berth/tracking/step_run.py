@@ -1,4 +1,4 @@
-"""What a step logs to MLflow: every pipeline run is one MLflow run, and every step a run nested in it."""
+"""Logging of a step to MLflow: every pipeline run is one MLflow run, and every step a run nested in it."""
 
 import contextlib
 import re
@@ -121,7 +121,7 @@ def metric_name(name: str) -> str:
 
 
 def _raise_again(client: "MlflowClient", parent: "Run", step: str) -> None:
-    """Raise the error of the last try of `step`, if that is one that trying again does not mend."""
+    """Raise the error of the last try of `step`, if that is one that trying again does not fix."""
     tries = [child for child in children(client, parent.info.run_id) if child.data.tags[tags.STEP] == step]
     if tries and tries[-1].info.status == "FAILED" and tags.FINAL in tries[-1].data.tags:
         raise BerthError(tries[-1].data.tags[tags.ERROR])

@@ -1,11 +1,5 @@
 """The names of MLflow tags, aliases and metadata: what one step or command writes and another reads."""
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-
-
 KFP_RUN_ID = "kfp.pipeline_run_id"
 KFP_RUN_URL = "kfp.pipeline_run_url"
 """The names that KFP's MLflow plugin has for its tags."""
@@ -20,7 +14,7 @@ REUSED_FROM = "berth.reused_from"
 VERDICT = "berth.verdict"
 ERROR = "berth.error"
 FINAL = "berth.final"
-"""On a failed step: the error is one that the user has to mend, so that trying again is no use."""
+"""On a failed step: the error is one that the user has to fix, so that trying again is no use."""
 DESCRIPTION = "mlflow.note.content"
 """Markdown that MLflow shows on a run's page."""
 

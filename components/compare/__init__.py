@@ -1,1 +1,1 @@
-"""Is there anything new? The data, the settings and the code beside those of the current champion."""
+"""Compare the data, the settings and the code with those of the current champion."""

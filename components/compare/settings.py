@@ -1,4 +1,4 @@
-"""How a run's settings reach the compare step: as one text of `name=value`."""
+"""A run's settings as they reach the compare step: one text of `name=value`."""
 
 import json
 from typing import Any

@@ -21,7 +21,7 @@ class Comparison:
 
 
 def compare_with_champion(model_name: str, fingerprint: str, settings: str) -> Comparison:
-    """Hold the data's `fingerprint`, the `settings` and this code against the champion of `model_name`."""
+    """Compare the data's `fingerprint`, the `settings` and this code with the champion of `model_name`."""
     digest = hashlib.sha256(canonical(settings).encode()).hexdigest()[:16]
     champion = versions.champion(model_name)
     if champion is None:

@@ -1,6 +1,6 @@
-"""How sure the scores are: the paired bootstrap (Efron and Tibshirani 1993) and McNemar's test (1947).
+"""Intervals of the scores: the paired bootstrap (Efron and Tibshirani 1993) and McNemar's test (1947).
 
-Every resample draws the split's texts anew, the same ones for every model, so that a difference between two models is
+Every resample draws texts of the split again, the same ones for every model, so that a difference between two models is
 judged on the texts on which they differ. All resamples of a chunk are computed at once: a resample is a vector of how
 often each text was drawn, and a score is a product of those vectors with what the models made of each text.
 """

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from mlflow.exceptions import MlflowException
+
 from berth.errors import BerthError
 from berth.models import integrity
 from berth.models.decision_rule import decisions
 from berth.registry import versions
-from berth.tracking import tags
+from berth.registry.fetch import fetch
 from components.evaluate.indicators import ModelOutputs
 from components.evaluate.serving_check import Served, answers
 
@@ -30,26 +32,16 @@ def ask(model_name: str, dataset: str | Path, challenger: str | Path, served: Se
 
     `served` is the challenger's own: a champion of the very same files says the same.
     """
-    import mlflow
-    from mlflow.exceptions import MlflowException
-
-    crowned = versions.champion(model_name)
-    if crowned is None:
+    registered = versions.champion(model_name)
+    if registered is None:
         return None
-    version = str(crowned.version)
+    version = str(registered.version)
     with tempfile.TemporaryDirectory(prefix="berth-champion-") as scratch:
         try:
-            uri = f"models:/{model_name}/{version}"
-            files = Path(mlflow.artifacts.download_artifacts(uri, dst_path=scratch)).rglob("saved_model.pb")
-            folder = next(files, None)
-            if folder is None:
-                raise BerthError("its files hold no SavedModel")
-            digest = integrity.verify(folder.parent)
-            if crowned.tags.get(tags.DIGEST, digest) != digest:
-                raise BerthError("its files are not those that were pushed (SHA-256)")
-            if digest == integrity.verify(challenger):
+            stored = fetch(f"{model_name}/{version}", scratch)
+            if stored.digest == integrity.verify(challenger):
                 return replace(_of(version, served, served), remarks=["The champion is this very model, file by file."])
-            return _of(version, answers(folder.parent, dataset), served)
+            return _of(version, answers(stored.folder, dataset), served)
         except (BerthError, MlflowException, OSError, RuntimeError) as error:
             why = str(error).strip().splitlines()[-1].replace(f"{scratch}/", "").rstrip(".")
             return Champion(version, None, f"the champion, version {version}, cannot be asked: {why}")
@@ -62,7 +54,7 @@ def _of(version: str, own: Served, challenger: Served) -> Champion:
     if (own.task, own.pairs) != (challenger.task, challenger.pairs):
         return Champion(version, None, f"the champion, version {version}, was made for another task")
     if not np.isfinite(own.probabilities).all():
-        return Champion(version, None, f"the champion, version {version}, gives probabilities that are no numbers")
+        return Champion(version, None, f"the champion, version {version}, gives probabilities that are not numbers")
     labels = challenger.labels
     chosen = decisions(own.probabilities, own.task, own.threshold)
     probabilities = np.zeros((len(chosen), len(labels)), np.float32)

@@ -152,7 +152,7 @@ def _skipped(name: str, bound: float, why: str) -> Gate:
 
 
 def _without_champion(name: str, bound: float, findings: Findings) -> Gate:
-    """A first model has nothing to lose; one beside a champion that cannot be asked might lose anything."""
+    """A first model has nothing to lose; with a champion that cannot be asked, anything might be lost."""
     return (_not_judged if findings.champion_broken else _skipped)(name, bound, findings.no_champion)
 
 

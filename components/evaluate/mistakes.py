@@ -1,4 +1,4 @@
-"""What went wrong: the test texts that the model is surest of and wrong, and training texts whose label looks wrong."""
+"""Mistakes: the test texts that the model is surest of and wrong, and training texts whose label looks wrong."""
 
 import csv
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What MLflow shows of a judgement: gates and scores in Markdown, on the step's run and on the pipeline run."""
+"""A judgement as MLflow shows it: gates and scores in Markdown, on the step's run and on the pipeline run."""
 
 from berth.reports.markdown import escaped, table
 from components.evaluate.bootstrap import Interval
@@ -7,7 +7,7 @@ from components.evaluate.scores import SCORES
 
 
 def describe(judgement: Judgement, confidence: float) -> str:
-    """Return the gates with what they found, and the scores beside the champion's and the baseline's, in Markdown."""
+    """Return the gates with what they found, and the scores next to the champion's and the baseline's, in Markdown."""
     lines = [f"- {escaped(finding)}" for finding in judgement.findings]
     lines += [""] * bool(lines)
     gates = [[gate.name, gate.outcome, gate.words] for gate in judgement.verdict.gates]

@@ -1,4 +1,4 @@
-"""What a classifier scores on a split; scikit-learn computes it.
+"""Scores of a classifier on a split; scikit-learn computes it.
 
 Truth and decisions are bool [texts, labels], a column a label: of one label a text has one true column, of several
 labels any number. A decision for a label that the vocabulary lacks is a row without any.
@@ -83,7 +83,9 @@ def evaluate(
 
     probabilities, decided = answers.probabilities, answers.decided
     if not np.isfinite(probabilities).all():
-        raise BerthError("the model gives probabilities that are no numbers. Train it anew with a lower learning_rate.")
+        raise BerthError(
+            "the model gives probabilities that are not numbers. Train it again with a lower learning_rate."
+        )
     single = task == "single_label"
     precision, recall, f1, support = metrics.precision_recall_fscore_support(truth, decided, zero_division=0.0)
     used = truth.any(axis=0) | decided.any(axis=0)

@@ -44,7 +44,7 @@ def evaluate_model(
     bounds: Mapping[str, Any],
     settings: Settings,
 ) -> Judgement:
-    """Judge `model` on the test split of `dataset`, beside the champion of `model_name` and the baseline.
+    """Judge `model` on the test split of `dataset`, next to the champion of `model_name` and the baseline.
 
     `predictions` is the file that train wrote, `bounds` the run's gates.
 
@@ -59,9 +59,9 @@ def evaluate_model(
     truth = indicators.indicator(served.labels, rows[LABEL])
 
     answers = {CHALLENGER: _answers(served)}
-    crowned = champion.ask(model_name, dataset, model, served)
-    if crowned and crowned.answers:
-        answers[CHAMPION] = crowned.answers
+    registered = champion.ask(model_name, dataset, model, served)
+    if registered and registered.answers:
+        answers[CHAMPION] = registered.answers
     learnt = None
     if settings.baseline_rows:
         learnt = baseline.answers(dataset, served.labels, served.task, settings.baseline_rows, settings.seed)
@@ -81,18 +81,20 @@ def evaluate_model(
     evaluations = {name: scores.evaluate(served.labels, truth, own, served.task) for name, own in answers.items()}
     models = {name: _scored(name, evaluations, answers, truth, resampled, asked.confidence) for name in answers}
     sliced = _sliced(parts, truth, answers, resampled, asked.confidence)
-    verdict = gates.judge(asked, _findings(models, crowned, sliced, served))
-    noted = TrainingPredictions.read(predictions).train
+    verdict = gates.judge(asked, _findings(models, registered, sliced, served))
+    training = TrainingPredictions.read(predictions).train
     losses = indicators.losses(truth, served.probabilities, single)
     return Judgement(
         verdict,
         models,
-        crowned,
+        registered,
         sliced,
         served,
         resamples,
         mistakes.test_mistakes(rows, served.labels, truth, answers[CHALLENGER].decided, served.probabilities, losses),
-        mistakes.suspects(dataset, served.labels, noted, decisions(noted.probabilities, served.task, served.threshold)),
+        mistakes.suspects(
+            dataset, served.labels, training, decisions(training.probabilities, served.task, served.threshold)
+        ),
     )
 
 
@@ -151,13 +153,13 @@ def _sliced(
 
 
 def _findings(
-    models: Mapping[str, Scored], crowned: Champion | None, sliced: list[SliceResult], served: Served
+    models: Mapping[str, Scored], registered: Champion | None, sliced: list[SliceResult], served: Served
 ) -> Findings:
     return Findings(
         scores=models[CHALLENGER].evaluation.scores,
         change=models[CHAMPION].change if CHAMPION in models else {},
-        no_champion=crowned.problem if crowned else "there is no champion yet",
-        champion_broken=bool(crowned and not crowned.answers),
+        no_champion=registered.problem if registered else "there is no champion yet",
+        champion_broken=bool(registered and not registered.answers),
         baseline=models[BASELINE].evaluation.scores if BASELINE in models else {},
         slices=sliced,
         p95_ms=served.p95_ms,

@@ -70,16 +70,16 @@ def describe(run: "Run", steps: "Sequence[Run]") -> str:
 
     MLflow folds a description after about four lines: what a reader must not miss is in those.
     """
-    told = run.data.tags
+    run_tags = run.data.tags
     by_step = {step.data.tags.get(tags.STEP): step for step in steps}
     lines = []
-    if error := told.get(tags.ERROR):
+    if error := run_tags.get(tags.ERROR):
         lines += [f"**{run.info.status}**: {escaped(error)}", ""]
-    elif verdict := told.get(tags.VERDICT):
+    elif verdict := run_tags.get(tags.VERDICT):
         lines += [f"**{escaped(verdict)}**", ""]
     reported = [step for step in _REPORTS if step in by_step and by_step[step].data.metrics]
     links = [_link(by_step[step], step, _REPORTS[step]) for step in reported]
-    if model := told.get(tags.MODEL_VERSION):
+    if model := run_tags.get(tags.MODEL_VERSION):
         name, _, version = model.rpartition("/")
         links.insert(0, f"[{escaped(name)} version {version}](#/models/{quote(name)}/versions/{version})")
     if links:

@@ -36,7 +36,7 @@ def push(
             record.description(report.metadata, dataset.metadata),
             keep,
         )
-        pushed.metadata.update(record.told(done, pushed.path))
+        pushed.metadata.update(record.record_version(done, pushed.path))
         pushed.metadata[tags.RUN_ID] = run.info.run_id
 
 
@@ -68,5 +68,5 @@ def refuse(
             record.version_tags(report.metadata, dataset.metadata, settings_digest),
             record.description(report.metadata, dataset.metadata),
         )
-        refused.metadata.update(record.told(done, refused.path))
+        refused.metadata.update(record.record_version(done, refused.path))
         refused.metadata[tags.RUN_ID] = run.info.run_id

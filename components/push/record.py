@@ -1,4 +1,4 @@
-"""What is kept of a push: the version's tags and description, the pipeline run's tag, the step's own output."""
+"""Record of a push: the version's tags and description, the pipeline run's tag, the step's own output."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -50,7 +50,7 @@ def description(report: Mapping[str, Any], dataset: Mapping[str, Any]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def told(done: Pushed, path: str) -> dict[str, str]:
+def record_version(done: Pushed, path: str) -> dict[str, str]:
     """Write the step's output to `path`, name the version on the pipeline run, and return the output's metadata."""
     facts = {"name": done.name, "version": str(done.version), "folder": done.folder}
     Path(path).write_text(json.dumps(facts), encoding="utf-8")
@@ -63,8 +63,8 @@ def _trained_on(dataset: Mapping[str, Any], params: Mapping[str, str]) -> str:
     # Kubeflow gives every number of an artifact's metadata back as a float.
     counts = ", ".join(f"{int(count):,} {split}" for split, count in rows.items() if count is not None)
     labels: Sequence[str] = dataset.get("labels") or ()
-    said = f"Trained on the dataset `{str(dataset.get('fingerprint', 'unknown'))[:16]}`"
-    said += f" ({counts} texts)" if counts else ""
+    sentence = f"Trained on the dataset `{str(dataset.get('fingerprint', 'unknown'))[:16]}`"
+    sentence += f" ({counts} texts)" if counts else ""
     shown = [escaped(label) for label in labels[:_LABELS]] + ["..."] * (len(labels) > _LABELS)
-    said += f", {len(labels)} labels: {', '.join(shown)}" if labels else ""
-    return f"{said}; encoder {escaped(params['encoder'])}." if "encoder" in params else f"{said}."
+    sentence += f", {len(labels)} labels: {', '.join(shown)}" if labels else ""
+    return f"{sentence}; encoder {escaped(params['encoder'])}." if "encoder" in params else f"{sentence}."

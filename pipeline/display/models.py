@@ -2,49 +2,25 @@
 
 import datetime
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from berth.errors import BerthError, nearest, printable
+from berth.errors import printable
+from berth.registry import promotion, versions
+from berth.registry.promotion import Switched
 from berth.tracking import tags
 from pipeline import home, mlflow_store
 from pipeline.display import tables
 
-if TYPE_CHECKING:
-    from berth.registry.promotion import Switched
-
-
 _SHOWN_AUDITS = 5
-
-
-def names() -> list[str]:
-    """Return the names of the registered models, sorted."""
-    mlflow_store.use_tracking_uri()
-    import mlflow
-
-    found: list[str] = []
-    token = None
-    while True:
-        page = mlflow.MlflowClient().search_registered_models(page_token=token)
-        found += [registered.name for registered in page]
-        token = page.token
-        if not token:
-            return sorted(found)
-
-
-def unknown(name: str, known: list[str]) -> BerthError:
-    """Return the error for a `name` that is none of the `known` ones."""
-    registered = f"Registered: {', '.join(known)}." if known else "None is: run 'berth run CONFIG' first."
-    return BerthError(f"no model {name!r} is registered.{nearest(name, known)} {registered}")
 
 
 def models_table() -> RenderableType:
     """Return every registered model with its champion, and what that scored."""
-    from berth.registry import versions
-
-    known = names()
+    mlflow_store.use_tracking_uri()
+    known = versions.names()
     if not known:
         return Text("No model is registered: run 'berth run CONFIG' first.")
     table = tables.new(
@@ -70,9 +46,8 @@ def versions_table(name: str, limit: int) -> RenderableType:
     Raises:
         BerthError: there is no such model.
     """
-    from berth.registry import versions
-
-    _known(name)
+    mlflow_store.use_tracking_uri()
+    versions.check_known(name)
     found, aliases = versions.versions(name), versions.aliases(name)
     table = tables.new(
         tables.number("version"),
@@ -110,9 +85,8 @@ def rollback(name: str, to: int | None, reason: str) -> Iterator[str]:
     Raises:
         BerthError: there is no such model or version, or its stored model is damaged: nothing has moved then.
     """
-    _known(name)
-    from berth.registry import promotion
-
+    mlflow_store.use_tracking_uri()
+    versions.check_known(name)
     done = promotion.rollback(name, to, reason)
     yield from _told(done)
     yield f"Undo: berth rollback {name}"
@@ -124,9 +98,8 @@ def promote(name: str, number: int, reason: str) -> Iterator[str]:
     Raises:
         BerthError: as `rollback`.
     """
-    _known(name)
-    from berth.registry import promotion
-
+    mlflow_store.use_tracking_uri()
+    versions.check_known(name)
     done = promotion.promote(name, number, reason)
     if done.old == done.new == number:
         yield f"{name} version {number} is the champion already; nothing has changed."
@@ -138,7 +111,7 @@ def promote(name: str, number: int, reason: str) -> Iterator[str]:
         yield f"Undo: berth rollback {name}"
 
 
-def _told(done: "Switched") -> Iterator[str]:
+def _told(done: Switched) -> Iterator[str]:
     before = f"version {done.old} was" if done.old else "there was none"
     yield f"{done.name} version {done.new} is champion ({before})."
     if not done.folder:
@@ -149,12 +122,6 @@ def _told(done: "Switched") -> Iterator[str]:
     if done.removed:
         numbers = ", ".join(map(str, done.removed))
         yield f"Out of the serving folder, kept in the registry: {numbers}."
-
-
-def _known(name: str) -> None:
-    known = names()
-    if name not in known:
-        raise unknown(name, known)
 
 
 def _scores(version_tags: Mapping[str, str]) -> list[str]:

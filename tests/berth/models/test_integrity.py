@@ -20,7 +20,7 @@ def model(models, tmp_path) -> Path:
 
 
 def refused(folder: Path, *words: str) -> None:
-    """Assert that the model is refused in one line that has `words`, whether sealed anew or not."""
+    """Assert that the model is refused in one line that has `words`, whether sealed again or not."""
     with pytest.raises(BerthError) as caught:
         integrity.verify(folder)
     assert "\n" not in str(caught.value)
@@ -60,13 +60,13 @@ def test_a_file_too_many_is_found(model, name):
     refused(model, name, "is not one of the model's")
 
 
-def test_without_a_manifest_or_with_nonsense_for_one_nothing_is_vouched_for(model):
+def test_missing_or_malformed_manifest_is_refused(model):
     (model / "SHA256SUMS").write_text("nonsense\n../../etc/passwd\n")
     refused(model, "it is not the model that was exported")
     (model / "SHA256SUMS").write_bytes(b"\xff\xfe")
     refused(model, "no SHA256SUMS")
     (model / "SHA256SUMS").unlink()
-    refused(model, "no SHA256SUMS", "Export the model anew.")
+    refused(model, "no SHA256SUMS", "Export the model again.")
 
 
 class Call:
@@ -75,7 +75,8 @@ class Call:
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_pickled_code_in_an_asset_is_refused_whatever_its_name_and_protocol(model, protocol):
+def test_pickled_code_is_refused_in_every_protocol(model, protocol):
+    """Whatever the asset's name is."""
     (model / "assets/vocab.txt").write_bytes(pickle.dumps(Call(), protocol))
     refused(resealed_by_an_attacker(model), "assets/vocab.txt", "pickled")
 
@@ -88,7 +89,7 @@ def test_a_file_of_code_is_refused_by_its_name(model, name):
 
 def test_a_file_that_no_savedmodel_has_is_refused(model):
     (model / "setup.sh").write_text("")
-    refused(resealed_by_an_attacker(model), "setup.sh is no part of a SavedModel")
+    refused(resealed_by_an_attacker(model), "setup.sh is not part of a SavedModel")
 
 
 @pytest.mark.parametrize("space", ["", " "])
@@ -97,7 +98,8 @@ def test_a_lambda_layer_is_refused(model, space):
     refused(resealed_by_an_attacker(model), "Lambda layer")
 
 
-def test_a_graph_that_calls_python_is_refused_at_export_and_after(models, tmp_path):
+def test_graph_that_calls_python_is_refused(models, tmp_path):
+    """When it is exported, and when it is verified."""
     model = Path(shutil.copytree(models / "python", tmp_path / "model"))
     with pytest.raises(BerthError, match="the graph holds a EagerPyFunc"):
         integrity.seal(model)
@@ -125,7 +127,7 @@ for module in (Prints(), Reads()):
 """
 
 
-def test_a_graph_that_writes_or_reads_files_where_it_is_served_is_refused(tmp_path):
+def test_graph_that_writes_or_reads_files_is_refused(tmp_path):
     subprocess.run(
         [str(digits_model.TRAIN_PYTHON), "-c", _REACHING_THE_DISK, str(tmp_path)], check=True, capture_output=True
     )

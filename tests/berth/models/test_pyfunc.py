@@ -15,7 +15,7 @@ import pytest
 from berth.errors import BerthError
 from berth.models import integrity
 from berth.models.package import ModelInterface
-from berth.registry import fetch
+from berth.registry.fetch import fetch
 from berth.tracking.step_run import step_run
 from components.push.step import push_model
 from tests.support.digits_model import LABELS, TRAIN_PYTHON
@@ -136,7 +136,7 @@ def test_mlflow_serves_pairs(store, models, tmp_path):
             assert ask(server, request)["label"] == ["ham", "spam"], request
 
 
-def test_what_mlflow_keeps_is_the_sealed_folder_with_pinned_requirements(store, models, tmp_path):
+def test_mlflow_stores_the_sealed_folder_and_pinned_packages(store, models, tmp_path):
     import mlflow
 
     uri = pushed(store, models, "single")
@@ -146,10 +146,9 @@ def test_what_mlflow_keeps_is_the_sealed_folder_with_pinned_requirements(store, 
     assert (folder / "requirements.txt").read_text().split() == REQUIREMENTS
 
 
-def test_a_stored_model_that_was_damaged_does_not_load_and_is_not_fetched(store, models, tmp_path):
+def test_damaged_stored_model_is_neither_loaded_nor_fetched(store, models, tmp_path):
     uri = pushed(store, models, "single")
     name, version = uri.removeprefix("models:/").split("/")
-    digest = store.client.get_model_version(name, version).tags["berth.sha256"]
     stored = Path(store.client.get_model_version_download_uri(name, version).removeprefix("file://"))
     (labels,) = stored.rglob("labels.txt")
     labels.write_text("spam\nham\n")
@@ -158,8 +157,30 @@ def test_a_stored_model_that_was_damaged_does_not_load_and_is_not_fetched(store,
     assert done.returncode == 1
     assert "labels.txt is not as it was exported (SHA-256)" in done.stderr
     with pytest.raises(BerthError, match=f"{name} version {version} in the registry's store is damaged: assets/labels"):
-        fetch.fetch(name, int(version), digest, tmp_path / "fetched")
+        fetch(uri, tmp_path / "fetched")
     (labels.parents[1] / "SHA256SUMS").unlink()
     integrity.seal(labels.parents[1])
     with pytest.raises(BerthError, match="is damaged: SHA256SUMS is not as it was pushed"):
-        fetch.fetch(name, int(version), digest, tmp_path / "again")
+        fetch(uri, tmp_path / "again")
+
+
+def test_application_with_its_own_components_package_loads_it(store, models, tmp_path):
+    """So does one with a module `random.py` on its path: a name of the standard library, which comes first."""
+    application = tmp_path / "application"
+    (application / "components").mkdir(parents=True)
+    (application / "components/__init__.py").write_text("OWN = True\n")
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules/random.py").write_text("raise ImportError('not the standard library')\n")
+    (application / "main.py").write_text(f"""
+import sys
+import components
+import mlflow
+sys.path.append({str(tmp_path / "modules")!r})
+assert components.OWN
+print(mlflow.pyfunc.load_model({pushed(store, models, "single")!r}).predict({TEXTS!r})["label"].tolist())
+""")
+    done = subprocess.run(
+        [str(TRAIN_PYTHON), str(application / "main.py")], capture_output=True, text=True, timeout=_TIMEOUT_SECONDS
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "['ham', 'spam']"

@@ -65,9 +65,8 @@ def test_an_upload_that_fails_leaves_neither_files_nor_version(store, push, name
     assert not store.client.search_model_versions(f"name = '{name}'")
 
 
-def test_a_bucket_that_is_not_there_is_said_before_anything_is_registered_and_without_a_secret(
-    store, push, name, bucket
-):
+def test_missing_bucket_is_reported_before_registration(store, push, name, bucket):
+    """The message has no secret in it."""
     with pytest.raises(BerthError, match=r"push_to: s3://gone/.* cannot be written .*AWS_ACCESS_KEY_ID") as caught:
         push("s3://gone/models")
     assert "very-secret" not in str(caught.value)
@@ -103,7 +102,8 @@ def test_google_storage_takes_a_push_with_retention(push, aliases, name, model, 
     assert aliases() == {"champion": 2, "previous": 1}
 
 
-def test_pushes_at_once_to_google_storage_do_not_trip_over_what_the_other_has_removed(model, google, monkeypatch):
+def test_concurrent_pushes_to_google_storage_both_clean_up(model, google, monkeypatch):
+    """Neither fails on what the other has removed."""
     folder, other = (serving_folder.serving_folder("gs://models/x", "m") for _ in range(2))
     names = []
     pipe = folder._store.pipe_file
@@ -134,7 +134,7 @@ def test_pushes_at_once_to_google_storage_do_not_trip_over_what_the_other_has_re
     assert google == {}
 
 
-def test_a_killed_push_that_another_has_cleared_by_now_is_no_error(push, aliases, name, bucket, monkeypatch):
+def test_killed_push_already_cleared_is_not_an_error(push, aliases, name, bucket, monkeypatch):
     monkeypatch.setattr("berth.registry.publishing.ABANDONED", 0)
     push("s3://models/both")
     killed = _left_by_a_killed_push(name, "s3://models/both")
@@ -147,9 +147,8 @@ def test_a_killed_push_that_another_has_cleared_by_now_is_no_error(push, aliases
 
 
 @pytest.mark.parametrize("push_to", ["", "s3://models/pending"])
-def test_a_version_that_was_pending_for_an_hour_is_cleared_with_and_without_a_folder(
-    push, aliases, name, bucket, monkeypatch, push_to
-):
+def test_version_pending_for_an_hour_is_cleared(push, aliases, name, bucket, monkeypatch, push_to):
+    """With a serving folder and without one."""
     push(push_to)
     _left_by_a_killed_push(name, "")
     push(push_to)

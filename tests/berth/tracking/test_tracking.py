@@ -25,7 +25,8 @@ def meta_dataset(name: str) -> MetaDataset:
     return MetaDataset(resolve_dataset_source(str(ROOT / "README.md")), name=name, digest="0")
 
 
-def test_a_step_is_nested_in_the_run_that_the_backend_made_and_its_parameters_are_on_both(store):
+def test_step_is_nested_in_the_backends_run(store):
+    """Its parameters are on both runs."""
     with step_run("train", {"epochs": 3}):
         mlflow.log_metric("val_loss", 0.5, step=1)
     (child,) = run_tree.children(store.client, store.parent)
@@ -43,7 +44,8 @@ def test_a_failure_is_a_tag_on_the_step_and_on_the_pipeline_run(store):
     assert store.client.get_run(store.parent).data.tags[tags.ERROR] == "ingest: no column 'x'."
 
 
-def test_on_a_cluster_the_first_step_makes_the_run_and_every_other_finds_it(on_cluster):
+def test_first_step_on_a_cluster_makes_the_run(on_cluster):
+    """Every other step finds it."""
     with pytest.raises(BerthError, match="no run of the pipeline run"):
         pipeline_run.parent_run()
     for _ in range(2):  # a pod that is started again
@@ -71,7 +73,7 @@ def test_two_pods_that_make_the_run_at_once_agree_on_one(on_cluster, monkeypatch
     assert [run.info.run_id for run in on_cluster.runs("sms-spam")] == made
 
 
-def test_with_kfp_s_plugin_a_step_goes_on_with_the_run_that_was_made_for_it(on_cluster, monkeypatch):
+def test_step_continues_the_run_made_by_kfps_plugin(on_cluster, monkeypatch):
     client = on_cluster.client
     root = pipeline_run.create_parent("plugin", "kfp's name", {tags.KFP_RUN_ID: on_cluster.run_id})
     experiment = client.get_run(root).info.experiment_id
@@ -93,13 +95,12 @@ def test_with_kfp_s_plugin_a_step_goes_on_with_the_run_that_was_made_for_it(on_c
     assert client.get_run(root).info.status == "FINISHED"
 
 
-def test_what_kfp_s_plugin_made_for_a_step_out_of_the_cache_is_filled(store):
+def test_plugins_run_of_a_cached_step_is_filled(store):
     with step_run("train", {"epochs": 3}) as original:
         mlflow.log_metric("val_loss", 0.5)
     later = pipeline_run.create_parent("tests", "later", {})
     experiment = original.info.experiment_id
-    tags = {"mlflow.parentRunId": later}
-    made = store.client.create_run(experiment, run_name="train", tags=tags).info.run_id
+    made = store.client.create_run(experiment, run_name="train", tags={tags.PARENT: later}).info.run_id
     store.client.log_param(made, "epochs", "3.0")  # as KFP logs it; MLflow lets no parameter be changed
     os.environ["BERTH_PARENT_RUN_ID"] = later
     with step_run("evaluate", upstream=[{tags.RUN_ID: original.info.run_id}]):
@@ -109,14 +110,15 @@ def test_what_kfp_s_plugin_made_for_a_step_out_of_the_cache_is_filled(store):
     assert cached.data.metrics == {"val_loss": 0.5}
 
 
-def test_a_pod_without_the_address_of_mlflow_says_which_secret_has_it(on_cluster, monkeypatch):
+def test_pod_without_mlflow_address_names_the_secret(on_cluster, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     with pytest.raises(BerthError, match=r"cluster\.mlflow_secret"):
         pipeline_run.open_run("sms-spam")
 
 
 @pytest.mark.parametrize("plugin", [False, True])
-def test_a_pod_takes_mlflow_from_its_secret_unless_kfp_s_plugin_has_told_it(on_cluster, monkeypatch, plugin):
+def test_pod_reads_mlflow_from_its_secret_or_the_plugin(on_cluster, monkeypatch, plugin):
+    """KFP's plugin comes first."""
     address = os.environ["MLFLOW_TRACKING_URI"]
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "the plugin's" if plugin else "")
     monkeypatch.setenv("BERTH_MLFLOW_TOKEN", "the secret's")
@@ -131,7 +133,8 @@ def test_a_pod_takes_mlflow_from_its_secret_unless_kfp_s_plugin_has_told_it(on_c
     assert len(on_cluster.runs("sms-spam")) == 1
 
 
-def test_the_credentials_in_mlflow_s_address_are_out_of_sight_of_its_errors(monkeypatch):
+def test_credentials_are_taken_out_of_mlflows_address(monkeypatch):
+    """MLflow's errors show the address."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://ada:p%40ss@mlflow.example:5000/x")
     for name in ("USERNAME", "PASSWORD"):
         monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", "")
@@ -140,7 +143,7 @@ def test_the_credentials_in_mlflow_s_address_are_out_of_sight_of_its_errors(monk
     assert values == ["https://mlflow.example:5000/x", "ada", "p@ss"]
 
 
-def test_an_error_for_the_user_is_not_trained_on_again_where_a_cluster_tries_again(on_cluster):
+def test_users_error_is_not_retried_on_a_cluster(on_cluster):
     root = pipeline_run.open_run("sms-spam").info.run_id
     for error in (ValueError("the node is gone"), BerthError("the loss is NaN."), BerthError("not reached")):
         message = "the loss is NaN" if isinstance(error, BerthError) else str(error)
@@ -148,11 +151,11 @@ def test_an_error_for_the_user_is_not_trained_on_again_where_a_cluster_tries_aga
             raise error
     assert len(run_tree.children(on_cluster.client, root)) == 2
     run_tree.close(root, "FAILED")
-    with step_run("train", repeats_errors=False):  # somebody has mended it and calls for a retry
+    with step_run("train", repeats_errors=False):  # somebody has fixed it and calls for a retry
         assert on_cluster.client.get_run(root).info.status == "RUNNING"
 
 
-def test_a_step_killed_with_sigkill_is_closed_with_the_pipeline_run(store):
+def test_step_killed_by_sigkill_is_closed_with_the_run(store):
     code = "import os, signal\nfrom berth.tracking.step_run import step_run\n"
     code += "with step_run('train'):\n    os.kill(os.getpid(), signal.SIGKILL)\n"
     environment = {**os.environ, "MLFLOW_RUN_ID": store.parent, "PYTHONPATH": str(ROOT)}
@@ -167,7 +170,7 @@ def test_a_step_killed_with_sigkill_is_closed_with_the_pipeline_run(store):
     assert parent.data.tags[tags.ERROR].startswith("train: killed")
 
 
-def test_a_step_out_of_the_cache_is_shown_once_with_what_it_logged_under_its_own_run(store):
+def test_cached_step_is_shown_once_with_what_it_logged(store):
     with step_run("train", {"epochs": 3}) as original:
         for epoch, loss in enumerate((0.5, 0.25), start=1):
             mlflow.log_metric("val_loss", loss, step=epoch)
@@ -189,7 +192,7 @@ def test_a_step_out_of_the_cache_is_shown_once_with_what_it_logged_under_its_own
     assert [logged.dataset.name for logged in parent.inputs.dataset_inputs] == ["train split"]
 
 
-def test_what_a_step_finds_out_and_reads_is_on_its_run_and_on_the_pipeline_run(store):
+def test_params_and_datasets_are_on_step_and_pipeline_run(store):
     with step_run("validate") as run:
         log_params({"schema": "inferred"})
         log_datasets({"test": meta_dataset("test split")})
@@ -224,7 +227,7 @@ def test_any_label_makes_a_metric_name_that_mlflow_takes(store, label, name):
         mlflow.log_metric(name, 1.0)
 
 
-def test_a_step_that_is_tried_again_with_another_value_is_no_error(store):
+def test_retry_with_another_param_value_is_not_an_error(store):
     for found in ("none", "the champion's"):
         with step_run("validate", {"schema": found}):
             pass
@@ -233,7 +236,7 @@ def test_a_step_that_is_tried_again_with_another_value_is_no_error(store):
     assert values == ["none", "the champion's"]
 
 
-def test_no_champion_is_one_thing_and_a_registry_in_trouble_another(store, monkeypatch):
+def test_broken_registry_is_not_mistaken_for_no_champion(store, monkeypatch):
     assert versions.champion("never-registered") is None
     store.client.create_registered_model("without-alias")
     assert versions.champion("without-alias") is None

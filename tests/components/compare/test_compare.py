@@ -1,4 +1,4 @@
-"""Is there anything new? Data, settings and code beside the champion's."""
+"""Comparison of data, settings and code with the champion's."""
 
 import mlflow
 import pytest
@@ -49,7 +49,7 @@ def test_other_data_other_settings_and_other_code_are_new(champion, monkeypatch)
     assert not compare_with_champion(champion, "f", SETTINGS).unchanged
 
 
-def test_the_order_of_keys_and_the_way_to_write_a_number_do_not_count():
+def test_key_order_and_number_format_do_not_count():
     other = SETTINGS_END.join(["epochs=3", "schema=feature {\n}\n", 'split={"seed": 0.0, "train": 0.8}'])
     assert canonical(SETTINGS) == canonical(other)
 

@@ -22,7 +22,8 @@ def simulated(rng, texts: int, labels: int, single: bool = True, noise: float = 
 
 
 @pytest.mark.parametrize(("labels", "single"), [(2, True), (4, True), (3, False)])
-def test_a_resample_scores_what_scikit_learn_scores_on_the_texts_that_were_drawn(labels, single):
+def test_resample_scores_equal_scikit_learns(labels, single):
+    """On the texts that were drawn."""
     rng = np.random.default_rng(labels)
     truth, answers = simulated(rng, 150, labels, single)
     task = "single_label" if single else "multi_label"
@@ -38,7 +39,7 @@ def test_a_resample_scores_what_scikit_learn_scores_on_the_texts_that_were_drawn
             assert found[name][0] == pytest.approx(value, abs=1e-9), name
 
 
-def test_every_model_is_resampled_on_the_same_texts_and_the_seed_decides_which():
+def test_models_share_resamples_and_the_seed_decides():
     truth, answers = simulated(np.random.default_rng(0), 200, 2)
     first, again = (
         bootstrap.resample(truth, {"a": answers, "b": answers}, single=True, resamples=1000, seed=3) for _ in "12"
@@ -73,7 +74,8 @@ def draw_pair(rng, texts):
     return truth, {name: ModelOutputs(own.astype(float), own) for name, own in decided.items()}
 
 
-def test_the_95_percent_interval_holds_the_truth_93_to_97_percent_of_the_time():
+def test_95_percent_interval_covers_the_truth():
+    """In 93 to 97 percent of the simulations."""
     rng = np.random.default_rng(7)
     # Balanced classes and symmetric mistakes: accuracy and macro F1 have the same expectation.
     truths = {"accuracy": 0.9, "macro_f1": 0.9, "accuracy change": 0.04, "macro_f1 change": 0.04}

@@ -97,7 +97,7 @@ def test_a_champion_of_the_same_files_is_no_better_and_no_worse(store, model, da
     assert judgement.findings[0] == "The champion is this very model, file by file."
 
 
-def test_a_worse_model_is_not_blessed_and_its_worst_slice_is_named(store, model, dataset, tmp_path):
+def test_worse_model_is_not_blessed_and_slice_is_named(store, model, dataset, tmp_path):
     crown(store, model, "better")
     worse = export(tmp_path / "worse/model", ["ham", "spam"], of_digits(0.3, 0.2))
     noted = note(worse, dataset, tmp_path / "noted.parquet")
@@ -133,7 +133,7 @@ def test_label_sets_that_differ_are_handled_and_said(store, dataset, model, tmp_
     assert champion.scores["accuracy"] < judgement.challenger.evaluation.scores["accuracy"]
 
 
-def test_a_champion_that_cannot_be_asked_fails_relative_gates_and_nothing_else(store, model, dataset, noted, tmp_path):
+def test_broken_champion_fails_relative_gates_only(store, model, dataset, noted, tmp_path):
     copy = shutil.copytree(model, tmp_path / "damaged")
     (copy / "assets/labels.txt").write_text("spam\nham\n")
     crown(store, copy, "damaged")
@@ -143,16 +143,14 @@ def test_a_champion_that_cannot_be_asked_fails_relative_gates_and_nothing_else(s
     assert "cannot be asked" in str(judgement.verdict)
 
 
-def test_a_champion_whose_probabilities_are_no_numbers_is_not_blamed_on_the_challenger(
-    store, model, dataset, noted, tmp_path
-):
+def test_champions_nan_is_not_blamed_on_the_challenger(store, model, dataset, noted, tmp_path):
     crown(store, export(tmp_path / "nan/model", ["ham", "spam"], of_digits(float("nan"), float("nan"))), "nan")
     judgement = judge(model, dataset, noted, {"min_accuracy": 0.1}, "nan")
     assert judgement.verdict.blessed
-    assert any("gives probabilities that are no numbers" in finding for finding in judgement.findings)
+    assert any("gives probabilities that are not numbers" in finding for finding in judgement.findings)
 
 
-def test_an_export_that_answers_unlike_the_training_is_not_blessed(store, model, dataset, tmp_path):
+def test_export_that_differs_from_training_is_not_blessed(store, model, dataset, tmp_path):
     noted = note(model, dataset, tmp_path / "shifted.parquet", shift=0.001)
     verdict = judge(model, dataset, noted, {"min_accuracy": 0.1}).verdict
     assert not verdict.blessed
@@ -202,9 +200,8 @@ STAND_IN = """
 
 
 @pytest.mark.parametrize(("shift", "problem"), [(0.0, ""), (0.01, "TensorFlow Serving answers edge cases differently")])
-def test_tensorflow_serving_gets_the_same_requests_where_it_is_configured(
-    store, model, dataset, noted, tmp_path, shift, problem
-):
+def test_tensorflow_serving_gets_the_same_requests(store, model, dataset, noted, tmp_path, shift, problem):
+    """Where it is configured."""
     binary = tmp_path / "tensorflow_model_server"
     binary.write_text(textwrap.dedent(STAND_IN).lstrip().format(python=sys.executable, shift=shift))
     binary.chmod(binary.stat().st_mode | stat.S_IXUSR)
@@ -267,7 +264,7 @@ class Tags(HTMLParser):
         self.found.append((tag, dict(attributes)))
 
 
-def test_the_report_shows_hostile_text_and_runs_and_loads_nothing(store, model, tmp_path):
+def test_report_with_hostile_text_runs_and_loads_nothing(store, model, tmp_path):
     hostile = "<script>alert(1)</script> 1 <img src=x onerror=alert(2)> {{ 7*7 }}"
     rows = {
         "train": [("a", "ham"), ("b 1", "spam"), ("=1+1 <script>alert(3)</script>", "ham")],
@@ -301,7 +298,7 @@ def run(artifact, model, dataset, noted, gates, **names):
     return component_body("evaluate", "evaluate")(**inputs, **names, gates=gates, **outputs), outputs
 
 
-def test_the_step_gives_the_same_scores_to_kubeflow_and_to_mlflow(store, artifact, model, dataset, noted):
+def test_kubeflow_and_mlflow_get_the_same_scores(store, artifact, model, dataset, noted):
     blessed, outputs = run(artifact, model, dataset, noted, {"min_accuracy": 0.1})
     assert blessed is True
     (step,) = run_tree.children(store.client, store.parent)

@@ -78,7 +78,8 @@ def test_no_gates_is_no_blessing(gates):
     assert not verdict.blessed
 
 
-def test_a_model_that_serves_badly_is_not_blessed_whatever_it_scores():
+def test_failed_serving_check_prevents_blessing():
+    """Whatever the model scores."""
     findings = Findings(SCORES, serving_problem="fails on the empty text (boom)")
     assert str(judge(parse({"min_accuracy": 0.1}), findings)) == (
         "NOT BLESSED: serving_check fails on the empty text (boom)"
@@ -87,20 +88,21 @@ def test_a_model_that_serves_badly_is_not_blessed_whatever_it_scores():
 
 @pytest.mark.parametrize(("broken", "outcome"), [(False, "skipped"), (True, "fail")])
 @pytest.mark.parametrize("gate", ["max_drop", "max_slice_drop"])
-def test_relative_gates_are_skipped_without_a_champion_and_fail_beside_one_that_cannot_be_asked(gate, broken, outcome):
+def test_relative_gates_without_and_with_broken_champion(gate, broken, outcome):
+    """They are skipped without a champion, and fail with one that cannot be asked."""
     findings = Findings(SCORES, no_champion="there is no champion yet", champion_broken=broken, slices=FOUND.slices)
     verdict = judge(parse({gate: 0.1, "min_accuracy": 0.5}), findings)
     assert next(one.outcome for one in verdict.gates if one.name == gate) == outcome
     assert verdict.blessed is not broken
 
 
-def test_slice_gates_fail_where_no_slice_has_enough_texts_to_judge():
+def test_slice_gates_fail_where_no_slice_is_large_enough():
     findings = Findings(SCORES, change={"macro_f1": LOSS})
     verdict = judge(parse({"min_slice_accuracy": 0.9, "max_slice_drop": 0.1}), findings)
     assert [gate.outcome for gate in verdict.gates] == ["fail", "fail", "pass"]
 
 
-def test_a_gate_that_there_is_not_and_a_bound_that_cannot_be_are_refused():
+def test_unknown_gate_and_impossible_bound_are_refused():
     with pytest.raises(BerthError, match=r"no gate 'min_acuracy'\. Did you mean 'min_accuracy'\?"):
         parse({"min_acuracy": 0.9})
     with pytest.raises(BerthError, match=r"gates\.min_accuracy: Input should be less than or equal to 1, not 90"):

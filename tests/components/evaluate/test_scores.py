@@ -1,4 +1,4 @@
-"""Scores, held against values worked out by hand and against scikit-learn."""
+"""Scores, compared with values worked out by hand and against scikit-learn."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def score(labels, truth, probabilities):
     return evaluate(labels, indicator(labels, truth), ModelOutputs(probabilities, decided))
 
 
-def test_two_classes_are_scored_with_the_second_as_the_positive_one():
+def test_second_of_two_classes_is_the_positive_one():
     found = score(["ham", "spam"], TRUTH, BINARY)
     assert found.scores["accuracy"] == found.scores["macro_f1"] == 0.5
     assert found.scores["roc_auc"] == pytest.approx(0.75)
@@ -48,7 +48,7 @@ def test_more_classes_are_scored_each_against_the_rest():
     assert found.confusion[2] == [1, 0, 1]
 
 
-def test_a_class_that_the_split_has_no_text_of_leaves_no_number_undefined():
+def test_class_without_texts_leaves_no_number_undefined():
     found = score(["a", "b", "c"], ["a", "b"], [[0.8, 0.1, 0.1], [0.1, 0.8, 0.1]])
     assert found.scores["accuracy"] == found.scores["macro_f1"] == 1
     assert all(np.isfinite(value) for value in found.scores.values())
@@ -79,7 +79,8 @@ def test_several_labels_a_text_are_right_only_when_all_are():
     assert found.confusion == []
 
 
-def test_a_decision_for_a_label_that_the_vocabulary_lacks_is_wrong_and_no_other_label():
+def test_decision_outside_the_vocabulary_is_wrong():
+    """It counts as no other label."""
     truth = indicator(["a", "b"], ["a", "b"])
     decided = np.array([[True, False], [False, False]])
     found = evaluate(["a", "b"], truth, ModelOutputs(np.array([[0.9, 0.1], [0.2, 0.1]]), decided))
@@ -89,7 +90,7 @@ def test_a_decision_for_a_label_that_the_vocabulary_lacks_is_wrong_and_no_other_
 
 
 def test_what_cannot_be_scored_is_said():
-    with pytest.raises(BerthError, match="probabilities that are no numbers"):
+    with pytest.raises(BerthError, match="probabilities that are not numbers"):
         score(["a", "b"], ["a"], [[np.nan, 1.0]])
     with pytest.raises(BerthError, match="labels that the model does not know: c"):
         indicator(["a", "b"], ["c"])

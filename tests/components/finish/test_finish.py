@@ -43,7 +43,8 @@ def test_the_pipeline_run_ends_as_kfp_says(store, state, status):
         (["ingest"], "", "FAILED"),
     ],
 )
-def test_where_kfp_calls_a_run_running_at_its_end_the_steps_say_how_it_ended(store, steps, verdict, status):
+def test_steps_decide_where_kfp_reports_running(store, steps, verdict, status):
+    """KFP may report a run as running while its exit handler is at work."""
     for step in steps:
         with step_run(step):
             pass
@@ -60,7 +61,7 @@ def test_the_step_s_own_error_wins_over_the_backend_s(store):
     assert store.client.get_run(store.parent).data.tags[tags.ERROR] == "ingest: no column 'x'."
 
 
-def test_a_blessed_run_is_described_by_verdict_gates_data_and_links(store):
+def test_blessed_run_is_described_with_data_and_links(store):
     with step_run("ingest"):
         mlflow.log_metrics({"rows_train": 4105, "rows_validation": 553, "rows_test": 502, "rejected": 1})
     with step_run("evaluate") as evaluated:
@@ -117,7 +118,7 @@ def test_an_error_that_a_later_try_mended_is_not_the_run_s(store):
     assert "busy" not in run.data.tags[tags.DESCRIPTION]
 
 
-def test_a_run_whose_first_step_never_started_is_closed_all_the_same(on_cluster):
+def test_run_whose_first_step_never_started_is_closed(on_cluster):
     finish("FAILED")
     (run,) = on_cluster.runs("sms-spam")
     assert (run.info.status, run.data.tags[tags.KFP_RUN_ID]) == ("FAILED", on_cluster.run_id)

@@ -192,7 +192,8 @@ def test_an_address_that_is_none_is_a_warning_without_it(monkeypatch, address, w
     assert tell(by_webhook(), BLESSED) == [f"the webhook was not sent: {warning}"]
 
 
-def test_a_mail_goes_out_in_plain_text_to_a_server_that_has_no_tls_and_wants_no_password(mail_server):
+def test_mail_without_password_needs_no_tls(mail_server):
+    """It is plain text."""
     assert tell(by_mail(mail_server), REFUSED) == []
     text = "\n".join(mail_server.message)
     assert "Subject: [berth] sms-spam: NOT BLESSED" in text
@@ -231,7 +232,7 @@ def test_a_mail_server_in_trouble_is_a_warning(mail_server, monkeypatch):
     assert "no answer within" in warning
 
 
-def test_the_exit_handler_tells_what_mlflow_holds_and_links_to_both_sites(on_cluster, webhook):
+def test_exit_handler_reports_mlflows_error_and_links(on_cluster, webhook):
     root = pipeline_run.open_run("sms-spam")
     with pytest.raises(BerthError), step_run("ingest"):
         raise BerthError("no column 'x'.")
@@ -252,7 +253,8 @@ def test_a_dead_webhook_does_not_fail_a_run(store, webhook):
     assert store.client.get_run(store.parent).info.status == "FINISHED"
 
 
-def test_settings_that_kfp_s_form_has_wrong_do_not_keep_a_run_from_being_closed(store):
+def test_wrong_notify_settings_still_close_the_run(store):
+    """KFP's form takes any."""
     (warning,) = finish_run("sms-spam", "SUCCEEDED", "", {"on": "always", "webhook": f"https://x/{SECRET}"}, "", "")
     assert "write env:NAME" in warning
     assert SECRET not in warning
@@ -278,7 +280,7 @@ def test_people_are_told_when_mlflow_cannot_be(store, webhook, monkeypatch):
         ({"smtp_host": "mail", "smtp_from": "a@b", "smtp_to": ["Ada <a@b>"]}, "addresses only"),
     ],
 )
-def test_settings_that_cannot_work_are_refused_without_showing_an_address(settings, message):
+def test_impossible_settings_are_refused_without_the_address(settings, message):
     with pytest.raises(ValueError, match=message) as refused:
         Notify(**settings)
     assert SECRET not in refused.value.errors()[0]["msg"]

@@ -12,9 +12,8 @@ AFTER_THE_ALIAS = ("before retention", "while an old version goes")
 
 
 @pytest.mark.parametrize("point", LOCAL)
-def test_kill_9_leaves_a_champion_that_serves_and_the_next_push_cleans_up(
-    store, push, aliases, name, model, tmp_path, point
-):
+def test_kill_9_leaves_a_serving_champion(store, push, aliases, name, model, tmp_path, point):
+    """The next push cleans up."""
     folder = tmp_path / "serving" / name
     push(tmp_path / "serving", keep=1)
     pushing.killed(name, tmp_path / "serving", model, point, reached=tmp_path / "reached", keep=1)
@@ -33,9 +32,8 @@ def test_kill_9_leaves_a_champion_that_serves_and_the_next_push_cleans_up(
     assert not any(version.pending for version in versions.versions(name))
 
 
-def test_pushes_at_once_to_one_folder_all_end_well_and_the_alias_points_to_the_last(
-    store, aliases, name, model, tmp_path
-):
+def test_concurrent_pushes_to_one_folder_all_succeed(store, aliases, name, model, tmp_path):
+    """The champion's alias points to the last one."""
     processes = [pushing.start(name, tmp_path, model) for _ in range(3)]
     for process in processes:
         process.join(180)

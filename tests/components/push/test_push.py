@@ -13,9 +13,8 @@ from tests.support.datasets import component_body
 from tests.support.pushes import REQUIREMENTS, TAGS, served
 
 
-def test_each_push_is_a_new_version_and_the_champion_and_the_old_one_is_previous(
-    store, push, aliases, name, model, tmp_path
-):
+def test_each_push_is_a_new_version_and_the_champion(store, push, aliases, name, model, tmp_path):
+    """The old champion becomes `previous`."""
     for version in (1, 2):
         done = push(tmp_path / "serving")
         assert (done.version, done.champion, done.blessed) == (version, version, True)
@@ -33,7 +32,8 @@ def test_each_push_is_a_new_version_and_the_champion_and_the_old_one_is_previous
             assert (folder / "2" / path.relative_to(model)).read_bytes() == path.read_bytes()
 
 
-def test_what_is_not_blessed_is_the_challenger_and_users_notice_nothing(push, refuse, aliases, name, tmp_path):
+def test_unblessed_model_is_the_challenger(push, refuse, aliases, name, tmp_path):
+    """Users notice nothing."""
     assert str(refuse()) == f"{name} version 1 is challenger; there is no champion"
     push(tmp_path)
     assert str(refuse(tmp_path)) == f"{name} version 3 is challenger; version 2 stays champion"
@@ -63,9 +63,8 @@ def test_a_file_in_the_way_is_said(push, tmp_path):
 
 
 @pytest.mark.parametrize("theirs", ["1", "7"])
-def test_a_folder_of_another_registry_is_not_overwritten_and_the_version_is_withdrawn(
-    store, push, name, tmp_path, theirs
-):
+def test_folder_of_another_registry_is_not_overwritten(store, push, name, tmp_path, theirs):
+    """The new version is withdrawn."""
     taken = tmp_path / "serving" / name / theirs
     taken.mkdir(parents=True)
     (taken / "saved_model.pb").write_text("theirs")
@@ -84,7 +83,7 @@ def test_a_failed_push_leaves_the_champion_in_place(push, aliases, name, tmp_pat
     assert aliases() == {"champion": 1}
 
 
-def test_a_model_that_was_tampered_with_is_neither_pushed_nor_registered(store, push, refuse, name, model, tmp_path):
+def test_tampered_model_is_neither_pushed_nor_registered(store, push, refuse, name, model, tmp_path):
     spoiled = Path(shutil.copytree(model, tmp_path / "spoiled"))
     (spoiled / "assets/labels.txt").write_text("spam\nham\n")
     with pytest.raises(BerthError, match=r"labels\.txt is not as it was exported"):
@@ -93,7 +92,7 @@ def test_a_model_that_was_tampered_with_is_neither_pushed_nor_registered(store, 
     assert not (tmp_path / "serving").exists()
 
 
-def test_the_newest_versions_stay_in_the_folder_and_all_in_the_registry(store, push, name, tmp_path):
+def test_folder_keeps_newest_versions_registry_keeps_all(store, push, name, tmp_path):
     (tmp_path / name).mkdir()
     (tmp_path / name / "notes.txt").write_text("of somebody else")
     for _ in range(4):
@@ -104,9 +103,8 @@ def test_the_newest_versions_stay_in_the_folder_and_all_in_the_registry(store, p
     assert sorted(path.name for path in (tmp_path / name).glob("[!.]*")) == ["5", "notes.txt"]
 
 
-def test_an_old_version_that_cannot_be_removed_is_a_warning_and_stops_no_later_push(
-    push, aliases, name, tmp_path, monkeypatch, capsys
-):
+def test_old_version_that_cannot_be_removed_is_a_warning(push, aliases, name, tmp_path, monkeypatch, capsys):
+    """Later pushes go on."""
     rmtree = shutil.rmtree
 
     def fail(path, *arguments, **options):
@@ -125,7 +123,7 @@ def test_an_old_version_that_cannot_be_removed_is_a_warning_and_stops_no_later_p
 
 
 @pytest.mark.parametrize(("owner", "after"), [(versions, "converge"), (step, "retain")])
-def test_a_push_that_failed_after_it_published_is_finished_by_its_retry(
+def test_retry_finishes_a_push_that_failed_after_publishing(
     store, push, aliases, name, tmp_path, monkeypatch, owner, after
 ):
     push(tmp_path)
@@ -140,7 +138,8 @@ def test_a_push_that_failed_after_it_published_is_finished_by_its_retry(
     assert push(tmp_path, run_id="another").version == 3
 
 
-def test_hidden_leftovers_are_cleared_but_not_while_another_push_is_at_work(tmp_path):
+def test_hidden_leftovers_are_cleared_under_the_lock(tmp_path):
+    """Not while another push is at work."""
     folder = serving_folder.serving_folder(str(tmp_path), "m")
     folder.prepare()
     for left in (".incoming-3", ".outgoing-1"):
@@ -195,7 +194,8 @@ def test_the_step_says_which_version_users_now_get(store, artifact, inputs, tmp_
     assert store.client.get_run(store.parent).data.tags["berth.model_version"] == "by-step/1"
 
 
-def test_a_refused_model_carries_the_gates_that_failed_and_a_description_that_runs_nothing(store, artifact, inputs):
+def test_refused_model_carries_failed_gates_and_description(store, artifact, inputs):
+    """Nothing in the description can run."""
     refused = artifact("refused")
     component_body("push", "refuse")(**inputs, name="by-refusal", refused=refused)
     assert refused.metadata["summary"] == "by-refusal version 1 is challenger; there is no champion"

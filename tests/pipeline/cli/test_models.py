@@ -366,11 +366,11 @@ def test_predict_answers_for_several_labels_and_pairs_and_refuses_a_changed_mode
     done = berth("predict", "changed", "hello", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr == (
-        "error: changed: assets/labels.txt is not as it was exported (SHA-256). Fetch or push the model anew.\n"
+        "error: changed: assets/labels.txt is not as it was exported (SHA-256). Fetch or push the model again.\n"
     )
 
 
-def test_predict_refuses_a_stored_model_that_was_sealed_anew(store, push, name):
+def test_predict_refuses_a_stored_model_that_was_sealed_again(store, push, name):
     push()
     for model in (name, f"{name}/1", f"models:/{name}@champion"):
         assert predict.saved_model_dir(model).joinpath("SHA256SUMS").is_file()
@@ -381,8 +381,12 @@ def test_predict_refuses_a_stored_model_that_was_sealed_anew(store, push, name):
     for model in (name, f"{name}/1", f"models:/{name}@champion"):
         with pytest.raises(BerthError, match=r"SHA256SUMS is not as it was pushed\. Choose another version"):
             predict.saved_model_dir(model)
-    with pytest.raises(BerthError, match=f"'berth models {name}' lists its versions"):
+    with pytest.raises(BerthError, match=rf"{name} has no version 7\. Its versions: 1\."):
         predict.saved_model_dir(f"{name}/7")
+    with pytest.raises(BerthError, match=f"no version is previous. 'berth models {name}' lists its versions"):
+        predict.saved_model_dir(f"{name}@previous")
+    with pytest.raises(BerthError, match=f"no model 'x{name}' is registered. Did you mean '{name}'"):
+        predict.saved_model_dir(f"x{name}")
 
 
 @pytest.mark.parametrize(
