@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,6 +49,7 @@ def _main(cwd: Path, arguments: tuple[str, ...], variables: Mapping[str, str], s
     sys.stderr = io.TextIOWrapper(io.FileIO(2, "w"), encoding="utf-8", line_buffering=True)
     os.environ.clear()
     os.environ.update(variables)
+    time.tzset()
     os.chdir(cwd)
     for module in [name for name in sys.modules if name.partition(".")[0] in _IMPORTED_AGAIN]:
         del sys.modules[module]

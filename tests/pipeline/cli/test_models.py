@@ -348,7 +348,7 @@ def test_compare_says_which_run_there_is_not_and_suggests(two_runs, tmp_path):
             runs.comparison(odd, two_runs[1])
 
 
-def test_predict_answers_for_several_labels_and_pairs_and_refuses_a_changed_model(models, tmp_path):
+def test_predict_answers_for_several_labels_and_pairs_and_refuses_a_changed_model(store, models, tmp_path):
     done = berth("predict", str(models / "multi"), "--json", "hello", "win 100", cwd=tmp_path)
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert [answer["label"] for answer in answers] == [["ham"], ["ham", "spam"]], done.stderr
