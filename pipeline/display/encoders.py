@@ -7,8 +7,6 @@ from berth.encoders.fetch import cache
 from berth.errors import printable
 from pipeline.display import tables
 
-_UNITS = ("B", "kB", "MB", "GB")
-
 
 def table() -> RenderableType:
     """Return what is in the cache: name and handle, kind, size, and the SHA-256 of the files."""
@@ -21,14 +19,5 @@ def table() -> RenderableType:
     for entry in known:
         names = Text.assemble(printable(entry.name), "\n", (printable(entry.handle), "dim"))
         kinds = Text("\n".join(printable(model.words[0].partition(" of ")[0]) for model in entry.models))
-        tables.add(shown, names, kinds, size(entry.bytes), entry.sha256[:12])
+        tables.add(shown, names, kinds, entry.size, entry.sha256[:12])
     return Group(shown, Text(f"\nin {cache.root()}", style="dim"))
-
-
-def size(size: float) -> str:
-    """Return a number of bytes in the unit that suits it, such as `17 MB`."""
-    for unit in _UNITS[:-1]:
-        if size < 1000:
-            return f"{size:,.0f} {unit}"
-        size /= 1000
-    return f"{size:,.1f} {_UNITS[-1]}"

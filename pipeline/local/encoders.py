@@ -7,7 +7,6 @@ from berth import images
 from berth.encoders.fetch import cache
 from berth.encoders.fetch.handle import parse
 from berth.errors import BerthError, nearest
-from pipeline.display.encoders import size
 from pipeline.local.environment_process import module_process
 
 
@@ -28,7 +27,7 @@ def add(text: str, sha256: str) -> Iterator[str]:
     entry = cache.entry(handle.name)
     assert entry is not None
     model, state = entry.models[0], "is there already" if there else "is fetched"
-    yield f"{entry.name} {state}: {model.words[0]}, {size(entry.bytes)}"
+    yield f"{entry.name} {state}: {model.words[0]}, {entry.size}"
     yield f"{model.kind}: {handle.text}"
     if not handle.sha256 and entry.archive_sha256:
         yield f"To have runs hold to this very archive, append #sha256={entry.archive_sha256}"

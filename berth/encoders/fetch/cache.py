@@ -47,6 +47,16 @@ class Entry(pydantic.BaseModel):
     fetched: str
     models: list[TextModel]
 
+    @property
+    def size(self) -> str:
+        """The bytes in the unit that suits them, such as `17 MB`."""
+        size: float = self.bytes
+        for unit in ("B", "kB", "MB"):
+            if size < 1000:
+                return f"{size:,.0f} {unit}"
+            size /= 1000
+        return f"{size:,.1f} GB"
+
 
 def root() -> Path:
     """Return the user's cache folder of Berth."""
