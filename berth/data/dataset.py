@@ -57,7 +57,7 @@ class Manifest(BaseModel):
     pairs: bool = False
     """Whether a row has two texts."""
     slice_columns: list[str] = []
-    """Columns of the source that the splits have beside text and label."""
+    """Columns of the source that the splits have in addition to text and label."""
     labels: list[str]
     """The label vocabulary, sorted. Class i of every model and metric is labels[i]; of two, the second is positive."""
     rows: dict[str, int]

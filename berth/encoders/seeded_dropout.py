@@ -1,6 +1,6 @@
 """Dropout whose masks depend on the run's seed, the step and the place alone: a resumed run draws what it would have.
 
-The random ops of a TF-Hub encoder count in their kernels, which begin anew in each process, and most are exported
+The random ops of a TF-Hub encoder count in their kernels, from zero in each process, and most are exported
 without a seed, so that no two runs are alike. `with_seeded_dropout` replaces them, before TF-Hub loads the encoder, by
 stateless ops on a variable that `Seeds.set` gives its value before each step. The variable is found by its name: a
 function of a SavedModel takes nothing that its author did not foresee.
@@ -55,7 +55,7 @@ class Seeds:
             tf.raw_ops.AssignVariableOp(resource=self._handle, value=value)
 
     def dropout(self, x: Any, rate: float) -> Any:
-        """Return `x` with dropout, of which there is one in a model beside its encoder's."""
+        """Return `x` with dropout; a model has one such dropout in addition to its encoder's."""
         import tensorflow as tf
 
         with tf.device(_DEVICE):

@@ -5,7 +5,7 @@ from typing import Any
 
 
 def template(module: str, name: str) -> Any:
-    """Return the Jinja template `name` beside the file `module`; `report.css` is there for it to include."""
+    """Return the Jinja template `name` in the folder of the file `module`; it can include `report.css`."""
     from jinja2 import Environment, FileSystemLoader
 
     folders = FileSystemLoader([Path(module).parent, Path(__file__).parent])

@@ -1,4 +1,4 @@
-"""What validate knows of a text beside TFDV's own: its length in tokens, its unknown tokens, script and language.
+"""Features of a text in addition to TFDV's own: its length in tokens, its unknown tokens, script and language.
 
 They are features of the statistics like any other, so that drift and skew are seen on them too. They are taken from a
 sample: a dataset's rows are in the order of a hash of their texts, so its first rows are as good as drawn by lot.
@@ -82,7 +82,7 @@ def _language(text: str) -> str:
 def _language_identifier() -> Any:
     from py3langid import langid
 
-    # The name of the loader changed between 0.2, which runs beside NumPy 1, and 0.4.
+    # The name of the loader changed between 0.2, which runs with NumPy 1, and 0.4.
     load = getattr(langid.LanguageIdentifier, "from_pickled_model", None) or langid.LanguageIdentifier.from_model_file
     return load(langid.MODEL_FILE, norm_probs=True).classify
 

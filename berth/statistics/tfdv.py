@@ -28,7 +28,7 @@ _EXAMPLES = 3
 
 @dataclass
 class Scan:
-    """What one pass over a split's shards found beside the statistics."""
+    """What one pass over a split's shards found in addition to the statistics."""
 
     tokens: Counter[str] = field(default_factory=Counter)
     sampled: int = 0

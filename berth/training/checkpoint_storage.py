@@ -62,7 +62,7 @@ def at(address: str) -> CheckpointFolder:
 
 
 class LocalFolder:
-    """See CheckpointFolder. A file is written beside the others under a name of its own, synced and renamed."""
+    """See CheckpointFolder. A file is written next to the others under a temporary name, synced and renamed."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.absolute()

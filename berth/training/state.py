@@ -1,4 +1,4 @@
-"""How far a training run is: what a checkpoint holds beside arrays."""
+"""Progress of a training run: what a checkpoint holds in addition to arrays."""
 
 from dataclasses import dataclass, field
 from typing import Any

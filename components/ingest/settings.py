@@ -49,7 +49,7 @@ class Settings(BaseModel):
         return {field: column for field, column in fields.items() if column}
 
     def check_slices(self) -> None:
-        """Raise unless the splits' files can have the slice columns beside their own, under the names they have."""
+        """Raise unless the splits' files can have the slice columns in addition to their own, under the same names."""
         own = {"text_column": self.text_column, "text_pair_column": self.text_pair_column}
         own |= {"label_column": self.label_column}
         for column, times in Counter(self.slice_columns).items():

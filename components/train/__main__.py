@@ -1,4 +1,4 @@
-"""`python -m components.train DATASET`: a worker beside the train step, where that is the chief of several machines.
+"""`python -m components.train DATASET`: a worker next to the train step, where that is the chief of several machines.
 
 TF_CONFIG says which worker it is. The JSON on stdin has the train step's parameters by name, with the values that the
 step has; of what it is not about (checkpoints, say) nothing is read. The worker trains on the same data in the same
@@ -19,7 +19,7 @@ _OTHERS = ("encoder", "preprocessor", "sequence_length", "pooling", "threshold_m
 
 
 def main(dataset: str, parameters: dict[str, Any]) -> None:
-    """Train beside the chief on `dataset`.
+    """Train together with the chief on `dataset`.
 
     Raises:
         BerthError: a parameter is missing.

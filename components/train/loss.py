@@ -22,7 +22,7 @@ class Objective:
     label_smoothing: float
     focal_gamma: float
     class_weights: "np.ndarray | None"
-    """float32 [classes]; of a multi-label task the weight of a label that applies beside one that does not."""
+    """float32 [classes]; of a multi-label task the weight of a label that applies, relative to one that does not."""
 
     def __call__(self, classifier: "Classifier", logits: Any, targets: Any) -> Any:
         """Return the loss of each row, float32 [batch]; arguments are as of Classifier.loss."""

@@ -76,7 +76,7 @@ def validate_dataset(
     """
     import tensorflow_data_validation as tfdv
 
-    # Before anything is written: a schema that cannot be read is the user's to mend.
+    # Before anything is written: a schema that cannot be read is the user's to fix.
     given = schemas.parse(schema_text) if schema_text else None
     manifest = Manifest.read(dataset)
     features = TextFeatures(vocabulary, sequence_length, checks, manifest.pairs)

@@ -32,7 +32,7 @@ def explain(error: str) -> str:
     line = re.search(r"CSV Error on Line: (\d+)", error)
     where = f"line {line[1]}: " if line else ""
     if columns := re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", error):
-        return f"{where}{columns[2]} columns where {columns[1]} are expected. Quote the text, or mend the row."
+        return f"{where}{columns[2]} columns where {columns[1]} are expected. Quote the text, or fix the row."
     if "unterminated quote" in error.lower() or "unquoted value" in error.lower():
         return f"{where}a double quote that is never closed, or text after a closing one. Mend the row, or give a .tsv."
     if "Maximum line size" in error or "maximum_object_size" in error:

@@ -93,7 +93,7 @@ def _columns(file: File, format: str, given: list[str]) -> list[str]:
         try:
             return list(pq.read_schema(path).names)
         except (ArrowException, OSError) as error:
-            raise BerthError(f"{name}: not a whole Parquet file ({first_line(error)}). Write it anew.") from None
+            raise BerthError(f"{name}: not a whole Parquet file ({first_line(error)}). Write it again.") from None
     lines = _text_lines(file)
     if format == "json":
         return _json_keys(name, lines)

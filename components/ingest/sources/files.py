@@ -62,4 +62,4 @@ def opened(file: File) -> Iterator[Any]:
     except FileNotFoundError:
         raise BerthError(f"{file.uri}: gone while it was read. Run again.") from None
     except (OSError, pa.ArrowException) as error:
-        raise BerthError(f"{file.uri}: cannot be read whole ({first_line(error)}). Copy or compress it anew.") from None
+        raise BerthError(f"{file.uri}: cannot be read whole ({first_line(error)}). Copy or pack it again.") from None

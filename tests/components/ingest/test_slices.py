@@ -1,4 +1,4 @@
-"""Slice columns: columns of the source that a dataset keeps beside text and label."""
+"""Slice columns: columns of the source that a dataset keeps in addition to text and label."""
 
 import json
 import sqlite3
