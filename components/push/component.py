@@ -19,25 +19,13 @@ def push(
     pushed: Output[Artifact],
 ) -> None:
     """Register the blessed model as the champion and publish it; an empty `model_name` means `name`."""
-    from berth.models.package import ModelInterface
-    from berth.tracking import tags
-    from berth.tracking.step_run import step_run
-    from components.push import record
+    from functools import partial
+
+    from components.push.record import register_as_step
     from components.push.step import push_model
 
-    upstream = [dataset.metadata, model.metadata, report.metadata]
-    with step_run("push", {"model_name": model_name or name}, upstream) as run:
-        done = push_model(
-            model.path,
-            model_name or name,
-            push_to,
-            ModelInterface.of(model.metadata, model.path),
-            record.version_tags(report.metadata, dataset.metadata, settings_digest),
-            record.description(report.metadata, dataset.metadata),
-            keep,
-        )
-        pushed.metadata.update(record.record_version(done, pushed.path))
-        pushed.metadata[tags.RUN_ID] = run.info.run_id
+    register = partial(push_model, model.path, model_name or name, push_to, keep=keep)
+    register_as_step("push", register, model, dataset, report, model_name or name, settings_digest, pushed)
 
 
 @dsl.component(base_image=images.CORE, install_kfp_package=False)
@@ -52,21 +40,10 @@ def refuse(
     push_to: str = "",
 ) -> None:
     """Register the model that was not blessed as the challenger; `push_to` is where a promotion would publish it."""
-    from berth.models.package import ModelInterface
-    from berth.tracking import tags
-    from berth.tracking.step_run import step_run
-    from components.push import record
+    from functools import partial
+
+    from components.push.record import register_as_step
     from components.push.step import refuse_model
 
-    upstream = [dataset.metadata, model.metadata, report.metadata]
-    with step_run("refuse", {"model_name": model_name or name}, upstream) as run:
-        done = refuse_model(
-            model.path,
-            model_name or name,
-            push_to,
-            ModelInterface.of(model.metadata, model.path),
-            record.version_tags(report.metadata, dataset.metadata, settings_digest),
-            record.description(report.metadata, dataset.metadata),
-        )
-        refused.metadata.update(record.record_version(done, refused.path))
-        refused.metadata[tags.RUN_ID] = run.info.run_id
+    register = partial(refuse_model, model.path, model_name or name, push_to)
+    register_as_step("refuse", register, model, dataset, report, model_name or name, settings_digest, refused)

@@ -1,19 +1,53 @@
 """Record of a push: the version's tags and description, the pipeline run's tag, the step's own output."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from berth.code_version import code_version
+from berth.models.package import ModelInterface
 from berth.reports.markdown import escaped, table
 from berth.tracking import pipeline_run, tags
-from berth.tracking.step_run import log_to_parent
+from berth.tracking.step_run import log_to_parent, step_run
 from components.push.step import Pushed
 
 _HEADLINE = ("accuracy", "macro_f1")
 _LABELS = 20
 """Labels that a description names."""
+
+
+def register_as_step(
+    step: str,
+    register: Callable[[ModelInterface, Mapping[str, Any], str], Pushed],
+    model: Any,
+    dataset: Any,
+    report: Any,
+    name: str,
+    settings_digest: str,
+    output: Any,
+) -> None:
+    """Run push or refuse as a step: call `register` with what is recorded, and write the step's output.
+
+    Args:
+        step: `push` or `refuse`.
+        register: Takes the model's interface, and the tags and the description of its version.
+        model: The artifacts that KFP passes to the step; `output` is the one that it writes.
+        dataset: See `model`.
+        report: See `model`.
+        name: Of the registered model.
+        settings_digest: From compare.
+        output: See `model`.
+    """
+    upstream = [dataset.metadata, model.metadata, report.metadata]
+    with step_run(step, {"model_name": name}, upstream) as run:
+        done = register(
+            ModelInterface.of(model.metadata, model.path),
+            version_tags(report.metadata, dataset.metadata, settings_digest),
+            description(report.metadata, dataset.metadata),
+        )
+        output.metadata.update(record_version(done, output.path))
+        output.metadata[tags.RUN_ID] = run.info.run_id
 
 
 def version_tags(report: Mapping[str, Any], dataset: Mapping[str, Any], settings_digest: str) -> dict[str, str]:
