@@ -111,16 +111,7 @@ def _changes(old: Any, new: Any, before: Any, after: Any) -> list[str]:
     changes = []
     if before.type != after.type:
         changes.append(f"held {_kind(before)}, and holds {_kind(after)} now")
-    was, is_now = domain(old, before.name), domain(new, after.name)
-    if was is None and is_now is not None:
-        changes.append(f"took any value, and takes only {_listed(is_now)} now")
-    elif was is not None and is_now is None:
-        changes.append(f"took only {_listed(was)}, and takes any value now")
-    elif was is not None and is_now is not None:
-        if added := [value for value in is_now if value not in was]:
-            changes.append(f"new value{'s' * (len(added) > 1)} {_listed(added)}")
-        if removed := [value for value in was if value not in is_now]:
-            changes.append(f"no longer {_listed(removed)}")
+    changes += _changes_of_domain(domain(old, before.name), domain(new, after.name))
     for field, words in (("min_fraction", "share of rows that have it"), ("min_count", "number of rows that have it")):
         if getattr(before.presence, field) != getattr(after.presence, field):
             changes.append(
@@ -131,6 +122,20 @@ def _changes(old: Any, new: Any, before: Any, after: Any) -> list[str]:
     for comparator in ("drift_comparator", "skew_comparator"):
         if getattr(before, comparator) != getattr(after, comparator):
             changes.append(f"another threshold of {comparator.removesuffix('_comparator')}")
+    return changes
+
+
+def _changes_of_domain(was: list[str] | None, is_now: list[str] | None) -> list[str]:
+    changes = []
+    if was is None and is_now is not None:
+        changes.append(f"took any value, and takes only {_listed(is_now)} now")
+    elif was is not None and is_now is None:
+        changes.append(f"took only {_listed(was)}, and takes any value now")
+    elif was is not None and is_now is not None:
+        if added := [value for value in is_now if value not in was]:
+            changes.append(f"new value{'s' * (len(added) > 1)} {_listed(added)}")
+        if removed := [value for value in was if value not in is_now]:
+            changes.append(f"no longer {_listed(removed)}")
     return changes
 
 

@@ -136,25 +136,10 @@ def _post(variable: str, message: dict[str, Any]) -> None:
 
 
 def _mail(settings: Notify, message: EmailMessage) -> None:
-    user, password = os.environ.get("BERTH_SMTP_USER", ""), os.environ.get("BERTH_SMTP_PASSWORD", "")
+    """Send `message`; BerthError says in a line why not."""
     context = ssl.create_default_context()
     try:
-        with (
-            smtplib.SMTP_SSL(settings.smtp_host, settings.smtp_port, timeout=_TIMEOUT_SECONDS, context=context)
-            if settings.smtp_port == 465
-            else smtplib.SMTP(settings.smtp_host, settings.smtp_port, timeout=_TIMEOUT_SECONDS)
-        ) as server:
-            server.ehlo()
-            secure = settings.smtp_port == 465
-            if not secure and server.has_extn("starttls"):
-                server.starttls(context=context)
-                server.ehlo()
-                secure = True
-            if user:
-                if not secure:
-                    raise BerthError("the server offers no TLS, and a password is not sent without.")
-                server.login(user, password)
-            server.send_message(message)
+        _send(settings, message, context)
     except smtplib.SMTPResponseException as error:
         raise BerthError(f"the server answered {error.smtp_code}.") from None
     except smtplib.SMTPRecipientsRefused as error:
@@ -170,3 +155,23 @@ def _mail(settings: Notify, message: EmailMessage) -> None:
         raise BerthError(f"no answer within {_TIMEOUT_SECONDS} s.") from None
     except OSError as error:
         raise BerthError(f"the server cannot be reached ({error.strerror or type(error).__name__}).") from None
+
+
+def _send(settings: Notify, message: EmailMessage, context: ssl.SSLContext) -> None:
+    user, password = os.environ.get("BERTH_SMTP_USER", ""), os.environ.get("BERTH_SMTP_PASSWORD", "")
+    with (
+        smtplib.SMTP_SSL(settings.smtp_host, settings.smtp_port, timeout=_TIMEOUT_SECONDS, context=context)
+        if settings.smtp_port == 465
+        else smtplib.SMTP(settings.smtp_host, settings.smtp_port, timeout=_TIMEOUT_SECONDS)
+    ) as server:
+        server.ehlo()
+        secure = settings.smtp_port == 465
+        if not secure and server.has_extn("starttls"):
+            server.starttls(context=context)
+            server.ehlo()
+            secure = True
+        if user:
+            if not secure:
+                raise BerthError("the server offers no TLS, and a password is not sent without.")
+            server.login(user, password)
+        server.send_message(message)
