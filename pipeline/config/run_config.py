@@ -157,8 +157,6 @@ class RunConfig(Section):
         if isinstance(values, dict):
             values = dict(values)
             values.setdefault("model_name", values.get("name", ""))
-            if values.get("recipe") == "baseline":
-                values.setdefault("learning_rate", 1e-3)
         return values
 
     notify: Notify = Field(Notify.model_validate({}), description="Notifications when the run ends.")
@@ -169,11 +167,7 @@ class RunConfig(Section):
         if self.encoder != "minilm" and not self.preprocessor:
             raise ValueError("preprocessor: name the TF-Hub preprocessor that the encoder's page gives as its match")
         if self.columns:
-            for field in ("text_column", "text_pair_column", "label_column"):
-                if (column := getattr(self, field)) and column not in self.columns:
-                    raise ValueError(f"{field}: {column!r} is not in columns: {', '.join(self.columns)}")
-            if missing := [column for column in self.slice_columns if column not in self.columns]:
-                raise ValueError(f"slice_columns: {missing[0]!r} is not in columns: {', '.join(self.columns)}")
+            self._check_columns(self.columns)
         gates = {"gates.metric": self.gates.metric, "threshold_metric": self.threshold_metric}
         gates |= {"gates.min_mcc": "mcc"} if self.gates.min_mcc is not None else {}
         for field, metric in gates.items():
@@ -187,6 +181,13 @@ class RunConfig(Section):
             if self.text_column == getattr(self, field):
                 raise ValueError(f"{field}: {self.text_column!r} is the text column too")
         return self
+
+    def _check_columns(self, columns: list[str]) -> None:
+        for field in ("text_column", "text_pair_column", "label_column"):
+            if (column := getattr(self, field)) and column not in columns:
+                raise ValueError(f"{field}: {column!r} is not in columns: {', '.join(columns)}")
+        if missing := [column for column in self.slice_columns if column not in columns]:
+            raise ValueError(f"slice_columns: {missing[0]!r} is not in columns: {', '.join(columns)}")
 
     @classmethod
     def load(cls, path: str | Path) -> "RunConfig":

@@ -37,10 +37,13 @@ def test_relative_paths_are_relative_to_the_file_and_addresses_stay(load, tmp_pa
 
 
 def test_the_baseline_recipe_brings_its_own_learning_rate(load):
-    assert load("name: a\nsource: b\nrecipe: baseline\n").learning_rate == 1e-3
-    assert load("name: a\nsource: b\nrecipe: baseline\nlearning_rate: 0.1\n").learning_rate == 0.1
-    own = load("name: a\nsource: b\n").learning_rate
-    assert Recipe("berth", 1, 32, own, 0.1, 0.01, 0).peak_learning_rate == 3e-5
+    def peak(text: str) -> float:
+        config = load(f"name: a\nsource: b\n{text}")
+        return Recipe(config.recipe, 1, 32, config.learning_rate, 0.1, 0.01, 0).peak_learning_rate
+
+    assert peak("recipe: baseline\n") == 1e-3
+    assert peak("recipe: baseline\nlearning_rate: 0.1\n") == 0.1
+    assert peak("") == 3e-5
 
 
 def test_the_schema_travels_by_content_because_a_cluster_has_no_such_file(load, tmp_path):
