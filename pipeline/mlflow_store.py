@@ -51,6 +51,7 @@ def serve_ui(port: int) -> None:
     print(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # workers for what Berth has no use for
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # else it asks a server on the internet what to report
+    os.environ["PYTHONSAFEPATH"] = "1"  # else a working folder with an mlflow.py would come before MLflow
     one_person = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]  # each worker imports MLflow for itself
     arguments = ["-m", "mlflow", "ui", "--backend-store-uri", uri, *one_person]
     os.execv(sys.executable, [sys.executable, *arguments])

@@ -3,6 +3,7 @@
 import os
 import shlex
 import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -257,3 +258,22 @@ def test_an_experiment_that_another_run_has_just_made_is_used(used, use, monkeyp
     monkeypatch.setattr(mlflow.MlflowClient, "get_experiment_by_name", lambda self, name: next(answers))
     run = pipeline_run.create_parent("spam", "run", {})
     assert client.get_run(run).info.experiment_id == known.experiment_id
+
+
+def test_berth_ui_runs_no_file_of_the_working_folder(fresh, use, monkeypatch):
+    use(fresh)
+    for name in ("PYTHONSAFEPATH", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "MLFLOW_DISABLE_TELEMETRY"):
+        monkeypatch.setenv(name, "")  # is put back after the test
+    (fresh / "not_of_mlflow.py").touch()
+    ended: list[str] = []
+
+    def execv(program: str, arguments: list[str]) -> None:
+        assert arguments[1:4] == ["-m", "mlflow", "ui"]
+        ended.append(subprocess.run([program, "-m", "not_of_mlflow"], stderr=subprocess.PIPE, text=True).stderr)
+
+    monkeypatch.setattr(os, "execv", execv)
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port = found.getsockname()[1]
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    mlflow_store.serve_ui(port)
+    assert "No module named not_of_mlflow" in ended[0]
