@@ -20,6 +20,13 @@ CONFIG = {
     "columns": ["label", "text"],
     "push_to": "s3://models/serving",
 }
+CREATES = {
+    "pipeline": "POST .*/pipelines$",
+    "version": "POST .*/upload_version$",
+    "experiment": "POST .*/experiments$",
+    "run": "POST .*/runs$",
+}
+"""The requests that make something, by what they make."""
 
 
 @dataclass(frozen=True)

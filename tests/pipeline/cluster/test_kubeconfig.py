@@ -1,0 +1,54 @@
+"""A cluster that a kubeconfig leads to, and the secrets in it that a run needs."""
+
+import re
+
+import pytest
+import yaml
+
+from tests.support.cluster_calls import one_line, write_config
+
+
+@pytest.fixture
+def kubeconfig(folder, server):
+    """A kubeconfig whose cluster is the loopback server."""
+    entries = {
+        "clusters": [{"name": "c", "cluster": {"server": server.url}}],
+        "users": [{"name": "u", "user": {"token": "of-the-kubeconfig"}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+    }
+    (folder / ".kube").mkdir()
+    path = folder / ".kube" / "config"
+    path.write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "Config", "current-context": "x", **entries}))
+
+
+def test_a_kubeconfig_leads_to_kfp_through_kubernetes_own_api(call, server, kubeconfig):
+    server.token = "of-the-kubeconfig"
+    called = call("submit", "config.yaml")
+    assert called.code == 0, called.err
+    assert len(server.runs) == 1
+
+
+@pytest.mark.parametrize("command", [["submit", "config.yaml"], ["schedule", "config.yaml", "--cron", "0 3 * * 1"]])
+def test_a_secret_that_does_not_exist_is_named_before_anything_is_made(call, server, folder, kubeconfig, command):
+    write_config(folder, cluster={"store_secret": "of-the-store", "mlflow_secret": "of-mlflow"})
+    server.secrets = {("kubeflow", "of-mlflow")}
+    line = one_line(call(*command))
+    assert "cluster.store_secret: the namespace 'kubeflow' has no secret 'of-the-store'" in line
+    assert not server.asked("POST")
+    server.secrets.add(("kubeflow", "of-the-store"))
+    assert call(*command).code == 0
+
+
+@pytest.mark.parametrize("why", ["no permission", "defaults", "no kubeconfig", "another cluster"])
+def test_secrets_that_cannot_be_seen_or_need_not_exist_are_no_hindrance(
+    call, server, folder, why, request, monkeypatch
+):
+    if why != "no kubeconfig":
+        request.getfixturevalue("kubeconfig")
+    if why == "no permission":
+        server.secrets = None
+    if why == "another cluster":
+        monkeypatch.setattr("pipeline.cluster.secrets_check._LOOPBACK", re.compile("https://kubernetes.example"))
+    write_config(folder, cluster={} if why == "defaults" else {"store_secret": "of-the-store"})
+    called = call("submit", "config.yaml", "--host", server.url)
+    assert called.code == 0, called.err

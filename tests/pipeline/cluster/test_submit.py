@@ -1,0 +1,139 @@
+"""`berth submit`: what it uploads, what it prints, and what it refuses before anything is sent."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline import image_lock
+from pipeline.cluster import package, runs
+from pipeline.dags import training
+from tests.support.cluster_calls import one_line, references, write_config
+
+
+def test_submit_uploads_a_version_named_by_its_hash_and_starts_a_run_with_the_configs_parameters(call, server, folder):
+    write_config(folder, epochs=2, gates={"min_accuracy": 0.9})
+    called = call("submit", "config.yaml", "--host", server.url)
+    assert called.code == 0, called.err
+    (version,) = server.versions.values()
+    uploaded = server.asked("upload_version")[0].encode()
+    assert version["display_name"] == f"berth-{hashlib.sha256(uploaded).hexdigest()[:16]}"
+    (run,) = server.runs.values()
+    assert run["pipeline_version_reference"]["pipeline_version_id"] == version["pipeline_version_id"]
+    given = run["runtime_config"]["parameters"]
+    assert (given["epochs"], given["gates"]["min_accuracy"], given["name"]) == (2, 0.9, "sms-spam")
+    assert given["source"] == {"files": "s3://texts/messages.tsv"}
+    assert given["config_file"] == "config.yaml"
+    assert given["on_unchanged"] == "train"
+    assert run["plugins_input"] == {"mlflow": {"experiment_name": "sms-spam"}}
+    (experiment,) = server.experiments.values()
+    assert experiment["display_name"] == "sms-spam"
+
+
+def test_the_version_names_images_by_digest_and_is_the_same_bytes_each_time(call, server, folder):
+    for _ in range(2):
+        assert call("submit", "config.yaml", "--host", server.url).code == 0
+    assert len(server.runs) == 2
+    assert len(server.versions) == len(server.pipelines) == len(server.experiments) == 1
+    spec = next(iter(server.versions.values()))["pipeline_spec"]
+    used = {executor["container"]["image"] for executor in spec["deploymentSpec"]["executors"].values()}
+    assert used == set(references("0").values())
+    image_lock.write_lock(folder / image_lock.LOCK, references("1"))
+    assert call("submit", "config.yaml", "--host", server.url).code == 0
+    assert len(server.versions) == 2
+
+
+def test_what_is_uploaded_is_what_compile_writes_with_the_same_images(call, server, folder, compiled):
+    call("submit", "config.yaml", "--host", server.url)
+    assert server.asked("upload_version")[0] == compiled.read_text()
+
+
+def test_a_claim_for_checkpoints_is_compiled_in_and_named_by_a_parameter(call, server, folder):
+    write_config(folder, cluster={"checkpoint_claim": "train-checkpoints", "gpu_count": 2})
+    called = call("submit", "config.yaml", "--host", server.url)
+    assert called.code == 0, called.err
+    assert "pvcMount" in server.asked("upload_version")[0]
+    (run,) = server.runs.values()
+    given = run["runtime_config"]["parameters"]
+    assert (given["cluster_checkpoint_claim"], given["cluster_gpu_count"]) == ("train-checkpoints", "2")
+
+
+def test_submit_prints_the_link_to_kubeflow_and_the_one_to_mlflow(call, server, folder, monkeypatch):
+    called = call("submit", "config.yaml", "--host", server.url)
+    (run_id,) = server.runs
+    assert f"{server.url}/#/runs/details/{run_id}" in called.out
+    assert "mlflow" not in called.out
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://somebody:hunter2@mlflow.example/")
+    called = call("submit", "config.yaml", "--host", server.url)
+    assert "https://mlflow.example/#/experiments" in called.out
+    server.mlflow_url = "https://mlflow.example/#/experiments/3/runs/abc"
+    monkeypatch.setenv("KF_PIPELINES_UI_ENDPOINT", "https://kubeflow.example/pipeline")
+    called = call("submit", "config.yaml", "--host", server.url)
+    assert "https://mlflow.example/#/experiments/3/runs/abc" in called.out
+    assert "https://kubeflow.example/pipeline/#/runs/details/" in called.out
+    server.mlflow_url = ""
+    pages = {"kfp_ui": "https://kfp.example/", "mlflow_ui": "https://ml.example"}
+    write_config(folder, cluster=pages)
+    called = call("submit", "config.yaml", "--host", server.url)
+    assert "kubeflow  https://kfp.example/#/runs/details/" in called.out
+    assert "mlflow    https://ml.example/#/experiments" in called.out
+
+
+def test_the_experiment_is_the_named_one_and_kfps_variable_overrides_it(call, server, monkeypatch):
+    call("submit", "config.yaml", "--host", server.url, "--experiment", "mine")
+    monkeypatch.setenv("KF_PIPELINES_OVERRIDE_EXPERIMENT_NAME", "of-the-team")
+    call("submit", "config.yaml", "--host", server.url, "--experiment", "mine")
+    assert [one["display_name"] for one in server.experiments.values()] == ["mine", "of-the-team"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"source": "messages.tsv"}, "source: "),
+        ({"source": {"train": "s3://a/b.csv", "test": "test.csv"}}, "source.test: "),
+        ({"encoder": "bert", "preprocessor": "https://tfhub.dev/x/1"}, "encoder: "),
+        ({"push_to": "serving"}, "push_to: "),
+        ({"checkpoints": "checkpoints"}, "checkpoints: "),
+        ({"push_to": ""}, "push_to: a cluster's steps have no folder that stays"),
+    ],
+)
+def test_a_path_of_this_machine_is_refused_before_anything_is_sent(call, server, folder, changes, words):
+    write_config(folder, **changes)
+    line = one_line(call("submit", "config.yaml", "--host", server.url))
+    assert words in line
+    assert "s3://" in line
+    assert not server.requests
+
+
+@pytest.mark.parametrize("missing", ["file", "image"])
+def test_an_image_that_is_not_in_the_lock_is_refused_before_anything_is_sent(call, server, folder, missing):
+    lock = folder / image_lock.LOCK
+    if missing == "file":
+        lock.unlink()
+    else:
+        values = yaml.safe_load(lock.read_text())
+        del values["images"]["berth-train"]
+        lock.write_text(yaml.safe_dump(values))
+    line = one_line(call("submit", "config.yaml", "--host", server.url))
+    assert "images.lock.yaml" in line
+    assert "make push-images REGISTRY=" in line
+    assert not server.requests
+
+
+def test_the_verdict_cannot_be_asked_for_without_waiting(call, server):
+    called = call("submit", "config.yaml", "--host", server.url, "--fail-if-not-blessed")
+    assert called.code == 2
+
+
+def test_the_package_of_the_demo_has_the_pipelines_steps_and_no_others(folder, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.chdir(folder)
+    config = runs.RunConfig.load(write_config(folder))
+    made = package.make_package(config, Path("config.yaml"))
+    dags = json.dumps(made.parameters)
+    assert "sms-spam" in dags
+    assert set(made.steps) >= {"locate", "ingest", "compare", "validate", "train", "evaluate", "push", "refuse"}
+    assert not [step for step in made.steps if "condition" in step or "handler" in step]
+    assert training.berth.name == "berth"
