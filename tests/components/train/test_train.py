@@ -78,7 +78,7 @@ def test_it_learns_a_word_that_decides(train, tmp_path):
     ]
     split = {"train": rows[:400], "validation": rows[400:440], "test": rows[440:]}
     training, logged = train(write_dataset(tmp_path / "words", split, ["ham", "spam"]), epochs=6, learning_rate=5e-3)
-    assert training.outcome.val_accuracy > 0.95
+    assert training.outcome.metrics["val_accuracy"] > 0.95
     assert logged[6]["train_loss"] < logged[1]["train_loss"] / 2
     labels, _ = load(tmp_path / "model").predict([text for text, _ in split["test"]])
     assert np.mean([own == label for own, (_, label) in zip(labels, split["test"], strict=True)]) > 0.95
