@@ -168,7 +168,8 @@ def test_each_texts_loss_is_its_own_cross_entropy(case):
         else:
             expected = -np.log(np.where(truth, noted["probabilities"], 1 - noted["probabilities"])).mean(axis=1)
         assert noted["loss"] == pytest.approx(expected, abs=1e-3)
-    assert case.predictions["validation"]["loss"].mean() == pytest.approx(case.training.outcome.metrics["val_loss"], abs=1e-5)
+    val_loss = case.training.outcome.metrics["val_loss"]
+    assert case.predictions["validation"]["loss"].mean() == pytest.approx(val_loss, abs=1e-5)
 
 
 def test_the_served_label_is_what_the_classifier_decides(case):
