@@ -10,7 +10,6 @@ from pipeline.cluster import follow
 from tests.support.kfp_server import Fault
 
 RUNNING = ("RUNNING", {"locate": "SUCCEEDED", "train": "RUNNING"})
-
 DONE = {"locate": "SUCCEEDED", "train": "SUCCEEDED", "evaluate": "SUCCEEDED", "finish": "SUCCEEDED"}
 
 
