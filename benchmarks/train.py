@@ -22,7 +22,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.contenders import DATA, ROOT
+from benchmarks.workload import DATA, ROOT
 from berth.encoders.builtin import weights
 
 _TORCH = ROOT / ".venv/torch/bin/python"
@@ -155,10 +155,10 @@ import tensorflow as tf
 mark("import TensorFlow")
 import tensorflow_text, tensorflow_hub, tf_keras
 mark("import tensorflow_text, tensorflow_hub, tf_keras")
-from benchmarks import contenders
+from benchmarks import workload
 from berth.encoders.builtin import minilm
 minilm.handles()
-texts = contenders.read("messages")
+texts = workload.read("messages")
 mark("read the texts, find the encoder")
 from berth.encoders import loading
 from berth.data.token_ids import TokenisedSplit
