@@ -1,53 +1,13 @@
 """Validation of real messages, and of splits that something is wrong with, by TFDV itself."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 
 from berth.data.dataset import Manifest
-from berth.encoders.wordpiece import find_vocabulary
 from berth.errors import BerthError
-from berth.settings import Checks
-from berth.tracking import run_tree, tags
-from components.validate.step import Baseline, Outputs, validate_dataset
-from tests.support.datasets import component_body, write_dataset
-
-SPLITS = ("train", "validation", "test")
-SCHEMA = 'feature { name: "text" type: BYTES } feature { name: "label" type: BYTES domain: "label" } '
-SCHEMA += 'string_domain { name: "label" value: "ham" value: "spam" }'
-
-
-@pytest.fixture
-def run(tmp_path):
-    """Return a function that validates a dataset, and checks that everything is written."""
-
-    def run(dataset, schema="", baseline=None, vocabulary=True, sequence_length=128, **checks):
-        shutil.rmtree(tmp_path / "out", ignore_errors=True)
-        outputs = Outputs(*(tmp_path / "out" / name for name in ("statistics", "schema", "anomalies", "report")))
-        validation = validate_dataset(
-            dataset,
-            schema,
-            outputs,
-            checks=Checks.model_validate(checks),
-            vocabulary=find_vocabulary("minilm", "") if vocabulary else None,
-            sequence_length=sequence_length,
-            baseline=baseline,
-        )
-        assert sorted(path.name for path in outputs.statistics.iterdir()) == ["test.pb", "train.pb", "validation.pb"]
-        assert len(list(outputs.anomalies.iterdir())) == 3
-        assert outputs.report.read_text(encoding="utf-8").startswith("<!doctype html>")
-        return validation
-
-    return run
-
-
-def kinds(validation) -> set[tuple[str, str, str]]:
-    return {(found.kind, found.severity, found.split) for found in validation.anomalies}
-
-
-def lines(validation) -> list[str]:
-    return [str(found) for found in validation.anomalies]
+from tests.components.validate.conftest import SCHEMA, SPLITS, kinds, lines
+from tests.support.datasets import write_dataset
 
 
 def test_real_messages_hold_the_schema_that_is_inferred_from_train(run, dataset, tmp_path):
@@ -239,70 +199,6 @@ def test_each_kind_is_an_error_a_warning_or_nothing_as_the_configuration_says(ru
     assert "unexpected_label" not in {found.kind for found in validation.anomalies}
 
 
-@pytest.fixture
-def baseline(run, dataset, tmp_path) -> Baseline:
-    """What the champion that was trained on the real messages left."""
-    run(dataset)
-    out = tmp_path / "out"
-    return Baseline((out / "schema").read_text(), (out / "statistics/train.pb").read_bytes())
-
-
-def test_the_first_run_has_no_baseline_and_says_so(run, dataset, tmp_path):
-    validation = run(dataset)
-    assert {distance.kind for distance in validation.distances} == {"skew"}
-    assert "No champion of other data to compare with" in (tmp_path / "out/report").read_text()
-    assert Baseline.read(None, None) is None
-
-
-def test_the_same_data_do_not_drift_from_the_champions(run, dataset, baseline, tmp_path):
-    validation = run(dataset, baseline=baseline)
-    assert validation.errors == []
-    assert validation.schema_source == "the champion's"
-    drift = {found.feature: found.value for found in validation.distances if found.kind == "drift"}
-    assert drift.keys() == {"label", "script", "language", "token_count", "letter_share"}
-    assert max(drift.values()) < 1e-6
-    assert "the champion&#39;s train" in (tmp_path / "out/report").read_text()
-
-
-def test_swapped_shares_and_longer_texts_drift_and_are_said_in_words(run, tmp_path, real_rows, baseline):
-    ham = [row for row in real_rows["train"] if row[1] == "ham"]
-    spam = [row for row in real_rows["train"] if row[1] == "spam"]
-    train = [(f"{text} {text} {text}", label) for text, label in ham[:20] + spam]
-    validation = run(
-        write_dataset(tmp_path / "drift", real_rows | {"train": train}, ["ham", "spam"]), baseline=baseline
-    )
-    found = {anomaly.feature: str(anomaly) for anomaly in validation.errors}
-    assert found.keys() >= {"label", "token_count"}
-    assert found["label"].startswith(
-        "train.label: expected values as in the champion's train split (L-infinity at most 0.1), found '"
-    )
-    assert "where it was" in found["label"]
-    assert "found a mean of" in found["token_count"]
-    assert found["token_count"].count('"') == 6
-    loose = run(tmp_path / "drift", baseline=baseline, drift_categories=1, drift_numbers=1)
-    assert loose.errors == []
-
-
-def test_texts_of_another_language_or_script_drift(run, tmp_path, real_rows, baseline):
-    german = "Ich komme heute Abend leider etwas später nach Hause, bitte wartet nicht mit dem Essen auf mich, Nummer"
-    russian = "Сегодня вечером я приду домой немного позже, пожалуйста, не ждите меня к ужину, номер"
-    for texts, feature, value in ((german, "language", "'de'"), (russian, "script", "'Cyrillic'")):
-        odd = [(f"{texts} {number}", label) for number, (_, label) in enumerate(real_rows["train"][:160])]
-        rows = real_rows | {"train": odd + real_rows["train"][160:]}
-        validation = run(write_dataset(tmp_path / feature, rows, ["ham", "spam"]), baseline=baseline)
-        (found,) = [one for one in validation.errors if one.feature == feature]
-        assert found.kind == "drift"
-        assert "where it was" in str(found)
-        assert value in str(found) or "'Latin'" in str(found) or "'en'" in str(found)
-
-
-def test_a_split_that_is_unlike_train_is_skewed(run, tmp_path, real_rows):
-    test = [(f"{text} {text} {text} {text}", label) for text, label in real_rows["test"]]
-    validation = run(write_dataset(tmp_path / "skew", real_rows | {"test": test}, ["ham", "spam"]))
-    assert ("skew", "warn", "test") in kinds(validation)
-    assert "as in train" in next(str(one) for one in validation.anomalies if one.feature == "token_count")
-
-
 def test_text_from_data_is_shown_in_the_report_and_not_run(run, tmp_path, real_rows):
     evil = "<script>alert(1)</script>"
     rows = real_rows | {"test": [(f"{evil} {n}", f"<b>{n}</b>") for n in range(3)] + real_rows["test"]}
@@ -312,76 +208,3 @@ def test_text_from_data_is_shown_in_the_report_and_not_run(run, tmp_path, real_r
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in report
     assert "<b>1</b>" not in report
     assert "default-src &#39;none&#39;" in report or "default-src 'none'" in report
-
-
-def call(artifact, dataset, schema="", champion="", checks=None):
-    names = ("statistics", "used_schema", "anomalies", "report")
-    outputs = {name: artifact(name) for name in names}
-    component_body("validate", "validate")(
-        dataset=artifact("dataset", dataset, fingerprint="f"),
-        schema=schema,
-        champion=champion,
-        checks=checks or {},
-        encoder="minilm",
-        preprocessor="",
-        sequence_length=128,
-        beam_args=[],
-        **outputs,
-    )
-    return outputs
-
-
-QUIET = {"severity": {"skew": "ignore"}, "sample": 0.0}
-
-
-def test_the_step_logs_its_artifacts_and_says_what_came_out(store, artifact, dataset):
-    outputs = call(artifact, dataset, checks=QUIET)
-    assert outputs["anomalies"].metadata["summary"] == "no anomalies in 3 splits"
-    (step,) = run_tree.children(store.client, store.parent)
-    assert outputs["anomalies"].metadata[tags.RUN_ID] == step.info.run_id
-    assert {item.path for item in store.client.list_artifacts(step.info.run_id)} == {
-        "anomalies",
-        "schema.pbtxt",
-        "statistics",
-        "validation_report.html",
-    }
-    assert step.data.metrics["anomalies"] == 0
-    assert step.data.params["schema"] == "inferred from the train split"
-    assert "skew/test/label" in step.data.metrics
-
-
-def test_the_step_finds_the_champions_statistics_in_mlflow(store, artifact, dataset, tmp_path, real_rows):
-    call(artifact, dataset, checks=QUIET)
-    champion = store.parent
-    for path in (tmp_path / "outputs").iterdir():
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    spam = [row for row in real_rows["train"] if row[1] == "spam"]
-    other = write_dataset(tmp_path / "other", real_rows | {"train": spam * 1}, ["ham", "spam"])
-    with pytest.raises(BerthError, match=r"errors? in the data: .*train\.label: expected values as in the champion"):
-        call(artifact, other, champion=champion, checks={"severity": {"skew": "ignore", "missing_label": "ignore"}})
-
-
-def test_errors_fail_the_step_with_a_line_each_and_its_artifacts_stay(store, artifact, dataset, capsys):
-    schema = SCHEMA + 'feature { name: "age" type: INT presence { min_count: 1 } }'
-    with pytest.raises(
-        BerthError, match=r"^3 errors in the data: train\.age: expected a column 'age'.*; .*Mend the data"
-    ) as caught:
-        call(artifact, dataset, schema, checks=QUIET)
-    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("anomaly error ")]
-    assert len(said) == 3
-    assert all(line.removeprefix("anomaly error ") in str(caught.value) for line in said)
-    (step,) = run_tree.children(store.client, store.parent)
-    assert step.info.status == "FAILED"
-    assert step.data.tags[tags.ERROR] == str(caught.value)
-    logged = {item.path for item in store.client.list_artifacts(step.info.run_id)}
-    assert logged == {"anomalies", "schema.pbtxt", "statistics", "validation_report.html"}
-
-
-def test_warnings_let_the_run_go_on(store, artifact, dataset, capsys):
-    checks = {"severity": {"schema": "warn", "skew": "ignore"}}
-    outputs = call(
-        artifact, dataset, SCHEMA + 'feature { name: "age" type: INT presence { min_count: 1 } }', checks=checks
-    )
-    assert outputs["anomalies"].metadata["summary"] == "3 warnings in 3 splits"
-    assert capsys.readouterr().out.count("anomaly warn ") == 3
-    assert Path(outputs["report"].path).exists()
