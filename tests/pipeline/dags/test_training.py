@@ -8,35 +8,14 @@ from pathlib import Path
 
 import pytest
 import yaml
-from google.protobuf import json_format
 from kfp import components
-from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConfig
 
 from pipeline import image_lock
 from pipeline.config.run_config import RunConfig
 from pipeline.dags import compiler
+from tests.pipeline.dags.conftest import task
 
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory) -> str:
-    path = tmp_path_factory.mktemp("ir") / "pipeline.yaml"
-    compiler.write_yaml(path)
-    return path.read_text(encoding="utf-8")
-
-
-@pytest.fixture(scope="module")
-def ir(compiled) -> dict:
-    return next(document for document in yaml.safe_load_all(compiled) if "root" in document)
-
-
-def task(ir: dict, name: str) -> dict:
-    for component in [ir["root"], *ir["components"].values()]:
-        for key, found in component.get("dag", {}).get("tasks", {}).items():
-            if key == name:
-                return found
-    raise KeyError(name)
 
 
 def test_pipeline_yaml_is_what_compile_writes(compiled, tmp_path):
@@ -132,139 +111,6 @@ def test_the_exit_handler_sees_how_the_run_ended(ir):
     assert any("taskFinalStatus" in parameter for parameter in inputs.values())
 
 
-STEPS = ["locate", "ingest", "compare", "validate", "train", "evaluate", "push", "refuse", "finish"]
-MINUTE, HOUR = 60, 3600
-
-
-@pytest.fixture(scope="module")
-def pods(compiled) -> dict[str, KubernetesExecutorConfig]:
-    """Return what Kubernetes is asked for by step, read by KFP's own protobuf, which refuses any field it lacks."""
-    documents = list(yaml.safe_load_all(compiled))
-    platform = next(document for document in documents if "platforms" in document)["platforms"]["kubernetes"]
-    executors = platform["deploymentSpec"]["executors"]
-    return {
-        name.removeprefix("exec-"): json_format.ParseDict(values, KubernetesExecutorConfig())
-        for name, values in executors.items()
-    }
-
-
-def parameter(spec) -> str:
-    """Return the pipeline parameter that a platform setting takes its value from."""
-    return spec.component_input_parameter.removeprefix("pipelinechannel--")
-
-
-def container(ir: dict, step: str) -> dict:
-    return ir["deploymentSpec"]["executors"][f"exec-{step}"]["container"]
-
-
-def taken(placeholder: str) -> str:
-    match = re.fullmatch(r"\{\{\$\.inputs\.parameters\['pipelinechannel--(\w+)'\]\}\}", placeholder)
-    assert match, placeholder
-    return match[1]
-
-
-def test_every_step_has_its_pod_settled(pods):
-    assert sorted(pods) == sorted(STEPS)
-
-
-def test_parameters_choose_what_train_runs_on(ir, pods):
-    accelerator = container(ir, "train")["resources"]["accelerator"]
-    assert taken(accelerator["resourceType"]) == "cluster_gpu_type"
-    assert taken(accelerator["resourceCount"]) == "cluster_gpu_count"
-    assert parameter(pods["train"].node_selector.node_selector_json) == "cluster_node_selector"
-    assert [parameter(each.toleration_json) for each in pods["train"].tolerations] == ["cluster_tolerations"]
-    defaults = ir["root"]["inputDefinitions"]["parameters"]
-    assert defaults["cluster_gpu_type"]["defaultValue"] == "nvidia.com/gpu"
-    # A text: KFP's driver reads nothing but texts into a pod's resources, and takes a number for no wish at all.
-    assert (defaults["cluster_gpu_count"]["parameterType"], defaults["cluster_gpu_count"]["defaultValue"]) == (
-        "STRING",
-        "1",
-    )
-    assert defaults["cluster_tolerations"]["defaultValue"] == [
-        {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
-    ]
-    assert RunConfig(name="n", source="s", cluster={"gpu_count": 0}).parameters()["cluster_gpu_count"] == "0"
-
-
-def test_no_step_but_train_asks_for_a_gpu_or_its_nodes(ir, pods):
-    for step in set(STEPS) - {"train"}:
-        assert "accelerator" not in container(ir, step)["resources"]
-        assert not pods[step].tolerations
-        assert not pods[step].HasField("node_selector")
-
-
-def test_parameters_choose_every_step_s_memory_and_cpu(ir):
-    for step in STEPS:
-        resources = container(ir, step)["resources"]
-        kind = "cluster_train_" if step == "train" else "cluster_"
-        assert taken(resources["resourceMemoryLimit"]) == taken(resources["resourceMemoryRequest"]) == f"{kind}memory"
-        assert taken(resources["resourceCpuRequest"]) == f"{kind}cpu"
-        assert "resourceCpuLimit" not in resources
-
-
-@pytest.mark.parametrize("step", STEPS)
-def test_no_step_s_own_parameter_is_called_as_kfp_calls_what_it_asks_for_the_pod(ir, step):
-    own = ir["components"][f"comp-{step}"]["inputDefinitions"]["parameters"]
-    resources = {f"{what}_{end}" for what in ("memory", "cpu") for end in ("request", "limit")}
-    assert not own.keys() & (resources | {"accelerator_type", "accelerator_count"})
-
-
-def test_every_parameter_that_a_step_takes_is_passed_down_to_it_from_the_run(ir, pods):
-    def check(component: dict, groups: list[str]) -> None:
-        given = component.get("inputDefinitions", {}).get("parameters", {})
-        for name, found in component["dag"]["tasks"].items():
-            taken_here = {
-                each["componentInputParameter"]
-                for each in found.get("inputs", {}).get("parameters", {}).values()
-                if "componentInputParameter" in each
-            }
-            if name in pods:
-                taken_here |= set(re.findall(r'component_input_parameter: "([^"]+)"', str(pods[name])))
-            assert taken_here <= given.keys(), (groups, name, taken_here - given.keys())
-            inner = ir["components"][found["componentRef"]["name"]]
-            if "dag" in inner:
-                check(inner, [*groups, name])
-
-    check(ir["root"], [])
-
-
-def test_train_has_shared_memory(pods):
-    (mount,) = pods["train"].empty_dir_mounts
-    assert (mount.mount_path, mount.medium, mount.size_limit) == ("/dev/shm", "Memory", "2Gi")
-
-
-def test_a_claim_for_checkpoints_is_mounted_where_train_writes_them_and_only_if_asked_for(pods, ir, tmp_path):
-    assert not any(pod.pvc_mount for pod in pods.values())
-    assert "componentInputParameter" in task(ir, "train")["inputs"]["parameters"]["checkpoints"]
-    compiler.write_yaml(tmp_path / "pipeline.yaml", checkpoint_claim=True)
-    with_claim, platform = yaml.safe_load_all((tmp_path / "pipeline.yaml").read_text(encoding="utf-8"))
-    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    assert [name for name, values in executors.items() if "pvcMount" in values] == ["exec-train"]
-    (mount,) = json_format.ParseDict(executors["exec-train"], KubernetesExecutorConfig()).pvc_mount
-    assert parameter(mount.pvc_name_parameter) == "cluster_checkpoint_claim"
-    checkpoints = task(with_claim, "train")["inputs"]["parameters"]["checkpoints"]
-    assert checkpoints["runtimeValue"]["constant"] == mount.mount_path == "/checkpoints"
-
-
-def test_secrets_are_named_by_parameters_and_become_variables(pods):
-    for step, pod in pods.items():
-        found = {parameter(each.secret_name_parameter): each for each in pod.secret_as_env}
-        other = "cluster_notify_secret" if step == "finish" else "cluster_store_secret"
-        assert found.keys() == {"cluster_mlflow_secret", other}
-        assert all(secret.optional for secret in found.values())
-        mlflow = {key.secret_key: key.env_var for key in found["cluster_mlflow_secret"].key_to_env}
-        # Not as MLflow calls them: KFP's plugin gives the pod variables of those names.
-        assert all(variable == key.replace("MLFLOW_TRACKING_", "BERTH_MLFLOW_") for key, variable in mlflow.items())
-        assert {"MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD"} <= mlflow.keys()
-        variables = {key.secret_key for key in found[other].key_to_env}
-        assert variables == {key.env_var for key in found[other].key_to_env}
-        assert ("BERTH_WEBHOOK_URL" in variables) == (step == "finish")
-        assert ("AWS_SECRET_ACCESS_KEY" in variables) == (step != "finish")
-        assert [parameter(each.secret_name_parameter) for each in pod.image_pull_secret] == [
-            "cluster_image_pull_secret"
-        ]
-
-
 @pytest.mark.parametrize(
     ("step", "retries", "wait"),
     [
@@ -284,38 +130,6 @@ def test_what_may_be_transient_is_tried_again_with_growing_pauses_and_no_gate_is
     assert policy.get("maxRetryCount", 0) == retries
     assert policy.get("backoffDuration") == wait
     assert policy.get("backoffFactor", 2) == 2
-
-
-@pytest.mark.parametrize(
-    ("step", "seconds"),
-    [
-        ("locate", HOUR),
-        ("ingest", 6 * HOUR),
-        ("compare", 30 * MINUTE),
-        ("validate", 6 * HOUR),
-        ("train", 72 * HOUR),
-        ("evaluate", 6 * HOUR),
-        ("push", 2 * HOUR),
-        ("refuse", 2 * HOUR),
-        ("finish", 30 * MINUTE),
-    ],
-)
-def test_no_step_may_run_for_ever(pods, step, seconds):
-    assert pods[step].active_deadline_seconds == seconds
-
-
-def test_no_pod_runs_as_root_or_pulls_an_image_that_is_there(pods):
-    for pod in pods.values():
-        assert pod.security_context.run_as_non_root
-        assert pod.image_pull_policy == "IfNotPresent"
-
-
-def test_a_pod_knows_its_run_without_a_parameter_that_would_spoil_the_cache(ir, pods):
-    for pod in pods.values():
-        (variable,) = pod.field_path_as_env
-        assert (variable.name, variable.field_path) == ("KFP_RUN_ID", "metadata.labels['pipeline/runid']")
-    for step in ("ingest", "validate", "train"):
-        assert "pipeline_job" not in str(task(ir, step)["inputs"])
 
 
 def test_with_a_lock_every_image_is_named_by_digest_and_none_by_a_tag(tmp_path):
@@ -352,20 +166,3 @@ def test_no_credential_can_be_a_parameter(compiled, ir):
     assert values["source"]["connection"] == "env:DATABASE_URL"
     assert values["notify"]["webhook"] == "env:BERTH_WEBHOOK_URL"
     assert not re.search(r"://[^/\s'\"]*:[^/\s'\"]*@", compiled)
-
-
-@pytest.mark.parametrize(
-    ("cluster", "message"),
-    [
-        ({"gpu_count": -1}, "greater than or equal"),
-        ({"mlflow_secret": ""}, "pattern"),
-        ({"memory": "lots"}, "pattern"),
-        ({"checkpoint_claim": "Not A Name"}, "pattern"),
-        ({"tolerations": [{"keys": "x"}]}, "there is no 'keys'"),
-        ({"kfp_ui": "https://ada:secret@kfp"}, "without credentials"),
-    ],
-)
-def test_what_a_cluster_would_refuse_after_an_hour_is_refused_before(cluster, message):
-    with pytest.raises(ValueError, match=message) as refused:
-        RunConfig(name="n", source="s", cluster=cluster)
-    assert "secret@" not in refused.value.errors()[0]["msg"]
