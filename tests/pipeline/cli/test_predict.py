@@ -1,0 +1,54 @@
+"""berth predict: on real models, and on a real registry's."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from berth.errors import BerthError
+from berth.models import integrity
+from pipeline.cli.models import prediction_line
+from pipeline.local import predict
+from tests.support.model_commands import berth
+
+
+def test_predict_answers_for_several_labels_and_pairs_and_refuses_a_changed_model(store, models, tmp_path):
+    done = berth("predict", str(models / "multi"), "--json", "hello", "win 100", cwd=tmp_path)
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [answer["label"] for answer in answers] == [["ham"], ["ham", "spam"]], done.stderr
+    assert [prediction_line(answer) for answer in answers] == [
+        "ham\t0.7000\thello",
+        "ham, spam\t0.7000, 0.9000\twin 100",
+    ]
+    assert prediction_line({"label": [], "probabilities": {"ham": 0.1}, "text": "?"}) == "-\t-\t?"
+    done = berth("predict", str(models / "pairs"), cwd=tmp_path, stdin="hello\tyou\nhello\t2\n")
+    assert [line.split("\t")[0] for line in done.stdout.splitlines()] == ["ham", "spam"]
+    done = berth("predict", str(models / "pairs"), "alone", cwd=tmp_path)
+    assert done.stderr == "error: 'alone': the model takes pairs of texts. Put a tab between the two.\n"
+    shutil.copytree(models / "single", tmp_path / "changed")
+    (tmp_path / "changed/assets/labels.txt").write_text("spam\nham\n")
+    done = berth("predict", "changed", "hello", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: changed: assets/labels.txt is not as it was exported (SHA-256). Fetch or push the model again.\n"
+    )
+
+
+def test_predict_refuses_a_stored_model_that_was_sealed_again(store, push, name):
+    push()
+    for model in (name, f"{name}/1", f"models:/{name}@champion"):
+        assert predict.saved_model_dir(model).joinpath("SHA256SUMS").is_file()
+    stored = Path(store.client.get_model_version_download_uri(name, "1").removeprefix("file://"))
+    (labels,) = stored.rglob("labels.txt")
+    labels.write_text("spam\nham\n")
+    integrity.seal(labels.parents[1])
+    for model in (name, f"{name}/1", f"models:/{name}@champion"):
+        with pytest.raises(BerthError, match=r"SHA256SUMS is not as it was pushed\. Choose another version"):
+            predict.saved_model_dir(model)
+    with pytest.raises(BerthError, match=rf"{name} has no version 7\. Its versions: 1\."):
+        predict.saved_model_dir(f"{name}/7")
+    with pytest.raises(BerthError, match=f"no version is previous. 'berth models {name}' lists its versions"):
+        predict.saved_model_dir(f"{name}@previous")
+    with pytest.raises(BerthError, match=f"no model 'x{name}' is registered. Did you mean '{name}'"):
+        predict.saved_model_dir(f"x{name}")
