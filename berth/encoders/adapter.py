@@ -1,8 +1,10 @@
-"""What a loaded encoder takes and gives, of the TF-Hub text API's variants, behind one call."""
+"""One call for all encoders of the TF-Hub text API, whose variants take and give different things."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import tensorflow as tf
 
 from berth.errors import BerthError
 
@@ -19,27 +21,37 @@ _OUTPUT_ALIASES = {"last_hidden_state": "sequence_output", "pooler_output": "poo
 
 @dataclass(frozen=True)
 class EncoderAdapter:
-    """How an encoder is called: with a dict of inputs, or with a list of them in the order of INPUTS."""
+    """How an encoder is called: with a dict of inputs, or with a list of them in the order of INPUTS.
+
+    Example:
+        >>> encoder = load("encoder", folder, "minilm")
+        >>> inputs = preprocessor(tf.constant(["free entry", "see you"]))
+        >>> of_encoder(encoder, "minilm").call(encoder, inputs, training=False)["pooled_output"].shape
+        TensorShape([2, 384])
+    """
 
     names: tuple[str, ...]
     """The encoder's own names of its inputs, in the order of INPUTS."""
     as_list: bool
-    dtypes: tuple[Any, ...]
+    dtypes: tuple[tf.DType, ...]
+    """Of the inputs, int32 or int64."""
     takes_training: bool
     """Whether dropout can be switched on."""
 
-    def call(self, encoder: Any, inputs: Mapping[str, Any], training: bool) -> dict[str, Any]:
-        """Return the outputs by name; `inputs` are those of INPUTS, [batch, length], and may be more than it takes."""
-        import tensorflow as tf
+    def call(self, encoder: Any, inputs: Mapping[str, tf.Tensor], training: bool) -> dict[str, Any]:
+        """Return the outputs: pooled_output, [batch, hidden]; sequence_output, [batch, length, hidden]; float32.
 
+        Args:
+            encoder: The loaded SavedModel.
+            inputs: By the names of INPUTS, integers [batch, length]; what the encoder does not take is ignored.
+            training: Whether dropout is on; ignored where the encoder cannot switch it.
+        """
         own = [tf.cast(inputs[standard(name)], dtype) for name, dtype in zip(self.names, self.dtypes, strict=True)]
         mode = {"training": training} if self.takes_training else {}
         return outputs_by_name(encoder(own if self.as_list else dict(zip(self.names, own, strict=True)), **mode))
 
     def outputs(self, loaded: Any) -> dict[str, Any]:
-        """Return the outputs, of one empty text, of the encoder that this is the interface of."""
-        import tensorflow as tf
-
+        """Return the outputs of the encoder `loaded` for one text without words, [CLS] and [SEP] alone."""
         return self.call(loaded, {name: tf.ones([1, 2], tf.int32) for name in INPUTS}, training=False)
 
 
@@ -48,7 +60,7 @@ def standard(name: str) -> str:
     return _ALIASES.get(name, name)
 
 
-def standard_inputs(packed: Mapping[str, Any]) -> dict[str, Any]:
+def standard_inputs(packed: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     """Return what a preprocessor gives under the names of INPUTS."""
     return {standard(name): value for name, value in packed.items()}
 
@@ -66,7 +78,7 @@ def of_encoder(loaded: Any, handle: str) -> EncoderAdapter:
     """Return how to call the encoder `loaded`, as its traces say; `handle` is what the user calls it.
 
     Raises:
-        BerthError: it is no text encoder of token ids that can be fine-tuned.
+        BerthError: it is not a text encoder of token ids that can be fine-tuned.
     """
     functions = loaded.__call__.concrete_functions if callable(loaded) else []
     if not functions:
@@ -95,8 +107,6 @@ def of_encoder(loaded: Any, handle: str) -> EncoderAdapter:
 
 def _inputs(function: Any) -> Any:
     """Return the specifications of a trace's inputs, by name or in order; None where they are not token ids."""
-    import tensorflow as tf
-
     positional, _ = function.structured_input_signature
     first = positional[0] if positional else None
     if isinstance(first, dict):

@@ -1,4 +1,4 @@
-"""What a SavedModel of the TF-Hub text API is, an encoder or a preprocessor, and in words what it takes and gives."""
+"""Description of a SavedModel of the TF-Hub text API: encoder or preprocessor, its size, what it takes and gives."""
 
 from berth.encoders import adapter, vocabulary
 from berth.encoders.fetch.cache import TextModel

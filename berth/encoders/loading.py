@@ -2,14 +2,18 @@
 
 from typing import Any
 
+import tensorflow_hub as hub
+import tensorflow_text  # noqa: F401  registers the ops that preprocessors are made of
+
 from berth.errors import BerthError, first_line
 
 
 def load(field: str, folder: str, handle: str) -> Any:
-    """Return the loaded SavedModel of `folder`; `handle` is what the user calls it."""
-    import tensorflow_hub as hub
-    import tensorflow_text  # noqa: F401  registers the ops that preprocessors are made of
+    """Return the loaded SavedModel of `folder`; `field` is the setting that names it, `handle` the user's name of it.
 
+    Raises:
+        BerthError: TensorFlow cannot load it.
+    """
     try:
         return hub.load(folder)
     except (OSError, ValueError, RuntimeError) as error:

@@ -1,16 +1,17 @@
-"""How an encoder's outputs become one vector a text."""
+"""Pooling: one vector per text from an encoder's outputs."""
 
 from collections.abc import Mapping
-from typing import Any
+
+import tensorflow as tf
 
 from berth.errors import BerthError
 
 POOLINGS = ("auto", "pooled_output", "cls", "mean")
 _PER_TEXT = ("pooled_output", "default")
-"""The outputs that are a vector a text, by today's name and by the older one."""
+"""The outputs that are one vector per text, by today's name and by the older one."""
 
 
-def method(outputs: Mapping[str, Any], pooling: str) -> str:
+def method(outputs: Mapping[str, tf.Tensor], pooling: str) -> str:
     """Return which output `pooling` means of an encoder with these `outputs`: pooled_output, default, cls or mean.
 
     `auto` is the encoder's own pooled output where it has one, and cls where it has not.
@@ -33,8 +34,8 @@ def method(outputs: Mapping[str, Any], pooling: str) -> str:
     raise BerthError(f"pooling: {pooling} needs the encoder's {needed}, and it gives {given}. Choose {others}.")
 
 
-def pool(outputs: Mapping[str, Any], mask: Any, pooling: str) -> Any:
-    """Return one vector a text, [batch, hidden].
+def pool(outputs: Mapping[str, tf.Tensor], mask: tf.Tensor, pooling: str) -> tf.Tensor:
+    """Return one vector per text, [batch, hidden].
 
     Args:
         outputs: What the encoder gives: pooled_output or default, [batch, hidden], or sequence_output,
@@ -42,9 +43,10 @@ def pool(outputs: Mapping[str, Any], mask: Any, pooling: str) -> Any:
         mask: 1 for a token and 0 for padding, int32 [batch, length].
         pooling: `pooled_output`: the encoder's own. `cls`: the first token of sequence_output. `mean`: the mean of its
             tokens, padding left out. `auto`: pooled_output where there is one, else cls.
-    """
-    import tensorflow as tf
 
+    Raises:
+        BerthError: the encoder does not give what `pooling` asks for.
+    """
     chosen = method(outputs, pooling)
     if chosen in _PER_TEXT:
         return outputs[chosen]

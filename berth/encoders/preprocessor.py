@@ -1,15 +1,14 @@
-"""Text to token ids to encoder inputs, through the TF-Hub preprocessor alone, in training and in serving."""
+"""Preprocessor: text to token ids to encoder inputs, by TF-Hub's preprocessor alone, in training and in serving."""
 
 import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+import tensorflow as tf
+
+from berth.data.token_ids import TokenIds
 from berth.errors import BerthError
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from berth.data.token_ids import TokenIds
 
 
 class Preprocessor:
@@ -18,6 +17,13 @@ class Preprocessor:
     A batch is packed to its own longest text, not to `sequence_length`. With `pairs` a row is two texts, packed as two
     segments; where both do not fit, they get room in turn, a token at a time. `truncate` is RunConfig's
     training.truncate.
+
+    Raises:
+        BerthError: `loaded` is not a preprocessor of the TF-Hub text API that packs.
+
+    Example:
+        >>> Preprocessor(load("preprocessor", folder, "minilm"), 128, "minilm")(tf.constant(["free entry"]))
+        {'input_word_ids': <tf.Tensor: shape=(1, 4)>, 'input_mask': ..., 'input_type_ids': ...}
     """
 
     def __init__(
@@ -39,22 +45,21 @@ class Preprocessor:
         """Tokens that the texts of a row may have together."""
 
     @functools.cached_property
-    def compiled_tokenize(self) -> Any:
+    def compiled_tokenize(self) -> tf.types.experimental.PolymorphicFunction:
         """`tokenize` with the texts' whole lengths, int64 [batch], compiled once for batches of any size."""
-        import tensorflow as tf
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
-        def tokenize(texts: Any) -> Any:
+        def tokenize(texts: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
             tokens = self._tokenize(texts)
             return self._cut(tokens, self.room), tokens.row_lengths()
 
         return tokenize
 
-    def tokenize(self, texts: Any) -> Any:
+    def tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """Return ragged int32 [batch, (tokens)] without special tokens, cut to `room`; `texts` is string [batch]."""
         return self._cut(self._tokenize(texts), self.room)
 
-    def pack(self, segments: Sequence[Any], length: int | None = None) -> dict[str, Any]:
+    def pack(self, segments: Sequence[tf.RaggedTensor], length: int | tf.Tensor | None = None) -> dict[str, tf.Tensor]:
         """Return the encoder's inputs, each int32 [batch, longest]; a segment is ragged as `tokenize` gives it.
 
         With `length` the inputs are int32 [batch, length] whatever the texts' own lengths are.
@@ -62,8 +67,6 @@ class Preprocessor:
         Raises:
             BerthError: the preprocessor cannot pack as many segments.
         """
-        import tensorflow as tf
-
         if self.pairs and self.truncate != "head":
             segments = self._cut_together(*segments)
         if length is None:
@@ -83,22 +86,18 @@ class Preprocessor:
                 f"preprocessor: {self.handle!r} cannot pack two texts. Name one whose bert_pack_inputs takes pairs."
             ) from error
 
-    def __call__(self, *texts: Any) -> dict[str, Any]:
+    def __call__(self, *texts: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return the encoder's inputs for texts (and their second texts), string [batch], padded to their longest."""
         return self.pack([self.tokenize(own) for own in texts])
 
-    def _tokenize(self, texts: Any) -> Any:
-        import tensorflow as tf
-
+    def _tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
         tokens = self.loaded.tokenize(texts)
         if tokens.ragged_rank > 1:
             tokens = tokens.merge_dims(1, -1)
         return tf.cast(tokens, tf.int32)
 
-    def _cut(self, tokens: Any, room: Any) -> Any:
+    def _cut(self, tokens: tf.RaggedTensor, room: int | tf.Tensor) -> tf.RaggedTensor:
         """Return ragged `tokens` with at most `room` of a row, a number or int64 [batch], of the end that is kept."""
-        import tensorflow as tf
-
         if self.truncate == "head" and isinstance(room, int):
             return tokens[:, :room]
         lengths = tokens.row_lengths()
@@ -109,26 +108,19 @@ class Preprocessor:
         first, last = tf.ragged.range(starts, starts + head), tf.ragged.range(ends - (kept - head), ends)
         return tf.gather(tokens.flat_values, tf.concat([first, last], 1))
 
-    def _cut_together(self, first: Any, second: Any) -> list[Any]:
+    def _cut_together(self, first: tf.RaggedTensor, second: tf.RaggedTensor) -> list[tf.RaggedTensor]:
         """Return the two segments of pairs, cut so that both fit: a short one leaves its room to the other."""
-        import tensorflow as tf
-
         lengths, others = first.row_lengths(), second.row_lengths()
         half = self.room // 2
         own = tf.minimum(lengths, tf.maximum(self.room - half, self.room - others))
         return [self._cut(first, own), self._cut(second, self.room - own)]
 
 
-def tokenize_all(preprocessor: Preprocessor, texts: Sequence[str], chunk: int = 4096) -> "tuple[TokenIds, np.ndarray]":
+def tokenize_all(preprocessor: Preprocessor, texts: Sequence[str], chunk: int = 4096) -> tuple[TokenIds, np.ndarray]:
     """Return the token ids of `texts`, cut, and how many tokens each has uncut, int64 [texts].
 
     Each text is tokenised this once, by the same code that the exported model runs.
     """
-    import numpy as np
-    import tensorflow as tf
-
-    from berth.data.token_ids import TokenIds
-
     values: list[np.ndarray] = [np.zeros(0, np.int32)]
     cut: list[np.ndarray] = [np.zeros(1, np.int64)]
     whole: list[np.ndarray] = [np.zeros(0, np.int64)]

@@ -5,7 +5,9 @@ What is not a folder of this machine is fetched once into the user's cache (bert
 
 from pathlib import Path
 
+from berth.encoders.builtin import minilm
 from berth.encoders.builtin.weights import BUILT_IN
+from berth.encoders.describe import examine
 from berth.encoders.fetch import cache, download
 from berth.encoders.fetch.archive import saved_model_below
 from berth.encoders.fetch.handle import ADVICE, Handle, parse
@@ -19,8 +21,6 @@ def resolve(encoder: str, preprocessor: str) -> tuple[str, str]:
         BerthError: a handle does not lead to a SavedModel; the message names the field and what to change.
     """
     if encoder == BUILT_IN:
-        from berth.encoders.builtin import minilm
-
         own_encoder, own_preprocessor = minilm.handles()
         return own_encoder, _resolve("preprocessor", preprocessor) if preprocessor else own_preprocessor
     return _resolve("encoder", encoder), _resolve("preprocessor", preprocessor)
@@ -48,8 +48,6 @@ def obtain(field: str, handle: Handle) -> Path:
     """
 
     def make(folder: Path) -> tuple[str, list[cache.TextModel]]:
-        from berth.encoders.describe import examine
-
         print(f"fetching {handle.address}", flush=True)
         try:
             archive_sha256 = download.fetch(handle, folder)

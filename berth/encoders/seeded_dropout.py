@@ -12,6 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
 _VARIABLE = "berth/dropout_seed"
 _DEVICE = "/device:CPU:0"
 """Stateless ops take their seed from host memory, on a GPU too."""
@@ -36,8 +40,6 @@ class Seeds:
     """
 
     def __init__(self, encoder: Any, seed: int) -> None:
-        import tensorflow as tf
-
         self._seed = seed % 2**_PLACE
         with tf.device(_DEVICE):
             self._handle = tf.raw_ops.VarHandleOp(dtype=tf.int64, shape=[2], shared_name=_variable_of(encoder))
@@ -48,16 +50,12 @@ class Seeds:
 
         The replicas of one process draw alike, each for texts of its own.
         """
-        import tensorflow as tf
-
         with tf.device(_DEVICE):
             value = tf.constant([self._seed, (step << _STEP) + (worker << _WORKER) + part], tf.int64)
             tf.raw_ops.AssignVariableOp(resource=self._handle, value=value)
 
-    def dropout(self, x: Any, rate: float) -> Any:
+    def dropout(self, x: tf.Tensor, rate: float) -> tf.Tensor:
         """Return `x` with dropout; a model has one such dropout in addition to its encoder's."""
-        import tensorflow as tf
-
         with tf.device(_DEVICE):
             seed = tf.raw_ops.ReadVariableOp(resource=self._handle, dtype=tf.int64)
         return tf.nn.experimental.stateless_dropout(x, rate, seed)
@@ -80,9 +78,6 @@ def with_seeded_dropout(encoder: str, scratch: str | Path) -> str:
     It refers to the variables and assets of `encoder` itself, which is returned where there is nothing to replace. A
     random op inside a loop stays as it is.
     """
-    from google.protobuf.message import DecodeError
-    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
-
     source = Path(encoder).absolute()
     model = SavedModel()
     try:
@@ -135,8 +130,6 @@ def _replace(
 
 
 def _make_stateless(function: Any, node: Any, place: int) -> None:
-    import tensorflow as tf
-
     def add(suffix: str, op: str, inputs: list[str], **attributes: Any) -> None:
         made = function.node_def.add(name=f"{node.name}/{suffix}", op=op, input=inputs, device=_DEVICE)
         for key, value in attributes.items():

@@ -1,8 +1,10 @@
-"""Whether a preprocessor's token ids all have a row in the encoder's word table."""
+"""Check that a preprocessor's token ids all have a row in the encoder's word table."""
 
 import re
 from pathlib import Path
 from typing import Any
+
+import tensorflow as tf
 
 from berth.encoders.adapter import INPUTS, EncoderAdapter
 from berth.errors import BerthError
@@ -35,8 +37,6 @@ def rows(encoder: Any, interface: EncoderAdapter, largest: int) -> int | None:
     Where no variable is named as a word table, the encoder is asked for the token id `largest`: one beyond the table
     fails and says where it ends (on a CPU; a GPU answers with zeros).
     """
-    import tensorflow as tf
-
     tables = [
         variable
         for variable in getattr(encoder, "variables", [])

@@ -7,13 +7,13 @@ SavedModel APIs for text tasks". All weights are float32, named as in Hugging Fa
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_text as tf_text
 
 from berth.encoders.builtin import bert_ops as ops
-
-if TYPE_CHECKING:
-    import numpy as np
-
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _NORM_EPSILON = 1e-12
@@ -62,19 +62,17 @@ def weight_shapes(config: BertConfig) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def save_encoder(config: BertConfig, weights: "Mapping[str, np.ndarray]", folder: str | Path) -> None:
+def save_encoder(config: BertConfig, weights: Mapping[str, np.ndarray], folder: str | Path) -> None:
     """Write the encoder SavedModel to `folder`.
 
     It maps {input_word_ids, input_mask, input_type_ids}, int32 [batch, length], to pooled_output [batch, hidden],
     sequence_output [batch, length, hidden] and encoder_outputs, one sequence_output per layer.
     """
-    import tensorflow as tf
-
     variables = {
         name: tf.Variable(weight, name=name.replace(".", "/")) for name, weight in _as_used(config, weights).items()
     }
 
-    def encode(inputs: dict[str, Any], training: bool = False) -> dict[str, Any]:
+    def encode(inputs: dict[str, tf.Tensor], training: bool = False) -> dict[str, Any]:
         return _encode(config, variables, inputs, training)
 
     names = ("input_word_ids", "input_mask", "input_type_ids")
@@ -93,9 +91,6 @@ def save_preprocessor(vocabulary: str | Path, folder: str | Path) -> None:
     Called on strings [batch] it gives the encoder's inputs, 128 tokens long. Its `tokenize` gives ragged int32
     [batch, (words), (pieces)], its `bert_pack_inputs` packs a list of such segments into any `seq_length`.
     """
-    import tensorflow as tf
-    import tensorflow_text as tf_text
-
     tokens = Path(vocabulary).read_text(encoding="utf-8").split("\n")
     tokens = tokens[: -1 if tokens[-1] == "" else None]
     start, end = tokens.index("[CLS]"), tokens.index("[SEP]")
@@ -103,10 +98,10 @@ def save_preprocessor(vocabulary: str | Path, folder: str | Path) -> None:
         tokens, token_out_type=tf.int32, lower_case_nfd_strip_accents=True, no_pretokenization=False
     )
 
-    def tokenize(inputs: Any) -> Any:
+    def tokenize(inputs: tf.Tensor) -> tf.RaggedTensor:
         return tokenizer.tokenize(inputs)
 
-    def pack(inputs: list[Any], seq_length: Any) -> dict[str, Any]:
+    def pack(inputs: list[tf.RaggedTensor], seq_length: tf.Tensor | int) -> dict[str, tf.Tensor]:
         segments = [segment.merge_dims(1, -1) if segment.ragged_rank > 1 else segment for segment in inputs]
         trimmer = tf_text.RoundRobinTrimmer(seq_length - len(segments) - 1)
         ids, types = tf_text.combine_segments(trimmer.trim(segments), start, end)
@@ -114,7 +109,7 @@ def save_preprocessor(vocabulary: str | Path, folder: str | Path) -> None:
         type_ids, _ = tf_text.pad_model_inputs(types, seq_length)
         return {"input_word_ids": word_ids, "input_mask": tf.cast(mask, tf.int32), "input_type_ids": type_ids}
 
-    def preprocess(inputs: Any) -> dict[str, Any]:
+    def preprocess(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         return pack([tokenize(inputs)], 128)
 
     sentences = tf.TensorSpec([None], tf.string, name="inputs")
@@ -134,26 +129,22 @@ def save_preprocessor(vocabulary: str | Path, folder: str | Path) -> None:
     tf.saved_model.save(root, str(folder))
 
 
-def _reusable(variables: "list[Any] | None" = None) -> Any:
+def _reusable(variables: list[tf.Variable] | None = None) -> Any:
     """Return an object that TF-Hub's reusable SavedModel interface can be written on.
 
     A Checkpoint takes attributes of the interface's names; a tf.Module would compute its own.
     """
-    import tensorflow as tf
-
     root = tf.train.Checkpoint()
     root.variables = root.trainable_variables = variables or []
     root.regularization_losses = []
     return root
 
 
-def _as_used(config: BertConfig, weights: "Mapping[str, np.ndarray]") -> "dict[str, np.ndarray]":
+def _as_used(config: BertConfig, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the weights in the layout that is used, by the names of their variables.
 
     A dense kernel is [in, out]; query, key and value are one kernel, [hidden, 3 * hidden], and one bias.
     """
-    import numpy as np
-
     used: dict[str, np.ndarray] = {}
     for name in weight_shapes(config):
         is_kernel = weights[name].ndim == 2 and not name.startswith("embeddings.")
@@ -167,18 +158,16 @@ def _as_used(config: BertConfig, weights: "Mapping[str, np.ndarray]") -> "dict[s
 
 
 def _encode(
-    config: BertConfig, variables: Mapping[str, Any], inputs: Mapping[str, Any], training: bool
+    config: BertConfig, variables: Mapping[str, tf.Variable], inputs: Mapping[str, tf.Tensor], training: bool
 ) -> dict[str, Any]:
-    import tensorflow as tf
-
     hidden, heads, size = config.hidden_size, config.heads, config.hidden_size // config.heads
     word_ids, mask = inputs["input_word_ids"], inputs["input_mask"]
     batch, length = tf.unstack(tf.shape(word_ids))
 
-    def dense(name: str, x: Any) -> Any:
+    def dense(name: str, x: tf.Tensor) -> tf.Tensor:
         return tf.nn.bias_add(tf.matmul(x, variables[f"{name}.weight"]), variables[f"{name}.bias"])
 
-    def norm(name: str, x: Any) -> Any:
+    def norm(name: str, x: tf.Tensor) -> tf.Tensor:
         return ops.layer_norm(x, variables[f"{name}.weight"], variables[f"{name}.bias"], _NORM_EPSILON)
 
     dropout = ops.Dropout(config.dropout) if training else tf.identity

