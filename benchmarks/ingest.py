@@ -32,10 +32,12 @@ COPY (
 
 
 def berth(source: str, out: str, near_duplicates: float) -> None:
-    from components.ingest.settings import Settings
+    from components.ingest.settings import IngestSettings
     from components.ingest.step import ingest_source
 
-    settings = Settings.model_validate({"source": {"files": source}, "cleaning": {"near_duplicates": near_duplicates}})
+    settings = IngestSettings.model_validate(
+        {"source": {"files": source}, "cleaning": {"near_duplicates": near_duplicates}}
+    )
     ingest_source(settings, f"{out}/dataset", f"{out}/rejected")
 
 

@@ -3,12 +3,12 @@
 import sys
 from pathlib import Path
 
-from components.ingest.settings import Settings
+from components.ingest.settings import IngestSettings
 from components.ingest.step import ingest_source
 
 
 def main(dataset: str) -> None:
-    ingest_source(Settings.model_validate_json(sys.stdin.read()), dataset, Path(dataset) / "rejected")
+    ingest_source(IngestSettings.model_validate_json(sys.stdin.read()), dataset, Path(dataset) / "rejected")
 
 
 if __name__ == "__main__":

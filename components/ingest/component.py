@@ -27,7 +27,7 @@ def locate(
     """
     from berth.tracking import pipeline_run, tags
     from berth.tracking.step_run import log_to_parent, step_run
-    from components.ingest.settings import Settings
+    from components.ingest.settings import IngestSettings
     from components.ingest.sources.source import fingerprint
 
     pipeline_run.open_run(name, pipeline_run_id)
@@ -39,7 +39,7 @@ def locate(
     }
     log_to_parent(tags={key: value for key, value in facts.items() if value})
     with step_run("locate"):
-        settings = Settings.of(
+        settings = IngestSettings.of(
             source=source,
             columns=columns,
             text_column=text_column,
@@ -84,10 +84,10 @@ def ingest(
     from berth.data.dataset import SPLITS
     from berth.tracking import tags
     from berth.tracking.step_run import log_datasets, log_to_parent, metric_name, step_run
-    from components.ingest.settings import Settings
+    from components.ingest.settings import IngestSettings
     from components.ingest.step import ingest_source
 
-    settings = Settings.of(
+    settings = IngestSettings.of(
         source=source,
         columns=columns,
         text_column=text_column,

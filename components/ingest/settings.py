@@ -10,7 +10,7 @@ from berth.errors import BerthError
 from berth.settings import Cleaning, Source, Split
 
 
-class Settings(BaseModel):
+class IngestSettings(BaseModel):
     """RunConfig's fields about data, as KFP passes them: pydantic makes integers of its floats again."""
 
     model_config = ConfigDict(frozen=True)
@@ -32,7 +32,7 @@ class Settings(BaseModel):
     rows_per_shard: int = 100_000
 
     @classmethod
-    def of(cls, **parameters: Any) -> "Settings":
+    def of(cls, **parameters: Any) -> "IngestSettings":
         """Return the settings that KFP's `parameters` are."""
         return cls.model_validate(parameters)
 

@@ -4,7 +4,8 @@ import errno
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import duckdb
 
 from berth.data.dataset import Manifest
 from berth.errors import BerthError
@@ -13,18 +14,15 @@ from components.ingest.rows.duckdb_errors import NO_ROOM, lack
 from components.ingest.rows.near_duplicates import find_near_duplicates
 from components.ingest.rows.reading import read_rows
 from components.ingest.rows.sql import literal
-from components.ingest.settings import Settings
+from components.ingest.settings import IngestSettings
 from components.ingest.sources.files import Rows
 from components.ingest.sources.source import check_unchanged, open_rows
 from components.ingest.splits.assignment import assign_splits, sample
 from components.ingest.splits.manifest import check, make_manifest
 from components.ingest.splits.writing import write_rejected, write_splits
 
-if TYPE_CHECKING:
-    import duckdb
 
-
-def ingest_source(settings: Settings, dataset: str | Path, rejected: str | Path) -> Manifest:
+def ingest_source(settings: IngestSettings, dataset: str | Path, rejected: str | Path) -> Manifest:
     """Read the source and write the dataset to the folder `dataset`, and what is not in it to the file `rejected`.
 
     By text, a row's split depends on its normalised form (NFC, lower case, runs of white space as one space) and the
@@ -34,8 +32,6 @@ def ingest_source(settings: Settings, dataset: str | Path, rejected: str | Path)
     Raises:
         BerthError: the source cannot be read, or holds no data that a classifier can learn from.
     """
-    import duckdb
-
     name = settings.source.files or "source"
     try:
         with tempfile.TemporaryDirectory(prefix="berth-ingest-", ignore_cleanup_errors=True) as scratch:
@@ -56,15 +52,13 @@ def ingest_source(settings: Settings, dataset: str | Path, rejected: str | Path)
 
 
 def _ingest(
-    connection: "duckdb.DuckDBPyConnection",
+    connection: duckdb.DuckDBPyConnection,
     rows: Rows,
-    settings: Settings,
+    settings: IngestSettings,
     scratch: Path,
     dataset: Path,
     rejected: Path,
 ) -> Manifest:
-    import duckdb
-
     connection.execute(f"SET temp_directory = {literal(str(scratch / 'spilled'))}; SET enable_progress_bar = false")
     try:
         connection.execute(f"SET memory_limit = {literal(settings.memory_limit)}")

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from berth.errors import BerthError
-from components.ingest.settings import Settings
+from components.ingest.settings import IngestSettings
 from components.ingest.step import ingest_source
 from tests.components.ingest.conftest import ROWS
 
@@ -19,7 +19,7 @@ def fails(message: str, source: object = "a.csv", **settings: object) -> None:
     """Assert that ingesting `source` ends in one line that matches `message`."""
     files = source if isinstance(source, dict) else {"files": source}
     with pytest.raises(BerthError, match=message) as caught:
-        ingest_source(Settings.of(source=files, **settings), Path("dataset"), Path("rejected"))
+        ingest_source(IngestSettings.of(source=files, **settings), Path("dataset"), Path("rejected"))
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 500
     assert not Path("dataset").exists()

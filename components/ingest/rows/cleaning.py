@@ -1,14 +1,8 @@
 """SQL that cleans texts and labels."""
 
-from typing import TYPE_CHECKING
-
 from components.ingest.rows.encoding import UNDECODABLE
 from components.ingest.rows.sql import BETWEEN, literal, slices
-from components.ingest.settings import Settings
-
-if TYPE_CHECKING:
-    pass
-
+from components.ingest.settings import IngestSettings
 
 CHANGES = ("HTML entities", "control characters", "Unicode form", "spaces around the label", "mapped label")
 """The cleaning rules that change a row, in the order of their bits in the column `changes`."""
@@ -24,7 +18,7 @@ _NORMALISED = r"lower(trim(regexp_replace(nfc_normalize({0}3), '[\s\p{Z}]+', ' '
 _NOT_PLAIN = "[^ -~]|  |^ | $|^$"
 
 
-def cleaned(number: int, columns: str, settings: Settings) -> str:
+def cleaned(number: int, columns: str, settings: IngestSettings) -> str:
     """Return the query that cleans a file's rows; `columns` selects text0, pair0, label0 and the rest of them.
 
     Most texts are plain: one look at a text spares it the dear functions that would find nothing.
@@ -105,7 +99,7 @@ _TRIMMED = (
 )
 
 
-def _mapped(settings: Settings) -> str:
+def _mapped(settings: IngestSettings) -> str:
     """Return the SQL expression that maps a label; one that is mapped to nothing becomes empty."""
     if not settings.label_map:
         return "{0}"

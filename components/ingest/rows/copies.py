@@ -1,18 +1,14 @@
 """Rows with the same text: one stays."""
 
-from typing import TYPE_CHECKING
+import duckdb
 
 from components.ingest.rows.sql import slices
-from components.ingest.settings import Settings
-
-if TYPE_CHECKING:
-    import duckdb
-
+from components.ingest.settings import IngestSettings
 
 DUPLICATE = "duplicate"
 
 
-def drop_copies(connection: "duckdb.DuckDBPyConnection", settings: Settings) -> None:
+def drop_copies(connection: duckdb.DuckDBPyConnection, settings: IngestSettings) -> None:
     """Make one text one row: the first of its copies stays, unless they carry different labels.
 
     Of copies in several slices the values that sort first stay, whatever the order of the source. The first query looks

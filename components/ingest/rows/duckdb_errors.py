@@ -1,11 +1,6 @@
 """DuckDB's errors as one line."""
 
 import re
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-
 
 NO_ROOM = "no room on the disk for its rows while they are read. Make room in TMPDIR."
 LONGEST_ROW = 16 << 20

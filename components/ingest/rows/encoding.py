@@ -2,14 +2,9 @@
 
 import codecs
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from berth.errors import BerthError
 from components.ingest.sources.files import CARRIAGE_RETURN, File, open_decompressed, opened
-
-if TYPE_CHECKING:
-    pass
-
 
 UNDECODABLE = "\ufdd0"
 """Stands for each byte that is not UTF-8: a code point that Unicode keeps free of characters."""

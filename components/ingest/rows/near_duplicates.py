@@ -6,14 +6,11 @@ All of it is SQL: DuckDB spills what does not fit into its memory.
 """
 
 import math
-from typing import TYPE_CHECKING
+
+import duckdb
 
 from berth.errors import BerthError
 from components.ingest.rows.sql import literal
-
-if TYPE_CHECKING:
-    import duckdb
-
 
 REASON = "near-duplicate across splits"
 _RECALL = 0.98
@@ -28,7 +25,7 @@ _PAIRS = """CASE WHEN len(words) < 2 THEN list_transform(words, lambda word: has
     ELSE list_transform(range(1, len(words)), lambda i: hash(words[i], words[i + 1])) END"""
 
 
-def find_near_duplicates(connection: "duckdb.DuckDBPyConnection", threshold: float, keep: bool) -> int:
+def find_near_duplicates(connection: duckdb.DuckDBPyConnection, threshold: float, keep: bool) -> int:
     """Return how many rows of the view `kept` resemble one of an earlier split; unless `keep`, give them REASON.
 
     The splits' order is train, validation, test: the model learns from all it can, and is judged on what is new to it.

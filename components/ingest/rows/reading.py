@@ -3,21 +3,20 @@
 import glob
 import html
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import duckdb
 
 from berth.errors import BerthError
 from components.ingest.rows.cleaning import cleaned
 from components.ingest.rows.duckdb_errors import LONGEST_ROW, explain, lack
-from components.ingest.rows.encoding import UNDECODABLE, is_plain, readable
-from components.ingest.rows.sql import literal, quoted, slices
-from components.ingest.settings import Settings
+from components.ingest.rows.encoding import is_plain, readable
+from components.ingest.rows.selection import selected
+from components.ingest.rows.sql import literal
+from components.ingest.settings import IngestSettings
 from components.ingest.sources.files import DELIMITERS, File, Rows
 
-if TYPE_CHECKING:
-    import duckdb
 
-
-def read_rows(connection: "duckdb.DuckDBPyConnection", rows: Rows, settings: Settings, scratch: Path) -> list[int]:
+def read_rows(connection: duckdb.DuckDBPyConnection, rows: Rows, settings: IngestSettings, scratch: Path) -> list[int]:
     """Create the table `rows` and return the number of rows of each file.
 
     Its columns: file (the file's number), text, pair, label (several: sorted, with BETWEEN between them), given (the
@@ -48,71 +47,19 @@ def read_rows(connection: "duckdb.DuckDBPyConnection", rows: Rows, settings: Set
     return counts
 
 
-def _read(connection: "duckdb.DuckDBPyConnection", rows: Rows, number: int, path: Path, settings: Settings) -> None:
+def _read(connection: duckdb.DuckDBPyConnection, rows: Rows, number: int, path: Path, settings: IngestSettings) -> None:
     """Add the rows of the file `number`, whose bytes are at `path`, to the table `rows`."""
-    import duckdb
-
     file = rows.files[number]
     reader = _reader(rows, path, settings)
     try:
-        columns = _columns(connection, rows, file, reader, settings)
+        columns = selected(connection, rows, file, reader, settings)
         target = "INSERT INTO rows" if number else "CREATE TABLE rows AS"
         connection.execute(f"{target} {cleaned(number, columns, settings)}")
     except duckdb.Error as error:
         raise BerthError(f"{file.uri}: {lack(error) or explain(str(error))}") from None
 
 
-def _columns(connection: "duckdb.DuckDBPyConnection", rows: Rows, file: File, reader: str, settings: Settings) -> str:
-    """Return the query for what is read of the file behind `reader`: text0, pair0, label0, given, moment, slices."""
-    places = {field: _place(rows, column) for field, column in settings.wanted.items()}
-    described = connection.execute(f"DESCRIBE SELECT {', '.join(places.values())} FROM {reader}").fetchall()
-    types = {field: type for field, (_, type, *_) in zip(places, described, strict=True)}
-
-    def text(field: str) -> str:
-        return _as_text(file, settings.wanted[field], places[field], types[field])
-
-    label = text("label_column") if settings.task == "single_label" else ""
-    if settings.task == "multi_label":
-        place, type = places["label_column"], types["label_column"]
-        separated = f"string_split(nullif(CAST({{0}} AS VARCHAR), ''), {literal(settings.label_separator)})"
-        if type.endswith("[]"):
-            label = f"CAST({place} AS VARCHAR[])"
-        elif type == "JSON":
-            label = (
-                f"CASE json_type({place}) WHEN 'ARRAY' THEN CAST({place} AS VARCHAR[]) WHEN 'NULL' THEN NULL "
-                f"ELSE {separated.replace('{0}', f'({place} ->> {chr(39)}${chr(39)})')} END"
-            )
-        else:
-            label = separated.replace("{0}", text("label_column"))
-    given, moment = literal(file.split) if file.split else "NULL::VARCHAR", "NULL::TIMESTAMP"
-    if settings.split.by == "column":
-        named = f"lower(trim({text('split.column')}))"
-        given = (
-            f"CASE WHEN {named} IN ('dev', 'val', 'valid') THEN 'validation' WHEN {named} = 'training' THEN 'train' "
-        )
-        given += f"ELSE coalesce({named}, '') END"
-    if settings.split.by == "time":
-        stamp = text("split.column")
-        moment = (
-            f"coalesce(try_cast({stamp} AS TIMESTAMP), make_timestamp((try_cast({stamp} AS DOUBLE) * 1e6)::BIGINT))"
-        )
-    pair = f"{text('text_pair_column')} AS pair0, " if settings.text_pair_column else ""
-    kept = "".join(
-        f", replace(coalesce({text(f'slice_columns[{number}]')}, ''), {literal(UNDECODABLE)}, chr(65533)) AS {name}"
-        for number, name in enumerate(slices(settings))
-    )
-    return (
-        f"SELECT {text('text_column')} AS text0, {pair}{label} AS label0, {given} AS given, {moment} AS moment{kept} "
-        f"FROM {reader}"
-    )
-
-
-def _place(rows: Rows, column: str) -> str:
-    """Return the SQL name of `column`: by its place, since a header may repeat names or leave one out."""
-    return quoted(column) if rows.format == "json" else f"column{rows.columns.index(column)}"
-
-
-def _reader(rows: Rows, path: Path, settings: Settings) -> str:
+def _reader(rows: Rows, path: Path, settings: IngestSettings) -> str:
     """Return the DuckDB table function that reads `path`; nothing about it is guessed, nor read from its folders."""
     file = f"{literal(glob.escape(str(path)))}, hive_partitioning=false"
     places = [f"column{place}" for place in range(len(rows.columns))]
@@ -136,20 +83,8 @@ def _reader(rows: Rows, path: Path, settings: Settings) -> str:
     )
 
 
-def _as_text(file: File, column: str, place: str, type: str) -> str:
-    """Return the SQL expression of a column's values as VARCHAR."""
-    if type.endswith("]") or type.startswith(("STRUCT", "MAP", "UNION")):
-        raise BerthError(
-            f"{file.uri}: the column {column!r} holds lists or records. Name one of texts or numbers; "
-            "lists of labels need 'task: multi_label'."
-        )
-    if type == "BLOB":  # some writers of Parquet do not mark their texts as such
-        return f"CASE WHEN {place} IS NOT NULL THEN coalesce(try(decode({place})), {literal(UNDECODABLE)}) END"
-    return f"CAST({place} AS VARCHAR)"
-
-
 def _check_swallowed(
-    connection: "duckdb.DuckDBPyConnection", rows: Rows, file: File, number: int, settings: Settings
+    connection: duckdb.DuckDBPyConnection, rows: Rows, file: File, number: int, settings: IngestSettings
 ) -> None:
     """Raise if texts hold what look like rows of their own: a stray double quote has swallowed them."""
     place = rows.columns.index(settings.label_column)

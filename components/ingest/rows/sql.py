@@ -1,12 +1,6 @@
 """SQL names and literals."""
 
-from typing import TYPE_CHECKING
-
-from components.ingest.settings import Settings
-
-if TYPE_CHECKING:
-    pass
-
+from components.ingest.settings import IngestSettings
 
 BETWEEN = "\x1f"
 """Between the labels of a text that has several."""
@@ -22,6 +16,6 @@ def literal(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def slices(settings: Settings) -> list[str]:
+def slices(settings: IngestSettings) -> list[str]:
     """Return the names that the slice columns have in SQL: their own may be any text."""
     return [f"slice{number}" for number in range(len(settings.slice_columns))]

@@ -6,8 +6,10 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from berth.errors import BerthError, first_line, nearest
-from components.ingest.settings import Settings
+from components.ingest.settings import IngestSettings
 from components.ingest.sources.files import (
     CARRIAGE_RETURN,
     COMPRESSIONS,
@@ -24,7 +26,7 @@ _KEYS_FROM = 100
 """JSON rows whose keys are taken for the columns there are: a row may leave one out."""
 
 
-def inspect(files: list[File], settings: Settings) -> Rows:
+def inspect(files: list[File], settings: IngestSettings) -> Rows:
     """Tell the files' format and columns."""
     formats = {_format(file.path) for file in files}
     if len(formats) > 1:
@@ -46,7 +48,7 @@ def inspect(files: list[File], settings: Settings) -> Rows:
     return Rows(files, format, found, has_header=not settings.columns)
 
 
-def check_columns(name: str, there: list[str], settings: Settings) -> None:
+def check_columns(name: str, there: list[str], settings: IngestSettings) -> None:
     for setting, column in settings.wanted.items():
         field = setting.partition("[")[0]
         if column not in there:
@@ -58,7 +60,7 @@ def check_columns(name: str, there: list[str], settings: Settings) -> None:
             raise BerthError(f"{field}: {name} has several columns {column!r}. Rename all but one.")
 
 
-def _check_case(name: str, settings: Settings) -> None:
+def _check_case(name: str, settings: IngestSettings) -> None:
     """Raise where two keys differ in case only: DuckDB takes JSON's keys for one then."""
     wanted = sorted(set(settings.wanted.values()))
     for one, other in itertools.combinations(wanted, 2):
@@ -87,7 +89,6 @@ def _format(path: Path) -> str:
 def _columns(file: File, format: str, given: list[str]) -> list[str]:
     path, name = file.path, file.uri
     if format == "parquet":
-        import pyarrow.parquet as pq
         from pyarrow import ArrowException
 
         try:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from berth.errors import BerthError, first_line
 
 FORMATS = {".csv": "csv", ".tsv": "tsv", ".txt": "tsv", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet"}
@@ -54,8 +56,6 @@ def opened(file: File) -> Iterator[Any]:
     Raises:
         BerthError: the compressed file is damaged or cut short.
     """
-    import pyarrow as pa
-
     try:
         with pa.input_stream(str(file.path), compression=COMPRESSIONS.get(file.path.suffix.lower())) as stream:
             yield stream

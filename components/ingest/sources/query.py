@@ -4,14 +4,14 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from berth.errors import BerthError, first_line
 from berth.settings import Source
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 
 _BATCH = 20_000
 """Rows that are fetched at a time."""
@@ -35,8 +35,6 @@ def store(source: Source, path: Path) -> None:
     Raises:
         BerthError: the connection's variable is not set, the database does not answer, or the query fails.
     """
-    import pyarrow.parquet as pq
-
     batches = _batches(source)
     first = next(batches)
     with pq.ParquetWriter(path, first.schema) as writer:
@@ -57,15 +55,12 @@ def digest(source: Source) -> str:
     return hashlib.sha256(f"{source.sql}\0{rows}\0{total}".encode()).hexdigest()
 
 
-def _batches(source: Source) -> "Iterator[pa.Table]":
+def _batches(source: Source) -> Iterator[pa.Table]:
     """Yield the query's rows; the first batch comes even if there are none, for its columns."""
     return _from_database(source) if source.connection else _from_duckdb(source)
 
 
-def _from_duckdb(source: Source) -> "Iterator[pa.Table]":
-    import duckdb
-    import pyarrow as pa
-
+def _from_duckdb(source: Source) -> Iterator[pa.Table]:
     with duckdb.connect() as connection:
         try:
             if source.folder:
@@ -81,8 +76,7 @@ def _from_duckdb(source: Source) -> "Iterator[pa.Table]":
             raise BerthError(f"source.sql: the query fails ({_reason(error)}). Mend the query.") from None
 
 
-def _from_database(source: Source) -> "Iterator[pa.Table]":
-    import pyarrow as pa
+def _from_database(source: Source) -> Iterator[pa.Table]:
     import sqlalchemy
     from sqlalchemy import exc
 
@@ -129,10 +123,8 @@ def _from_database(source: Source) -> "Iterator[pa.Table]":
         engine.dispose()
 
 
-def _table(names: list[str], rows: list[Any], types: list[Any]) -> "pa.Table":
+def _table(names: list[str], rows: list[Any], types: list[Any]) -> pa.Table:
     """Return the rows as a table whose columns are texts or lists of texts, whatever the database's own types."""
-    import pyarrow as pa
-
     found = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in names]
     if not types:
         lists = [any(isinstance(value, list) for value in column) for column in found]

@@ -7,14 +7,14 @@ from urllib.parse import urlsplit
 
 from berth.errors import BerthError
 from berth.models.integrity import sha256_of
-from components.ingest.settings import Settings
+from components.ingest.settings import IngestSettings
 from components.ingest.sources import query, remote
 from components.ingest.sources.columns import check_columns, inspect
 from components.ingest.sources.files import File, Rows
 from components.ingest.sources.local import local_file, local_files
 
 
-def fingerprint(settings: Settings) -> str:
+def fingerprint(settings: IngestSettings) -> str:
     """Find the source and return a SHA-256 that changes whenever a row may have: of bytes, ETags, or a query's rows.
 
     Raises:
@@ -40,7 +40,7 @@ def fingerprint(settings: Settings) -> str:
     return digest.hexdigest()
 
 
-def open_rows(settings: Settings, scratch: Path) -> Rows:
+def open_rows(settings: IngestSettings, scratch: Path) -> Rows:
     """Bring the source to this machine, if need be into the folder `scratch`, and look at its columns.
 
     Raises:

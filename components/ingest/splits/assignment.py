@@ -1,17 +1,13 @@
 """Sampling, and assigning each row to a split."""
 
-from typing import TYPE_CHECKING
+import duckdb
 
-from components.ingest.settings import Settings
-
-if TYPE_CHECKING:
-    import duckdb
-
+from components.ingest.settings import IngestSettings
 
 NOT_SAMPLED = "left out by max_rows"
 
 
-def sample(connection: "duckdb.DuckDBPyConnection", settings: Settings) -> None:
+def sample(connection: duckdb.DuckDBPyConnection, settings: IngestSettings) -> None:
     """Keep max_rows texts, the same ones whatever the order of the source; stratified: the labels' shares stay."""
     if not settings.stratified:
         chosen = f"SELECT rowid FROM rows WHERE reason IS NULL ORDER BY hash(key), id LIMIT {settings.max_rows}"
@@ -25,7 +21,7 @@ def sample(connection: "duckdb.DuckDBPyConnection", settings: Settings) -> None:
     connection.execute(f"UPDATE rows SET reason = '{NOT_SAMPLED}' WHERE reason IS NULL AND rowid NOT IN ({chosen})")
 
 
-def assign_splits(connection: "duckdb.DuckDBPyConnection", settings: Settings) -> None:
+def assign_splits(connection: duckdb.DuckDBPyConnection, settings: IngestSettings) -> None:
     """Create the view `kept`: the rows that stay, with their rid and split."""
     split = settings.split
     share = "((key >> 12) / 16.0 ** 13)"
@@ -39,14 +35,14 @@ def assign_splits(connection: "duckdb.DuckDBPyConnection", settings: Settings) -
             f"CASE WHEN moment <= {ends[0]} THEN 'train' WHEN moment <= {ends[1]} THEN 'validation' ELSE 'test' END"
         )
     else:
-        dealt = f"CASE WHEN {share} < {split.train} THEN 'train' WHEN {share} < {split.train + split.validation} "
-        dealt += "THEN 'validation' ELSE 'test' END"
-        chosen = f"coalesce({_given(connection, share, settings)}, {dealt})"
+        drawn = f"CASE WHEN {share} < {split.train} THEN 'train' WHEN {share} < {split.train + split.validation} "
+        drawn += "THEN 'validation' ELSE 'test' END"
+        chosen = f"coalesce({_given(connection, share, settings)}, {drawn})"
     connection.execute(f"CREATE VIEW kept AS SELECT rowid AS rid, *, {chosen} AS split FROM rows WHERE reason IS NULL")
 
 
-def _given(connection: "duckdb.DuckDBPyConnection", share: str, settings: Settings) -> str:
-    """Return the SQL expression of the split that the source gives; a split that it lacks is dealt out of train."""
+def _given(connection: duckdb.DuckDBPyConnection, share: str, settings: IngestSettings) -> str:
+    """Return the SQL expression of the split that the source gives; a split that it lacks is drawn from train."""
     there = {name for (name,) in connection.execute("SELECT DISTINCT given FROM rows").fetchall()}
     if there <= {None}:
         return "given"

@@ -2,26 +2,24 @@
 
 import hashlib
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+
+import duckdb
 
 from berth.data.dataset import SPLITS, Manifest, SourceFile
 from berth.errors import BerthError
 from components.ingest.rows.cleaning import CHANGES
 from components.ingest.rows.copies import DUPLICATE
 from components.ingest.rows.sql import BETWEEN, slices
-from components.ingest.settings import Settings
+from components.ingest.settings import IngestSettings
 from components.ingest.sources.files import Rows
 from components.ingest.splits.assignment import NOT_SAMPLED
 
-if TYPE_CHECKING:
-    import duckdb
-
 
 def make_manifest(
-    connection: "duckdb.DuckDBPyConnection",
+    connection: duckdb.DuckDBPyConnection,
     rows: Rows,
     row_counts: list[int],
-    settings: Settings,
+    settings: IngestSettings,
     resembling: int | None,
 ) -> Manifest:
     content = connection.execute(_content(settings)).fetchall()
@@ -64,7 +62,7 @@ def make_manifest(
     )
 
 
-def _content(settings: Settings) -> str:
+def _content(settings: IngestSettings) -> str:
     """Return the query for what the splits hold: rows by split and label, and sums of their MD5s.
 
     Sums, so that the order of rows does not count and memory does not grow with them.

@@ -3,13 +3,11 @@
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from berth.data.dataset import LABEL
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 
 _IN_MEMORY = 2
 """Shards that wait to be written; more would grow with the data."""
@@ -25,9 +23,7 @@ class Shards:
         self.writing = deque[Future[None]]()
         folder.mkdir(parents=True)
 
-    def add(self, batch: "pa.RecordBatch") -> None:
-        import pyarrow as pa
-
+    def add(self, batch: pa.RecordBatch) -> None:
         self.waiting.append(batch)
         while sum(one.num_rows for one in self.waiting) >= self.size:
             table = pa.Table.from_batches(self.waiting)
@@ -35,16 +31,12 @@ class Shards:
             self.waiting = table.slice(self.size).to_batches()
 
     def close(self) -> None:
-        import pyarrow as pa
-
         if self.waiting:
             self._write(pa.Table.from_batches(self.waiting))
         for written in self.writing:
             written.result()
 
-    def _write(self, shard: "pa.Table") -> None:
-        import pyarrow.parquet as pq
-
+    def _write(self, shard: pa.Table) -> None:
         path = self.folder / f"part-{self.number:05}.parquet"
         self.number += 1
         self.writing.append(self.pool.submit(pq.write_table, shard, path, compression="zstd", use_dictionary=[LABEL]))

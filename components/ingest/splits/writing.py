@@ -3,27 +3,24 @@
 import itertools
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import duckdb
 
 from berth.data.dataset import LABEL, PAIR, SPLITS, TEXT, split_dir
 from components.ingest.rows.cleaning import CHANGES
 from components.ingest.rows.encoding import UNDECODABLE
 from components.ingest.rows.sql import BETWEEN, literal, slices
-from components.ingest.settings import Settings
+from components.ingest.settings import IngestSettings
 from components.ingest.sources.files import Rows
 from components.ingest.splits.assignment import NOT_SAMPLED
 from components.ingest.splits.shards import Shards
-
-if TYPE_CHECKING:
-    import duckdb
-
 
 _BATCH = 20_000
 """Rows that come out of DuckDB at a time."""
 
 
 def write_splits(
-    connection: "duckdb.DuckDBPyConnection", dataset: Path, settings: Settings, sizes: dict[str, int]
+    connection: duckdb.DuckDBPyConnection, dataset: Path, settings: IngestSettings, sizes: dict[str, int]
 ) -> None:
     """Write the splits, of `sizes` rows, ordered by their keys, in shards of rows_per_shard; one sort serves all."""
     columns = [f"text AS {TEXT}"] + ([f"pair AS {PAIR}"] if settings.text_pair_column else [])
@@ -55,7 +52,7 @@ def write_splits(
             target.close()
 
 
-def write_rejected(connection: "duckdb.DuckDBPyConnection", rows: Rows, counts: list[int], path: Path) -> None:
+def write_rejected(connection: duckdb.DuckDBPyConnection, rows: Rows, counts: list[int], path: Path) -> None:
     """Write the rows that a rule took away or changed, in the order of the source."""
     path.parent.mkdir(parents=True, exist_ok=True)
     starts = itertools.accumulate([0, *counts[:-1]])

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from berth.data.dataset import SPLITS, Manifest, read_split
-from components.ingest.settings import Settings
+from components.ingest.settings import IngestSettings
 from components.ingest.step import ingest_source
 from tests.support.datasets import MESSAGES, component_body  # noqa: F401
 
@@ -28,7 +28,7 @@ def ingest(tmp_path):
         files = source if isinstance(source, dict) else {"files": str(source)}
         parameters = {"cleaning": KEEP} | settings
         manifest = ingest_source(
-            Settings.of(source=files, columns=list(columns), text_column=text, label_column=label, **parameters),
+            IngestSettings.of(source=files, columns=list(columns), text_column=text, label_column=label, **parameters),
             dataset,
             rejected,
         )

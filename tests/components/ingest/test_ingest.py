@@ -10,7 +10,7 @@ import pytest
 
 from berth.data.dataset import SPLITS
 from berth.tracking import run_tree, tags
-from components.ingest.settings import Settings
+from components.ingest.settings import IngestSettings
 from components.ingest.sources.source import fingerprint
 from tests.components.ingest.conftest import AS_IT_IS, MESSAGES, ROWS, everything, write
 
@@ -276,7 +276,7 @@ def test_each_split_is_an_input_in_mlflow_with_its_source_and_content(steps, tmp
 
 def test_the_source_fingerprint_changes_with_a_byte_and_only_then(tmp_path):
     path = write(tmp_path / "a.csv")
-    settings = Settings.of(source={"files": str(path)})
+    settings = IngestSettings.of(source={"files": str(path)})
     first = fingerprint(settings)
     path.write_bytes(path.read_bytes())
     assert fingerprint(settings) == first

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from berth.data.dataset import SPLITS, read_split
 from berth.errors import BerthError
-from components.ingest.settings import Settings
+from components.ingest.settings import IngestSettings
 from components.ingest.step import ingest_source
 
 PLAIN = {"near_duplicates": 0, "nfc": False, "control_characters": False}
@@ -25,7 +25,7 @@ def ingested(rows: list[tuple[str, str]], **changes: object) -> dict[str, list[t
         path.write_text(content, encoding="utf-8")
         parameters = {"source": {"files": str(path)}, "cleaning": PLAIN} | changes
         try:
-            ingest_source(Settings.of(**parameters), f"{folder}/dataset", f"{folder}/rejected")
+            ingest_source(IngestSettings.of(**parameters), f"{folder}/dataset", f"{folder}/rejected")
         except BerthError:
             return None
         return {split: list(zip(*read_split(f"{folder}/dataset", split), strict=True)) for split in SPLITS}

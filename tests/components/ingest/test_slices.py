@@ -9,7 +9,7 @@ import pytest
 
 from berth.data.dataset import SPLITS, read_columns
 from berth.errors import BerthError
-from components.ingest.settings import Settings
+from components.ingest.settings import IngestSettings
 from components.ingest.sources.source import fingerprint
 from tests.components.ingest.conftest import ROWS
 
@@ -175,7 +175,7 @@ def test_slice_columns_that_cannot_be_are_said_by_both_steps(ingest, tmp_path, s
     assert not (tmp_path / "dataset").exists()
     fields = {"label_column": settings.get("label", "label"), "text_pair_column": settings.get("text_pair_column", "")}
     with pytest.raises(BerthError, match=message):
-        fingerprint(Settings.of(source={"files": str(tmp_path / "a.csv")}, slice_columns=slices, **fields))
+        fingerprint(IngestSettings.of(source={"files": str(tmp_path / "a.csv")}, slice_columns=slices, **fields))
 
 
 def test_a_slice_column_of_lists_is_refused(ingest, tmp_path):

@@ -21,7 +21,7 @@ import pytest
 
 from berth.data.dataset import Manifest
 from berth.errors import BerthError
-from components.ingest.settings import Settings
+from components.ingest.settings import IngestSettings
 from components.ingest.sources.source import fingerprint
 from tests.components.ingest.conftest import ROWS, everything, write
 from tests.support.tls import certificate
@@ -69,7 +69,7 @@ def test_an_object_a_folder_and_a_glob_of_s3_are_read_whole(ingest, tmp_path, bu
 
 
 def test_the_fingerprint_of_an_object_is_its_etag_and_changes_with_it(tmp_path, bucket):
-    settings = Settings.of(source={"files": "s3://texts/one.csv"})
+    settings = IngestSettings.of(source={"files": "s3://texts/one.csv"})
     bucket(write(tmp_path / "a.csv"), "one.csv")
     first = fingerprint(settings)
     assert fingerprint(settings) == first
@@ -133,7 +133,7 @@ def test_an_object_a_folder_and_a_glob_of_google_storage_are_read_whole(ingest, 
             assert everything(splits) == set(ROWS)
             assert [file.uri for file in manifest.sources] == ["gs://texts/in/a.csv.gz", "gs://texts/in/b.csv.gz"]
             assert all(file.version and file.size > 100 for file in manifest.sources)
-        settings = Settings.of(source={"files": "gs://texts/in/a.csv.gz"})
+        settings = IngestSettings.of(source={"files": "gs://texts/in/a.csv.gz"})
         first = fingerprint(settings)
         assert fingerprint(settings) == first
         GoogleStorage.objects["in/a.csv.gz"] = write(tmp_path / "a.csv.gz", ROWS[1:]).read_bytes()
@@ -158,7 +158,7 @@ def test_a_file_behind_http_is_read_and_one_that_is_not_there_is_said(ingest, tm
     write(tmp_path / "site" / "a.jsonl")
     _, splits, _ = ingest(f"{site}/a.jsonl")
     assert everything(splits) == set(ROWS)
-    settings = Settings.of(source={"files": f"{site}/a.jsonl"})
+    settings = IngestSettings.of(source={"files": f"{site}/a.jsonl"})
     first = fingerprint(settings)
     assert fingerprint(settings) == first
     (tmp_path / "site" / "a.jsonl").write_text('{"text": "a", "label": "b"}\n')
@@ -253,7 +253,7 @@ def test_a_query_over_postgresql_with_its_casts_and_percent_signs(ingest, postgr
     manifest, splits, _ = ingest(source)
     assert everything(splits) == set(ROWS)
     assert [(file.uri, file.rows) for file in manifest.sources] == [("query over env:BERTH_TEST_DATABASE", 200)]
-    settings = Settings.of(source=source)
+    settings = IngestSettings.of(source=source)
     first = fingerprint(settings)
     with engine.begin() as connection:  # another order of the same rows
         connection.execute(sqlalchemy.text("CREATE TABLE other AS SELECT * FROM messages ORDER BY id DESC"))

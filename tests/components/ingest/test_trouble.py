@@ -10,7 +10,7 @@ import pytest
 
 from berth.errors import BerthError
 from components.ingest import step
-from components.ingest.settings import Settings
+from components.ingest.settings import IngestSettings
 from components.ingest.sources.source import fingerprint
 from components.ingest.step import ingest_source
 from tests.components.ingest.conftest import MESSAGES, write
@@ -79,7 +79,7 @@ def test_a_column_name_cannot_inject_sql(here):
     evil = "t\"); DROP TABLE rows; --'"
     table("it's.parquet", **{evil: TEXTS, "label": LABELS})()
     manifest = ingest_source(
-        Settings.of(source={"files": "it's.parquet"}, text_column=evil, cleaning={"near_duplicates": 0}),
+        IngestSettings.of(source={"files": "it's.parquet"}, text_column=evil, cleaning={"near_duplicates": 0}),
         Path("dataset"),
         Path("rejected"),
     )
@@ -103,7 +103,7 @@ def test_a_query_that_is_wrong(here, monkeypatch):
     fails(r"no SQLite file /gone\.db", sql)
     monkeypatch.setenv("BERTH_TEST_DATABASE", "postgresql://user:secret@127.0.0.1:9/x")
     with pytest.raises(BerthError, match="the query over BERTH_TEST_DATABASE fails") as caught:
-        fingerprint(Settings.of(source=sql))
+        fingerprint(IngestSettings.of(source=sql))
     assert "secret" not in str(caught.value)
 
 

@@ -175,7 +175,7 @@ def test_a_wrong_setting_about_data_is_one_line_that_names_it(load, text, messag
     "source", ["rows.csv", "r*.csv", "r[a-p]ws.csv", {"sql": "SELECT * FROM 'rows.csv'"}, {"sql": "FROM 'r*.csv'"}]
 )
 def test_folder_names_with_glob_characters_are_literal(tmp_path, name, source):
-    from components.ingest.settings import Settings
+    from components.ingest.settings import IngestSettings
     from components.ingest.sources.source import fingerprint
 
     for folder, texts in ((name, "a,b"), ("a1b", "c,d"), ("whats", "c,d"), ("stir", "c,d")):
@@ -184,14 +184,14 @@ def test_folder_names_with_glob_characters_are_literal(tmp_path, name, source):
     config = tmp_path / name / "c.yaml"
     config.write_text(yaml.safe_dump({"name": "n", "source": source}))
     loaded = RunConfig.load(config)
-    found = fingerprint(Settings.of(source=loaded.parameters()["source"]))
+    found = fingerprint(IngestSettings.of(source=loaded.parameters()["source"]))
     (tmp_path / name / "rows.csv").write_text("text,label\ne,f\n")
-    assert fingerprint(Settings.of(source=loaded.parameters()["source"])) != found
+    assert fingerprint(IngestSettings.of(source=loaded.parameters()["source"])) != found
 
 
 @pytest.mark.parametrize("source", ["rows.csv", "r*.csv", "more/*.csv"])
 def test_missing_files_in_such_a_folder_are_not_found_elsewhere(tmp_path, source):
-    from components.ingest.settings import Settings
+    from components.ingest.settings import IngestSettings
     from components.ingest.sources.source import fingerprint
 
     (tmp_path / "a[1]b").mkdir()
@@ -201,4 +201,4 @@ def test_missing_files_in_such_a_folder_are_not_found_elsewhere(tmp_path, source
     config.write_text(yaml.safe_dump({"name": "n", "source": source}))
     loaded = RunConfig.load(config)
     with pytest.raises(BerthError, match="source: no file matches"):
-        fingerprint(Settings.of(source=loaded.parameters()["source"]))
+        fingerprint(IngestSettings.of(source=loaded.parameters()["source"]))
