@@ -24,16 +24,16 @@ class Section(BaseModel):
 _ENVIRONMENT = re.compile(r"(env:[A-Za-z_][A-Za-z0-9_]*)?")
 _QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|[KMGTPE]i?)?$"
 _OBJECT_NAME = r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$"
-"""What Kubernetes takes for an amount, and for the name of a secret or a claim."""
+"""Patterns that Kubernetes accepts: a quantity, and the name of a secret or a claim."""
 
 
 class Source(Section):
-    """Where the rows come from: files, one set of files per split, or a query. `source: PATH` means `files`."""
+    """The source of the rows: files, one set of files per split, or a query. `source: PATH` means `files`."""
 
     files: str = Field("", description="A file, a glob or a folder: a path, s3://, gs:// or https://.")
     train: str = Field("", description="The train split's files, where the data comes split.")
-    validation: str = Field("", description="The validation split's files; empty: taken out of train.")
-    test: str = Field("", description="The test split's files; empty: taken out of train.")
+    validation: str = Field("", description="The validation split's files; empty: a share of train.")
+    test: str = Field("", description="The test split's files; empty: a share of train.")
     sql: str = Field("", description="A query; its columns are the source's.")
     connection: str = Field(
         "",
@@ -51,7 +51,7 @@ class Source(Section):
         if (self.validation or self.test) and not self.train:
             raise ValueError("validation and test need train as well")
         if self.connection and not self.sql:
-            raise ValueError("connection is for sql, and there is none")
+            raise ValueError("connection is for sql, which is not set")
         # Neither message shows the value: it may hold a password.
         if not _ENVIRONMENT.fullmatch(self.connection):
             raise ValueError("connection: write env:NAME, and put the database's URL into the variable NAME")
@@ -60,14 +60,14 @@ class Source(Section):
         return self
 
     def split_files(self) -> dict[str, str]:
-        """Return where the files are by split; those that are not split are under the empty name."""
+        """Return the addresses of the files by split; files that are not split have the empty name."""
         if self.files:
             return {"": self.files}
         return {name: getattr(self, name) for name in ("train", "validation", "test") if getattr(self, name)}
 
 
 class Split(Section):
-    """How rows are divided. By `text`, a text's split depends on the text and the seed alone."""
+    """The division of rows into splits. By `text`, a text's split depends only on the text and the seed."""
 
     by: Literal["text", "time", "column"] = Field(
         "text",
@@ -90,7 +90,7 @@ class Split(Section):
 
 
 class Cleaning(Section):
-    """What is done to texts before they are split. The manifest counts the rows that each rule changed."""
+    """Cleaning of texts before they are split. The manifest counts the rows that each rule changed."""
 
     nfc: bool = Field(True, description="Unicode normal form C.")
     control_characters: bool = Field(True, description="Remove control characters except tabs and line ends.")
@@ -104,7 +104,7 @@ class Cleaning(Section):
 
 
 class Gates(Section):
-    """Bounds that a model has to meet on the test split to be blessed. Without any, nothing is pushed."""
+    """Bounds that a model must meet on the test split to be blessed. Without any, nothing is pushed."""
 
     min_accuracy: Score | None = Field(None, description="Lowest accuracy; multi-label: all of a text's labels right.")
     min_macro_f1: Score | None = Field(None, description="Lowest unweighted mean of the classes' F1.")
@@ -137,7 +137,7 @@ class Gates(Section):
 
 
 class Evaluation(Section):
-    """How a model is evaluated; the gates set the bounds."""
+    """Evaluation of a model; the gates set the bounds."""
 
     resamples: int = Field(10_000, ge=1_000, description="Resamples of the paired bootstrap.")
     min_slice_size: int = Field(20, ge=2, description="Slices of fewer test texts are not judged.")
@@ -167,11 +167,11 @@ KINDS: dict[str, tuple[Severity, str]] = {
     "drift": ("error", "the train split differs from the champion's by more than `drift_...`"),
     "skew": ("warn", "validation or test differs from train by more than `skew_...`"),
 }
-"""Every kind of anomaly with its default severity and what it means."""
+"""Every kind of anomaly, with its default severity and its meaning."""
 
 
 class Training(Section):
-    """Options of fine-tuning that few runs have to change."""
+    """Options of fine-tuning that few runs need to change."""
 
     batch_tokens: int = Field(
         0,
@@ -223,7 +223,7 @@ class Training(Section):
 
 
 class Checks(Section):
-    """What validate checks in addition to the schema, and how severe each kind is."""
+    """Checks of validate in addition to the schema, and the severity of each kind."""
 
     severity: dict[str, Severity] = Field(
         {}, description="`error`, `warn` or `ignore` by kind of anomaly; the table below has the kinds."
@@ -256,7 +256,7 @@ class Checks(Section):
 
 
 class Cluster(Section):
-    """What the steps' pods get on a Kubeflow cluster; `berth run` ignores it. Each field is a pipeline parameter."""
+    """Settings of the steps' pods on a Kubeflow cluster; `berth run` ignores it. Each field is a pipeline parameter."""
 
     gpu_type: str = Field(
         "nvidia.com/gpu", pattern=r"^[a-z0-9.-]+/[A-Za-z0-9._-]+$", description="The resource that train asks for."

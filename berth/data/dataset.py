@@ -2,20 +2,16 @@
 
 <dataset>/manifest.json
 <dataset>/train/part-00000.parquet        columns: text (string), text_pair (string, if texts come in pairs),
-                                                   label (string; of a multi-label task a list of strings),
+                                                   label (string; multi-label: a list of strings),
                                                    and slice_columns (string)
 <dataset>/validation/part-00000.parquet
 <dataset>/test/part-00000.parquet
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel
-
-if TYPE_CHECKING:
-    pass
-
 
 SPLITS = ("train", "validation", "test")
 TEXT = "text"
@@ -28,14 +24,14 @@ class SourceFile(BaseModel):
 
     uri: str
     size: int
-    """Bytes; -1 where a store does not tell."""
+    """Bytes; -1 if the store does not report it."""
     version: str
-    """Its ETag, or the time of its last change; empty where there is neither."""
+    """Its ETag, or the time of its last change; empty if there is neither."""
     rows: int
 
 
 class Manifest(BaseModel):
-    """What a dataset holds and where it came from."""
+    """The contents and the origin of a dataset."""
 
     sources: list[SourceFile]
     """Where the rows came from."""
@@ -50,7 +46,7 @@ class Manifest(BaseModel):
     changed: dict[str, int] = {}
     """Rows whose text or label a cleaning rule changed, by rule."""
     near_duplicates: int | None = None
-    """Texts that resemble one of an earlier split; None: not looked for."""
+    """Texts that resemble one of an earlier split; None: not searched for."""
     near_duplicates_kept: bool = False
     task: str = "single_label"
     """`single_label` or `multi_label`."""
@@ -91,7 +87,7 @@ def read_split(dataset: str | Path, split: str) -> tuple[list[str], list[str]]:
 
 
 def read_columns(dataset: str | Path, split: str) -> dict[str, list[Any]]:
-    """Return every column of `split`: `text`, `label`, and where the dataset has them `text_pair` and slice columns."""
+    """Return every column of `split`: `text`, `label`, and `text_pair` and slice columns if the dataset has them."""
     import pyarrow.parquet as pq
 
     return pq.read_table(split_dir(dataset, split)).to_pydict()

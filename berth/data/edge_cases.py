@@ -1,4 +1,4 @@
-"""Texts that every served model gets one day. Train notes what it says of them; evaluate asks the exported model."""
+"""Texts that every served model gets one day. Train records its predictions for them; evaluate checks the export."""
 
 EDGE_CASES = {
     "the empty text": "",
@@ -10,4 +10,4 @@ EDGE_CASES = {
     "combining accents": "é̈ ãb̧",
     "a NUL character": "before\0after",
 }
-"""By what each is. A model of pairs gets the text twice."""
+"""Texts by description. A model for pairs gets the text twice."""

@@ -1,8 +1,8 @@
 """The file of the trained model's predictions on its own data: train writes it, evaluate compares the export with it.
 
-Columns: split (`validation`, `train` or `edge`), row (int64, its place in the split as the dataset has it; of `edge`
-in EDGE_CASES), probabilities (list of float32, in the order of the labels), and loss (float32, the text's own
-cross-entropy; null of `edge`).
+Columns: split (`validation`, `train` or `edge`), row (int64, its place in the split as the dataset has it; for
+`edge`, in EDGE_CASES), probabilities (list of float32, in the order of the labels), and loss (float32, the text's own
+cross-entropy; null for `edge`).
 """
 
 from dataclasses import dataclass, fields
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 MAX_TRAIN_ROWS = 20_000
-"""Predicting a text costs about a third of a step of training on it; mistakes in labels show in a sample too."""
+"""Predicting a text takes about a third of the time of training on it; a sample also shows mistakes in labels."""
 
 _SCHEMA = pa.schema(
     {"split": pa.string(), "row": pa.int64(), "probabilities": pa.list_(pa.float32()), "loss": pa.float32()}
@@ -23,7 +23,7 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class SplitPredictions:
-    """Predictions of rows of one split."""
+    """Predictions for rows of one split."""
 
     rows: np.ndarray
     """int64 [rows]: their places in the split's own order."""
@@ -35,7 +35,7 @@ class SplitPredictions:
 
 @dataclass(frozen=True)
 class TrainingPredictions:
-    """The predictions that train keeps of the model that it exports.
+    """The predictions that train saves for the model that it exports.
 
     Example:
         >>> TrainingPredictions.read("predictions.parquet").validation.probabilities.shape
@@ -43,14 +43,14 @@ class TrainingPredictions:
     """
 
     validation: SplitPredictions
-    """Of the whole validation split."""
+    """For the whole validation split."""
     train: SplitPredictions
-    """Of the train split, or of a sample of it: `sample_rows`."""
+    """For the train split, or a sample of it: `sample_rows`."""
     edge: SplitPredictions
-    """Of EDGE_CASES, which have no label."""
+    """For EDGE_CASES, which have no label."""
 
     def write(self, path: str | Path) -> None:
-        """Write the Parquet file `path`, and its folder where there is none."""
+        """Write the Parquet file `path`, and make its folder if it does not exist."""
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         with pq.ParquetWriter(path, _SCHEMA) as writer:
             for split in fields(self):
@@ -58,7 +58,7 @@ class TrainingPredictions:
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """Read the Parquet file `path`; a split that it lacks has no rows."""
+        """Read the Parquet file `path`; a split that is not in the file has no rows."""
         table = pq.read_table(path).combine_chunks()
         splits = table["split"].to_numpy(zero_copy_only=False)
         rows, losses = (table[name].to_numpy() for name in ("row", "loss"))
@@ -74,9 +74,9 @@ class TrainingPredictions:
 
 
 def sample_rows(rows: int, seed: int) -> np.ndarray:
-    """Return the row numbers, rising, int64, of a train split of `rows` that are predicted: all, or MAX_TRAIN_ROWS.
+    """Return the rows to predict of a train split of `rows`: all, or MAX_TRAIN_ROWS of them; int64, sorted.
 
-    They are drawn by `seed` from a generator of their own, so that the sample does not change how a model is trained.
+    They are drawn with `seed` from a separate generator, so that the sample does not change how a model is trained.
     """
     if rows <= MAX_TRAIN_ROWS:
         return np.arange(rows)

@@ -36,7 +36,7 @@ class TokenIds:
         return self.splits[1:] - self.splits[:-1]
 
     def subset(self, rows: Sequence[int] | np.ndarray) -> "TokenIds":
-        """Return the token ids of the texts `rows` alone, in that order."""
+        """Return the token ids of only the texts `rows`, in that order."""
         return TokenIds.of([self[row] for row in rows])
 
 
@@ -46,7 +46,7 @@ class TokenisedSplit:
 
     tokens: TokenIds
     targets: np.ndarray
-    """The class indices, int32 [texts]; of a multi-label task multi-hot, int32 [texts, labels]."""
+    """The class indices, int32 [texts]; for a multi-label task multi-hot, int32 [texts, labels]."""
     pair_tokens: TokenIds | None = None
     """The token ids of each second text, where texts come in pairs."""
 
@@ -54,7 +54,7 @@ class TokenisedSplit:
         return len(self.tokens)
 
     def lengths(self) -> np.ndarray:
-        """Return how many tokens each row has, int64 [texts]; of a pair, both together."""
+        """Return how many tokens each row has, int64 [texts]; for a pair, both texts together."""
         lengths = self.tokens.lengths()
         return lengths if self.pair_tokens is None else lengths + self.pair_tokens.lengths()
 
@@ -62,13 +62,13 @@ class TokenisedSplit:
         """Return the tokens of each row as an encoder sees them, int64 [texts].
 
         Args:
-            room: Tokens that a row is cut to, special ones not counted.
+            room: Tokens that a row is cut to, without special tokens.
             special_tokens: Tokens of a row in addition to those of its texts.
         """
         return np.minimum(self.lengths(), room) + special_tokens
 
     def subset(self, rows: Sequence[int] | np.ndarray) -> "TokenisedSplit":
-        """Return the split of `rows` alone."""
+        """Return the split with only `rows`."""
         pairs = None if self.pair_tokens is None else self.pair_tokens.subset(rows)
         return TokenisedSplit(self.tokens.subset(rows), self.targets[rows], pairs)
 

@@ -31,7 +31,7 @@ def verify(*names: str) -> None:
 
 
 def _examined(record: cache.Entry) -> list[cache.TextModel]:
-    """Return what the SavedModels of an entry are now; raise BerthError where the files are not as they were."""
+    """Return a description of each SavedModel of an entry; raise BerthError where its files have changed."""
     folder = cache.root() / record.name
     if cache.digest(folder) != record.sha256:
         raise BerthError("its files are not as they were fetched (SHA-256)")
@@ -40,7 +40,7 @@ def _examined(record: cache.Entry) -> list[cache.TextModel]:
 
 
 def _words(model: cache.TextModel, everything: list[cache.Entry]) -> list[str]:
-    """Return the words of a model, and of an encoder which preprocessors of the cache know as many tokens."""
+    """Return the words of a model; for an encoder, also which cached preprocessors fit its vocabulary size."""
     if model.kind != "encoder" or model.tokens is None:
         return model.words
     fitting = [

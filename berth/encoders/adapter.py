@@ -1,4 +1,4 @@
-"""One call for all encoders of the TF-Hub text API, whose variants take and give different things."""
+"""One way to call all encoders of the TF-Hub text API, whose variants have different inputs and outputs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ _ALIASES = {
     "segment_ids": "input_type_ids",
     "token_type_ids": "input_type_ids",
 }
-"""Other exporters' names of the three inputs."""
+"""Names that other exporters give the three inputs."""
 _OUTPUT_ALIASES = {"last_hidden_state": "sequence_output", "pooler_output": "pooled_output"}
 
 
 @dataclass(frozen=True)
 class EncoderAdapter:
-    """How an encoder is called: with a dict of inputs, or with a list of them in the order of INPUTS.
+    """The way to call an encoder: with a dict of inputs, or with a list of them in the order of INPUTS.
 
     Example:
         >>> encoder = load("encoder", folder, "minilm")
@@ -43,7 +43,7 @@ class EncoderAdapter:
 
         Args:
             encoder: The loaded SavedModel.
-            inputs: By the names of INPUTS, integers [batch, length]; what the encoder does not take is ignored.
+            inputs: By the names of INPUTS, integers [batch, length]; inputs that the encoder does not have are ignored.
             training: Whether dropout is on; ignored where the encoder cannot switch it.
         """
         own = [tf.cast(inputs[standard(name)], dtype) for name, dtype in zip(self.names, self.dtypes, strict=True)]
@@ -51,7 +51,7 @@ class EncoderAdapter:
         return outputs_by_name(encoder(own if self.as_list else dict(zip(self.names, own, strict=True)), **mode))
 
     def outputs(self, loaded: Any) -> dict[str, Any]:
-        """Return the outputs of the encoder `loaded` for one text without words, [CLS] and [SEP] alone."""
+        """Return the outputs of the encoder `loaded` for one text without words, only [CLS] and [SEP]."""
         return self.call(loaded, {name: tf.ones([1, 2], tf.int32) for name in INPUTS}, training=False)
 
 
@@ -61,12 +61,12 @@ def standard(name: str) -> str:
 
 
 def standard_inputs(packed: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """Return what a preprocessor gives under the names of INPUTS."""
+    """Return the output of a preprocessor under the names of INPUTS."""
     return {standard(name): value for name, value in packed.items()}
 
 
 def outputs_by_name(given: Any) -> dict[str, Any]:
-    """Return an encoder's outputs as a dict: the first TF2 encoders give a pair, others one tensor alone."""
+    """Return an encoder's outputs as a dict: the first TF2 encoders return a pair, others a single tensor."""
     if isinstance(given, Mapping):
         return {_OUTPUT_ALIASES.get(str(name), str(name)): value for name, value in given.items()}
     several = list(given) if isinstance(given, list | tuple) else [given]
@@ -75,7 +75,7 @@ def outputs_by_name(given: Any) -> dict[str, Any]:
 
 
 def of_encoder(loaded: Any, handle: str) -> EncoderAdapter:
-    """Return how to call the encoder `loaded`, as its traces say; `handle` is what the user calls it.
+    """Return the adapter for the encoder `loaded`, found from its traces; `handle` is the user's name for it.
 
     Raises:
         BerthError: it is not a text encoder of token ids that can be fine-tuned.
@@ -118,7 +118,7 @@ def _inputs(function: Any) -> Any:
 
 
 def _training(function: Any) -> bool:
-    """Return whether a trace is that of training."""
+    """Return whether a trace is for training."""
     positional, named = function.structured_input_signature
     return named.get("training") is True or any(one is True for one in positional)
 

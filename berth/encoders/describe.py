@@ -1,4 +1,4 @@
-"""Description of a SavedModel of the TF-Hub text API: encoder or preprocessor, its size, what it takes and gives."""
+"""Description of a SavedModel of the TF-Hub text API: encoder or preprocessor, its size, inputs and outputs."""
 
 from berth.encoders import adapter, vocabulary
 from berth.encoders.fetch.cache import TextModel
@@ -8,7 +8,7 @@ from berth.errors import BerthError
 
 
 def examine(field: str, folder: str, handle: str) -> TextModel:
-    """Load the SavedModel in `folder` and return what it is; `handle` is what the user calls it.
+    """Load the SavedModel in `folder` and describe it; `handle` is the user's name for it.
 
     Raises:
         BerthError: it cannot be loaded, or is neither an encoder nor a preprocessor that Berth can use.
@@ -17,10 +17,10 @@ def examine(field: str, folder: str, handle: str) -> TextModel:
     if hasattr(loaded, "tokenize"):
         if not hasattr(loaded, "bert_pack_inputs"):
             raise BerthError(
-                f"{field}: {handle!r} has tokenize and no bert_pack_inputs. Name a TF-Hub preprocessor that packs."
+                f"{field}: {handle!r} has tokenize but not bert_pack_inputs. Name a TF-Hub preprocessor that packs."
             )
         known = vocabulary.size(loaded, folder)
-        tokens = f"{known:,} tokens" if known else "a vocabulary that it does not tell"
+        tokens = f"{known:,} tokens" if known else "a vocabulary of unknown size"
         return TextModel(kind="preprocessor", tokens=known, words=[f"preprocessor of {tokens}"])
     own = adapter.of_encoder(loaded, handle)
     outputs = own.outputs(loaded)

@@ -8,16 +8,16 @@ from berth.errors import BerthError
 
 POOLINGS = ("auto", "pooled_output", "cls", "mean")
 _PER_TEXT = ("pooled_output", "default")
-"""The outputs that are one vector per text, by today's name and by the older one."""
+"""The outputs that are one vector per text, by the current name and by the older one."""
 
 
 def method(outputs: Mapping[str, tf.Tensor], pooling: str) -> str:
-    """Return which output `pooling` means of an encoder with these `outputs`: pooled_output, default, cls or mean.
+    """Return which output `pooling` means for an encoder with these `outputs`: pooled_output, default, cls or mean.
 
-    `auto` is the encoder's own pooled output where it has one, and cls where it has not.
+    `auto` is the encoder's own pooled output where it has one, otherwise cls.
 
     Raises:
-        BerthError: the encoder does not give what `pooling` asks for.
+        BerthError: the encoder does not have the output that `pooling` needs.
     """
     per_text = [name for name in _PER_TEXT if name in outputs and len(outputs[name].shape) == 2]
     has_sequence = "sequence_output" in outputs
@@ -28,21 +28,21 @@ def method(outputs: Mapping[str, tf.Tensor], pooling: str) -> str:
     given = ", ".join(sorted(outputs)) or "nothing"
     if not per_text and not has_sequence:
         raise BerthError(
-            f"encoder: it gives {given}, and neither pooled_output nor sequence_output. Name a TF-Hub text encoder."
+            f"encoder: it returns {given}, but neither pooled_output nor sequence_output. Name a TF-Hub text encoder."
         )
     needed, others = ("pooled_output", "cls or mean") if has_sequence else ("sequence_output", "pooled_output or auto")
-    raise BerthError(f"pooling: {pooling} needs the encoder's {needed}, and it gives {given}. Choose {others}.")
+    raise BerthError(f"pooling: {pooling} needs the encoder's {needed}, but it returns {given}. Choose {others}.")
 
 
 def pool(outputs: Mapping[str, tf.Tensor], mask: tf.Tensor, pooling: str) -> tf.Tensor:
     """Return one vector per text, [batch, hidden].
 
     Args:
-        outputs: What the encoder gives: pooled_output or default, [batch, hidden], or sequence_output,
+        outputs: The encoder's outputs: pooled_output or default, [batch, hidden], or sequence_output,
             [batch, length, hidden].
         mask: 1 for a token and 0 for padding, int32 [batch, length].
         pooling: `pooled_output`: the encoder's own. `cls`: the first token of sequence_output. `mean`: the mean of its
-            tokens, padding left out. `auto`: pooled_output where there is one, else cls.
+            tokens, padding left out. `auto`: pooled_output where there is one, otherwise cls.
 
     Raises:
         BerthError: the encoder does not give what `pooling` asks for.

@@ -12,10 +12,10 @@ from berth.errors import BerthError
 
 
 class Preprocessor:
-    """A TF-Hub text preprocessor, cut to `sequence_length` tokens; its methods work inside graphs too.
+    """A TF-Hub text preprocessor that cuts texts to `sequence_length` tokens; its methods also work inside graphs.
 
-    A batch is packed to its own longest text, not to `sequence_length`. With `pairs` a row is two texts, packed as two
-    segments; where both do not fit, they get room in turn, a token at a time. `truncate` is RunConfig's
+    A batch is padded to its own longest text, not to `sequence_length`. With `pairs` a row is two texts, packed as two
+    segments; if they do not both fit, they get room in turn, one token at a time. `truncate` is RunConfig's
     training.truncate.
 
     Raises:
@@ -46,7 +46,7 @@ class Preprocessor:
 
     @functools.cached_property
     def compiled_tokenize(self) -> tf.types.experimental.PolymorphicFunction:
-        """`tokenize` with the texts' whole lengths, int64 [batch], compiled once for batches of any size."""
+        """`tokenize` that also returns the texts' uncut lengths, int64 [batch]; compiled once for any batch size."""
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
         def tokenize(texts: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
@@ -60,12 +60,12 @@ class Preprocessor:
         return self._cut(self._tokenize(texts), self.room)
 
     def pack(self, segments: Sequence[tf.RaggedTensor], length: int | tf.Tensor | None = None) -> dict[str, tf.Tensor]:
-        """Return the encoder's inputs, each int32 [batch, longest]; a segment is ragged as `tokenize` gives it.
+        """Return the encoder's inputs, each int32 [batch, longest]; a segment is ragged, as `tokenize` returns it.
 
         With `length` the inputs are int32 [batch, length] whatever the texts' own lengths are.
 
         Raises:
-            BerthError: the preprocessor cannot pack as many segments.
+            BerthError: the preprocessor cannot pack that many segments.
         """
         if self.pairs and self.truncate != "head":
             segments = self._cut_together(*segments)
@@ -75,7 +75,7 @@ class Preprocessor:
             length = tf.minimum(tf.cast(longest, tf.int32), self.room) + self.special_tokens
         try:
             return dict(self.loaded.bert_pack_inputs(list(segments), seq_length=length))
-        except ValueError:  # traced for [batch, (words), (pieces)] alone
+        except ValueError:  # traced only for [batch, (words), (pieces)]
             words = [tf.expand_dims(segment, -1) for segment in segments]
         try:
             return dict(self.loaded.bert_pack_inputs(words, seq_length=length))
@@ -97,7 +97,7 @@ class Preprocessor:
         return tf.cast(tokens, tf.int32)
 
     def _cut(self, tokens: tf.RaggedTensor, room: int | tf.Tensor) -> tf.RaggedTensor:
-        """Return ragged `tokens` with at most `room` of a row, a number or int64 [batch], of the end that is kept."""
+        """Return ragged `tokens` cut to `room` tokens per row, an int or int64 [batch], as `truncate` asks."""
         if self.truncate == "head" and isinstance(room, int):
             return tokens[:, :room]
         lengths = tokens.row_lengths()
@@ -109,7 +109,7 @@ class Preprocessor:
         return tf.gather(tokens.flat_values, tf.concat([first, last], 1))
 
     def _cut_together(self, first: tf.RaggedTensor, second: tf.RaggedTensor) -> list[tf.RaggedTensor]:
-        """Return the two segments of pairs, cut so that both fit: a short one leaves its room to the other."""
+        """Return the two segments of pairs, cut so that both fit; a short one leaves its unused room to the other."""
         lengths, others = first.row_lengths(), second.row_lengths()
         half = self.room // 2
         own = tf.minimum(lengths, tf.maximum(self.room - half, self.room - others))
@@ -119,7 +119,7 @@ class Preprocessor:
 def tokenize_all(preprocessor: Preprocessor, texts: Sequence[str], chunk: int = 4096) -> tuple[TokenIds, np.ndarray]:
     """Return the token ids of `texts`, cut, and how many tokens each has uncut, int64 [texts].
 
-    Each text is tokenised this once, by the same code that the exported model runs.
+    Each text is tokenised only once, by the same code that the exported model runs.
     """
     values: list[np.ndarray] = [np.zeros(0, np.int32)]
     cut: list[np.ndarray] = [np.zeros(1, np.int64)]

@@ -1,6 +1,6 @@
 """Resolve an encoder and its preprocessor, `minilm` or any handles, and load them.
 
-What is not a folder of this machine is fetched once into the user's cache (berth.encoders.fetch.cache).
+Anything that is not a local folder is fetched once into the user's cache (berth.encoders.fetch.cache).
 """
 
 from pathlib import Path
@@ -34,14 +34,14 @@ def _resolve(field: str, text: str) -> str:
     if not folder.is_dir():
         raise BerthError(f"{field}: no folder {text!r}. {ADVICE}")
     if not (folder / "saved_model.pb").is_file():
-        raise BerthError(f"{field}: {text!r} is no SavedModel, it has no saved_model.pb. {ADVICE}")
+        raise BerthError(f"{field}: {text!r} is not a SavedModel: it has no saved_model.pb. {ADVICE}")
     return text
 
 
 def obtain(field: str, handle: Handle) -> Path:
-    """Return the folder in the cache of the SavedModel that `handle` leads to, fetched now if no earlier run has.
+    """Return the folder in the cache of the SavedModel that `handle` leads to, fetched now if no earlier run did so.
 
-    What is fetched is loaded once before it is in the cache, so that no later run meets what is no text model.
+    The model is loaded once before it enters the cache, so that the cache holds only text models that load.
 
     Raises:
         BerthError: it does not lead to an encoder or a preprocessor.
@@ -55,7 +55,7 @@ def obtain(field: str, handle: Handle) -> Path:
             raise BerthError(f"{field}: {handle.text!r} does not resolve ({error}). {ADVICE}") from None
         found = saved_model_below(folder)
         if found is None:
-            raise BerthError(f"{field}: {handle.text!r} is no SavedModel, it has no saved_model.pb. {ADVICE}")
+            raise BerthError(f"{field}: {handle.text!r} is not a SavedModel: it has no saved_model.pb. {ADVICE}")
         return archive_sha256, [examine(field, str(found), handle.text)]
 
     folder = saved_model_below(cache.obtain(handle.name, handle.text, make))
@@ -67,7 +67,7 @@ def obtain(field: str, handle: Handle) -> Path:
 
 
 def sha256(folder: str | Path) -> str:
-    """Return the SHA-256 of the files of a folder that `resolve` gave: the cache's record of it, or taken now."""
+    """Return the SHA-256 of the files of a folder that `resolve` returned: from the cache's record, or computed now."""
     folder = Path(folder)
     if folder.is_relative_to(cache.root()):
         recorded = cache.entry(folder.relative_to(cache.root()).parts[0])

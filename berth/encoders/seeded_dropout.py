@@ -1,9 +1,9 @@
-"""Dropout whose masks depend on the run's seed, the step and the place alone: a resumed run draws what it would have.
+"""Dropout whose masks depend only on the run's seed, the step and the place, so that a resumed run draws the same ones.
 
-The random ops of a TF-Hub encoder count in their kernels, from zero in each process, and most are exported
-without a seed, so that no two runs are alike. `with_seeded_dropout` replaces them, before TF-Hub loads the encoder, by
-stateless ops on a variable that `Seeds.set` gives its value before each step. The variable is found by its name: a
-function of a SavedModel takes nothing that its author did not foresee.
+The random ops of a TF-Hub encoder keep a counter in their kernels, which starts at zero in each process, and most are
+exported without a seed, so no two runs are the same. `with_seeded_dropout` replaces them, before TF-Hub loads the
+encoder, with stateless ops that read a variable, which `Seeds.set` assigns before each step. The variable is found by
+its name, because a function of a SavedModel has a fixed signature.
 """
 
 import itertools
@@ -18,7 +18,7 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 _VARIABLE = "berth/dropout_seed"
 _DEVICE = "/device:CPU:0"
-"""Stateless ops take their seed from host memory, on a GPU too."""
+"""Stateless ops read their seed from host memory, on a GPU too."""
 _STATELESS = {
     "RandomUniform": "StatelessRandomUniform",
     "RandomStandardNormal": "StatelessRandomNormal",
@@ -26,17 +26,17 @@ _STATELESS = {
 }
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _PLACE = 32
-"""The bit of the seed's first number from which on it says the place: a random op, or the head (place 0)."""
+"""The first bit, in the seed's first number, of the place: a random op, or the head (place 0)."""
 _WORKER, _STEP = 16, 32
-"""The bits of the seed's second number from which on it says the process and the step; below is the step's part."""
+"""The first bits, in the seed's second number, of the process and the step; the lowest bits are the step's part."""
 
 
 class Seeds:
-    """What an encoder's dropouts and its head's draw from.
+    """The seed that all dropout of an encoder and its head draws from.
 
     Args:
-        encoder: The SavedModel that `with_seeded_dropout` wrote, as it is loaded.
-        seed: The run's.
+        encoder: The loaded SavedModel that `with_seeded_dropout` wrote.
+        seed: The seed of the run.
     """
 
     def __init__(self, encoder: Any, seed: int) -> None:
@@ -46,23 +46,23 @@ class Seeds:
         self.set(0, 0)
 
     def set(self, step: int, part: int, worker: int = 0) -> None:
-        """Say what comes next: the `part` of `step` that gradients are taken of, in which process of the run.
+        """Set the seed for the next gradients: those of the `part` of `step`, in the process `worker` of the run.
 
-        The replicas of one process draw alike, each for texts of its own.
+        The replicas of one process draw the same masks, each for its own texts.
         """
         with tf.device(_DEVICE):
             value = tf.constant([self._seed, (step << _STEP) + (worker << _WORKER) + part], tf.int64)
             tf.raw_ops.AssignVariableOp(resource=self._handle, value=value)
 
     def dropout(self, x: tf.Tensor, rate: float) -> tf.Tensor:
-        """Return `x` with dropout; a model has one such dropout in addition to its encoder's."""
+        """Return `x` with dropout; a model may use this once, in addition to its encoder's dropouts."""
         with tf.device(_DEVICE):
             seed = tf.raw_ops.ReadVariableOp(resource=self._handle, dtype=tf.int64)
         return tf.nn.experimental.stateless_dropout(x, rate, seed)
 
 
 def _variable_of(encoder: Any) -> str:
-    """Return the name that TensorFlow gave the variable when it loaded `encoder`, so that no two share one."""
+    """Return the name of the seed variable of `encoder`: TensorFlow makes it unique when it loads the encoder."""
     for function in getattr(encoder.__call__, "concrete_functions", ()):
         graph = function.graph.as_graph_def()
         for nodes in (graph.node, *(own.node_def for own in graph.library.function)):
@@ -73,16 +73,16 @@ def _variable_of(encoder: Any) -> str:
 
 
 def with_seeded_dropout(encoder: str, scratch: str | Path) -> str:
-    """Return a folder, made in `scratch`, of the SavedModel `encoder` with its training's random ops replaced.
+    """Write a copy of the SavedModel `encoder` with its random training ops replaced to `scratch`; return its folder.
 
-    It refers to the variables and assets of `encoder` itself, which is returned where there is nothing to replace. A
-    random op inside a loop stays as it is.
+    The copy links to the variables and assets of `encoder`. If there is nothing to replace, `encoder` is returned. A
+    random op inside a loop is not replaced.
     """
     source = Path(encoder).absolute()
     model = SavedModel()
     try:
         model.ParseFromString((source / "saved_model.pb").read_bytes())
-    except (OSError, DecodeError):  # whoever loads it says what is wrong
+    except (OSError, DecodeError):  # loading it will report the problem
         return encoder
     graph = model.meta_graphs[0]
     functions = {function.signature.name: function for function in graph.graph_def.library.function}
@@ -94,7 +94,7 @@ def with_seeded_dropout(encoder: str, scratch: str | Path) -> str:
         _replace(functions, graph.graph_def.library, functions[root], itertools.count(1), copies)
     folder = Path(tempfile.mkdtemp(prefix="encoder-", dir=scratch))
     for path in source.iterdir():
-        if path.name not in ("saved_model.pb", "fingerprint.pb"):  # the fingerprint is of the file that changes
+        if path.name not in ("saved_model.pb", "fingerprint.pb"):  # the fingerprint is of saved_model.pb, which changes
             (folder / path.name).symlink_to(path)
     (folder / "saved_model.pb").write_bytes(model.SerializeToString())
     return str(folder)
@@ -118,7 +118,7 @@ def _is_random(functions: dict[str, Any], name: str) -> bool:
 def _replace(
     functions: dict[str, Any], library: Any, function: Any, places: Iterator[int], copies: Iterator[int]
 ) -> None:
-    """Replace the random ops of `function`, and of what it calls: by a copy for each call, or masks would repeat."""
+    """Replace the random ops of `function` and its callees, with one copy per call: else masks would repeat."""
     for node in list(function.node_def):
         if node.op in _CALLS and _is_random(functions, called := node.attr["f"].func.name):
             copy = library.function.add()

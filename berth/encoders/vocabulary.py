@@ -12,17 +12,17 @@ from berth.errors import BerthError
 _TABLE = re.compile(r"(word|token)_embedding", re.IGNORECASE)
 _OUT_OF_RANGE = re.compile(r"is not in \[0, (\d+)\)")
 ROUNDED_UP = 128
-"""An encoder's table may have rows that no token has: its height is rounded up to a multiple of at most this."""
+"""An encoder's table may have unused rows: its height may be rounded up to a multiple of at most this."""
 
 
 def size(preprocessor: Any, folder: str | Path) -> int | None:
-    """Return how many tokens the loaded preprocessor of `folder` knows; None: it does not say.
+    """Return how many tokens the loaded preprocessor of `folder` knows; None: not known.
 
-    TF-Hub's say so themselves (`tokenize.get_special_tokens_dict`); of others a WordPiece file tells.
+    TF-Hub's report it (`tokenize.get_special_tokens_dict`); for others it is the length of the WordPiece file.
     """
-    tell = getattr(getattr(preprocessor, "tokenize", None), "get_special_tokens_dict", None)
-    if tell is not None and "vocab_size" in (told := tell()):
-        return int(told["vocab_size"])
+    special_tokens = getattr(getattr(preprocessor, "tokenize", None), "get_special_tokens_dict", None)
+    if special_tokens is not None and "vocab_size" in (reported := special_tokens()):
+        return int(reported["vocab_size"])
     found = [path for path in (Path(folder) / "assets").glob("*") if path.is_file() and "vocab" in path.name.lower()]
     lists = [path for path in found if path.suffix in ("", ".txt")]
     if len(lists) != 1:
@@ -32,10 +32,10 @@ def size(preprocessor: Any, folder: str | Path) -> int | None:
 
 
 def rows(encoder: Any, interface: EncoderAdapter, largest: int) -> int | None:
-    """Return how many rows the loaded encoder's word table has; None: it does not say.
+    """Return how many rows the loaded encoder's word table has; None: not known.
 
-    Where no variable is named as a word table, the encoder is asked for the token id `largest`: one beyond the table
-    fails and says where it ends (on a CPU; a GPU answers with zeros).
+    If no variable has the name of a word table, the encoder is called with the token id `largest`: an id beyond the
+    table raises an error that has the table's size (on a CPU; a GPU returns zeros).
     """
     tables = [
         variable
@@ -48,18 +48,18 @@ def rows(encoder: Any, interface: EncoderAdapter, largest: int) -> int | None:
     try:
         interface.call(encoder, probe, training=False)
     except tf.errors.InvalidArgumentError as error:
-        said = _OUT_OF_RANGE.search(str(error))
-        return int(said[1]) if said else None
+        found = _OUT_OF_RANGE.search(str(error))
+        return int(found[1]) if found else None
     return None
 
 
 def check_vocabulary_fits(
     encoder: Any, interface: EncoderAdapter, preprocessor: Any, folder: str | Path, seen: int
 ) -> None:
-    """Raise BerthError where the preprocessor gives token ids that the encoder's word table has no row for.
+    """Raise BerthError if the preprocessor returns token ids that the encoder's word table does not have a row for.
 
-    Where the loaded preprocessor of `folder` does not say how many tokens it knows, the largest id that was `seen` in
-    the texts is held against the table. A table much larger than the vocabulary is said in a printed line.
+    If the size of the vocabulary of the loaded preprocessor of `folder` is not known, the largest id `seen` in the
+    texts is compared with the table. A table much larger than the vocabulary prints a warning.
     """
     known = size(preprocessor, folder)
     largest = known - 1 if known else seen
@@ -67,14 +67,14 @@ def check_vocabulary_fits(
     if table is None:
         return
     if largest >= table:
-        what = f"knows {known:,} tokens" if known else f"gives the token id {largest:,}"
+        what = f"knows {known:,} tokens" if known else f"returns the token id {largest:,}"
         raise BerthError(
-            f"preprocessor: it {what}, and the encoder's word table has {table:,} rows. They do not belong together: "
-            "name the preprocessor that the encoder's page gives as its match."
+            f"preprocessor: it {what}, but the encoder's word table has {table:,} rows. They do not belong together: "
+            "name the preprocessor that the encoder's page recommends."
         )
     if known and table - known >= ROUNDED_UP:
         print(
-            f"warning: the preprocessor knows {known:,} tokens and the encoder's word table has {table:,} rows: "
-            "see whether they belong together",
+            f"warning: the preprocessor knows {known:,} tokens but the encoder's word table has {table:,} rows: "
+            "check that they belong together",
             flush=True,
         )

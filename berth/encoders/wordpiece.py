@@ -1,6 +1,6 @@
-"""The encoder's WordPiece vocabulary, so that texts are counted in the tokens that the model will see.
+"""The encoder's WordPiece vocabulary, used to count the tokens that the model will see.
 
-Needs no TensorFlow: the image that validates has none of the libraries that load encoders.
+Does not need TensorFlow: the validate image does not have the libraries that load encoders.
 """
 
 import tempfile
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tokenizers import BertWordPieceTokenizer
 
 _LARGEST = 64 << 20
-"""Bytes beyond which an asset is not a vocabulary."""
+"""Bytes; a larger asset is not a vocabulary."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Vocabulary:
 
     pieces: list[str]
     source: str
-    """The handle of the preprocessor that they are from."""
+    """The handle of the preprocessor that they come from."""
 
     @property
     def cased(self) -> bool:
@@ -51,11 +51,11 @@ class Vocabulary:
 def find_vocabulary(encoder: str, preprocessor: str) -> Vocabulary | None:
     """Return the vocabulary of the preprocessor: the built-in one's, a local folder's, or that of a handle.
 
-    A handle is read from the user's cache of encoders where it is there. Else an archive on a web server is fetched
-    into a temporary folder: the cache takes only SavedModels that were loaded once, and that needs TensorFlow.
+    A handle in the user's cache of encoders is read from there. Otherwise an archive on a web server is fetched into a
+    temporary folder: only SavedModels that were loaded once enter the cache, and loading needs TensorFlow.
 
-    None where there is no vocabulary, or it cannot be fetched (a printed line says why); texts are then counted in
-    words.
+    Returns None if there is no vocabulary, or it cannot be fetched (the reason is printed); texts are then counted
+    in words.
     """
     text = preprocessor or encoder
     try:

@@ -6,10 +6,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Distance:
-    """How far a feature's values are from a baseline's."""
+    """The distance of a feature's values from a baseline's."""
 
     kind: str
-    """`drift` (train from the champion's train) or `skew` (a split from train)."""
+    """`drift` (train compared with the champion's train) or `skew` (a split compared with train)."""
     split: str
     feature: str
     measure: str

@@ -1,4 +1,4 @@
-"""TFDV schemas: read, inferred, completed with the derived features, and compared in words."""
+"""TFDV schemas: read them, infer them, complete them with the derived features, and compare them in words."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from berth.settings import Checks
 from berth.statistics.text_features import CATEGORIES, COMPARED, DERIVED
 
 _DOMAIN_LIMIT = 10_000
-"""Distinct values up to which TFDV may take a feature for a closed vocabulary; the label always is one."""
+"""Most distinct values of a feature that TFDV may treat as a closed vocabulary; the label always is one."""
 _LISTED = 8
 
 
@@ -16,7 +16,7 @@ def parse(text: str) -> Any:
     """Return the schema in `text`.
 
     Raises:
-        BerthError: it is not a TFDV schema in text form, or it says nothing of a text and a label.
+        BerthError: it is not a TFDV schema in text form, or it does not have a feature.
     """
     from google.protobuf import text_format
     from tensorflow_metadata.proto.v0 import schema_pb2
@@ -26,12 +26,12 @@ def parse(text: str) -> Any:
     except text_format.ParseError as error:
         raise BerthError(f"schema: not a TFDV schema ({error}). Start from 'berth schema infer CONFIG'.") from None
     if not schema.feature:
-        raise BerthError("schema: names no feature. Start from 'berth schema infer CONFIG'.")
+        raise BerthError("schema: has no feature. Start from 'berth schema infer CONFIG'.")
     return schema
 
 
 def infer(statistics: Any) -> Any:
-    """Return the schema of the train split: what its rows have, and the labels that there are."""
+    """Return the schema of the train split: its columns and its labels."""
     import tensorflow_data_validation as tfdv
 
     schema = tfdv.infer_schema(statistics, infer_feature_shape=False, max_string_domain_size=_DOMAIN_LIMIT)
@@ -41,7 +41,7 @@ def infer(statistics: Any) -> Any:
             schema.feature.remove(feature)
     for name in (TEXT, PAIR):
         for feature in schema.feature:
-            if feature.name == name:  # free text is no vocabulary, however few texts there are
+            if feature.name == name:  # free text is not a vocabulary, however few texts there are
                 _forget_domain(schema, feature)
                 feature.ClearField("distribution_constraints")
     return schema
@@ -55,7 +55,7 @@ def _forget_domain(schema: Any, feature: Any) -> None:
 
 
 def completed(schema: Any, checks: Checks) -> Any:
-    """Return `schema` with the derived features, and the thresholds of drift and skew where it has none of its own."""
+    """Return `schema` with the derived features, and with drift and skew thresholds where it does not set them."""
     from tensorflow_metadata.proto.v0 import schema_pb2
 
     whole = schema_pb2.Schema()
@@ -97,7 +97,7 @@ def domain(schema: Any, name: str) -> list[str] | None:
 
 
 def explain_difference(old: Any, new: Any) -> list[str]:
-    """Say in words what changed from `old` to `new`, a line a change; none where they mean the same."""
+    """Describe what changed from `old` to `new`, one line per change; empty if they mean the same."""
     before = {feature.name: feature for feature in old.feature}
     after = {feature.name: feature for feature in new.feature}
     lines = [f"{name}: the column is gone" for name in before if name not in after]

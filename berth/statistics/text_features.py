@@ -1,7 +1,7 @@
 """Features of a text in addition to TFDV's own: its length in tokens, its unknown tokens, script and language.
 
-They are features of the statistics like any other, so that drift and skew are seen on them too. They are taken from a
-sample: a dataset's rows are in the order of a hash of their texts, so its first rows are as good as drawn by lot.
+They are features of the statistics like any other, so drift and skew are measured on them too. They are computed on a
+sample: a dataset's rows are in the order of a hash of their texts, so its first rows are a random sample.
 """
 
 import functools
@@ -16,29 +16,29 @@ from berth.settings import Checks
 
 NUMBERS = ("token_count", "unknown_share", "letter_share", "digit_share")
 COMPARED = ("token_count", "letter_share")
-"""The numbers whose Jensen-Shannon divergence says something: TFDV takes it between histograms of buckets of equal
-width, and a feature that is 0 for most texts has nearly all of them in one."""
+"""The numbers whose Jensen-Shannon divergence is useful: TFDV computes it between histograms with buckets of equal
+width, and a feature that is 0 for most texts has nearly all of them in one bucket."""
 CATEGORIES = ("script", "language")
 FLAGS = ("is_empty", "is_short", "is_truncated")
 """1 or 0, so that their means are the shares of such texts."""
 DERIVED = (*NUMBERS, *CATEGORIES, *FLAGS)
 _LANGUAGE_SAMPLE = 1_000
-"""Texts of a sample whose language is told, the slowest of all."""
+"""Texts of a sample whose language is identified, which is the slowest feature."""
 _CONFIDENT = 0.9
 _TOP = 20
 
 
 @dataclass
 class Features:
-    """The derived features of some texts, a value per text; the language of the first only."""
+    """The derived features of some texts, one value per text; the language only for the first ones."""
 
     values: dict[str, list[Any]]
     tokens: Counter[str] = field(default_factory=Counter)
-    """How many of the texts have each token."""
+    """The number of texts that contain each token."""
 
 
 class TextFeatures:
-    """Derives the features; without a vocabulary a token is a word, and none is unknown."""
+    """Derives the features; without a vocabulary a token is a word, and no token is unknown."""
 
     def __init__(self, vocabulary: Vocabulary | None, sequence_length: int, checks: Checks, pairs: bool) -> None:
         self.tokenizer = vocabulary.tokenizer() if vocabulary else None
@@ -57,14 +57,14 @@ class TextFeatures:
             unknown = [0.0] * len(whole)
         counts = [len(row) for row in tokens]
         characters = [_characters(text) for text in whole]
-        told = [_language(text) for text in whole[:_LANGUAGE_SAMPLE]] if languages else []
+        identified = [_language(text) for text in whole[:_LANGUAGE_SAMPLE]] if languages else []
         values: dict[str, list[Any]] = {
             "token_count": counts,
             "unknown_share": unknown,
             "letter_share": [letters for letters, _, _ in characters],
             "digit_share": [digits for _, digits, _ in characters],
             "script": [script for _, _, script in characters],
-            "language": told + [None] * (len(whole) - len(told)),
+            "language": identified + [None] * (len(whole) - len(identified)),
             "is_empty": [int(count == 0) for count in counts],
             "is_short": [int(0 < count < self.short_tokens) for count in counts],
             "is_truncated": [int(count > self.longest) for count in counts],

@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 _BATCH = 50_000
 _FORK_FROM = 400_000
-"""Rows from which more processes are faster than one."""
+"""From this many rows on, several processes are faster than one."""
 _EXAMPLES = 3
 
 
 @dataclass
 class Scan:
-    """What one pass over a split's shards found in addition to the statistics."""
+    """Findings of one pass over a split's shards, in addition to the statistics."""
 
     tokens: Counter[str] = field(default_factory=Counter)
     sampled: int = 0
     examples: dict[str, list[tuple[float, str]]] = field(default_factory=dict)
-    """Texts that show a kind of anomaly, with how much they do; of a label, `label:<label>`."""
+    """Texts that show a kind of anomaly, each with a score; for a label the kind is `label:<label>`."""
     lengths: list[int] = field(default_factory=list)
     """The sample's token counts."""
     hashes: "list[np.ndarray]" = field(default_factory=list)
@@ -65,16 +65,16 @@ def shards(dataset: str | Path, split: str) -> list[Path]:
 def stats_options(number_of_labels: int) -> Any:
     import tensorflow_data_validation as tfdv
 
-    # What a domain is inferred from and judged by; TFDV keeps 1,000 values if it is not told.
+    # Domains are inferred from and checked with this histogram; TFDV's default is 1,000 values.
     return tfdv.StatsOptions(num_rank_histogram_buckets=max(1_000, number_of_labels))
 
 
 def in_memory(
     dataset: str | Path, split: str, features: TextFeatures | None, sample: int, processes: int | None = None
 ) -> tuple[Any, Scan]:
-    """Return the TFDV statistics of `split` and what else the pass over its rows found; memory is bounded.
+    """Return the TFDV statistics of `split` and the other findings of the pass over its rows; memory is bounded.
 
-    `features` of None leaves the derived features out. Large splits are read by several processes.
+    `features=None` leaves out the derived features. Large splits are read by several processes.
     """
     from tensorflow_data_validation.statistics import stats_impl
 
@@ -103,10 +103,10 @@ def in_memory(
 def with_beam(dataset: str | Path, split: str, features: TextFeatures | None, sample: int, beam_args: list[str]) -> Any:
     """Return the same statistics, computed by an Apache Beam pipeline with the arguments `beam_args`.
 
-    The result comes by way of `--temp_location` where that is given: a runner's workers are on other machines.
+    The result is passed through `--temp_location` if that is set: a runner's workers are on other machines.
 
     Raises:
-        BerthError: the arguments are none of Beam's, or the pipeline fails.
+        BerthError: Beam does not know the arguments, or the pipeline fails.
     """
     import apache_beam as beam
     import tensorflow_data_validation as tfdv
@@ -129,15 +129,15 @@ def with_beam(dataset: str | Path, split: str, features: TextFeatures | None, sa
                     | "Statistics" >> tfdv.GenerateStatistics(options)
                     | "Write" >> tfdv.WriteStatisticsToBinaryFile(target)
                 )
-        except SystemExit:  # argparse, which has said what it does not know
-            raise BerthError(f"beam_args: {' '.join(beam_args)} are no arguments of Apache Beam's.") from None
+        except SystemExit:  # argparse has printed what it does not know
+            raise BerthError(f"beam_args: {' '.join(beam_args)} are not arguments of Apache Beam. Fix them.") from None
         except (RuntimeError, ValueError, OSError) as error:
             raise BerthError(f"beam_args: the Beam pipeline fails ({first_line(error)}). See the log above.") from error
         return tfdv.load_stats_binary(target)
 
 
 def scan_only(dataset: str | Path, split: str, features: TextFeatures | None, sample: int) -> Scan:
-    """Return what a pass over the rows finds without their statistics, which Beam computes."""
+    """Return the findings of a pass over the rows without their statistics, which Beam computes."""
     scan = Scan()
     files = shards(dataset, split)
     for path in files:
@@ -191,9 +191,9 @@ def _record_batches(path: str, features: TextFeatures | None, quota: int) -> "It
 
 
 def _batches(path: Path, features: TextFeatures | None, quota: int) -> "Iterator[tuple[pa.RecordBatch, Scan]]":
-    """Yield a shard's rows as TFDV takes them, every column a list array, with what a look at them found.
+    """Yield a shard's rows in TFDV's format, every column a list array, with the findings for them.
 
-    Slice columns are left out: no model sees them, and one may have the name of a derived feature.
+    Slice columns are left out: models do not see them, and one may have the name of a derived feature.
     """
     import pandas as pd
     import pyarrow as pa
@@ -203,7 +203,7 @@ def _batches(path: Path, features: TextFeatures | None, quota: int) -> "Iterator
     file = pq.ParquetFile(path)
     own = [name for name in (TEXT, PAIR, LABEL) if name in file.schema_arrow.names]
     for read in file.iter_batches(_BATCH, columns=own):
-        table = pa.Table.from_batches([read]).select(own)  # Parquet takes `text.x` for a part of `text`
+        table = pa.Table.from_batches([read]).select(own)  # Parquet treats `text.x` as a part of `text`
         texts, labels = table[TEXT].combine_chunks(), table[LABEL].combine_chunks()
         columns = {name: _as_lists(table[name].combine_chunks()) for name in table.column_names}
         pairs = table[PAIR].to_pylist() if PAIR in table.column_names else None
@@ -243,7 +243,7 @@ def _hashes(table: "pa.Table | pa.RecordBatch") -> "np.ndarray":
 
 
 def _note_examples(scan: Scan, values: dict[str, list[Any]], texts: list[str]) -> None:
-    """Keep the texts that show best what may be said of each derived feature."""
+    """Keep the texts that best show the possible anomalies of each derived feature."""
     lengths = values["token_count"]
     scan.note("empty_texts", values["is_empty"], texts)
     scan.note("short_texts", values["is_short"], texts)
@@ -263,7 +263,7 @@ def _type(feature: str) -> "pa.DataType":
 
 
 def _as_lists(column: Any) -> Any:
-    """Return an Arrow array as one of lists, of one value each; a null stays null, which is a missing value."""
+    """Return an Arrow array as one of lists of one value each; a null stays null, which means a missing value."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc

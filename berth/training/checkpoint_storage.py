@@ -1,4 +1,4 @@
-"""Where checkpoints lie: a folder of this machine, or of an object store through fsspec."""
+"""Storage of checkpoints: a local folder, or a folder of an object store through fsspec."""
 
 import contextlib
 import os
@@ -19,15 +19,15 @@ _PROBE = ".probe-"
 
 
 class CheckpointFolder(Protocol):
-    """A folder of files, each there whole or not at all. What goes wrong is raised as a BerthError that names it."""
+    """A folder of files, each complete or absent. Errors are raised as a BerthError that names the folder."""
 
     address: str
 
     def prepare(self) -> None:
-        """Make the folder if need be, and see that it can be written."""
+        """Make the folder if it does not exist, and check that it can be written."""
 
     def names(self) -> list[str]:
-        """Return the names of the files directly in the folder; none where it is not there."""
+        """Return the names of the files directly in the folder; empty if it does not exist."""
 
     def scratch(self) -> contextlib.AbstractContextManager[Path]:
         """Give a path for a file that is then handed to `write`."""
@@ -39,24 +39,24 @@ class CheckpointFolder(Protocol):
         """Give a path at which the file `name` can be read while the context lasts."""
 
     def remove(self, name: str) -> None:
-        """Remove the file `name`; one that is not there is no error."""
+        """Remove the file `name`; do nothing if it does not exist."""
 
     def remove_empty(self) -> None:
-        """Remove the folder if nothing is in it."""
+        """Remove the folder if it is empty."""
 
 
 def at(address: str) -> CheckpointFolder:
     """Return the folder at `address`.
 
     Raises:
-        BerthError: it is no address of a folder.
+        BerthError: it is not the address of a folder.
     """
     scheme, separator, rest = address.partition("://")
     if not separator:
         return LocalFolder(Path(address))
     if scheme not in OBJECT_STORES or not rest.strip("/") or rest.startswith("/"):
         raise BerthError(
-            f"checkpoints: {address} is no place for checkpoints. Name a folder, s3://BUCKET/... or gs://BUCKET/..."
+            f"checkpoints: {address} cannot hold checkpoints. Name a folder, s3://BUCKET/... or gs://BUCKET/..."
         )
     return BucketFolder(address)
 
@@ -69,7 +69,7 @@ class LocalFolder:
         self.address = str(self._folder)
 
     def prepare(self) -> None:
-        with self._explained("written", "Name a folder that can."):
+        with self._explained("written", "Name a writable folder."):
             self._folder.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=self._folder, prefix=_PROBE):
                 pass
@@ -77,7 +77,7 @@ class LocalFolder:
                 self._remove_abandoned(left)
 
     def names(self) -> list[str]:
-        with self._explained("read", "Mend that."):
+        with self._explained("read", "Fix that."):
             return [path.name for path in self._folder.iterdir()] if self._folder.is_dir() else []
 
     @contextlib.contextmanager
@@ -87,14 +87,14 @@ class LocalFolder:
             incoming = self._folder / f"{_INCOMING}{uuid.uuid4().hex}"
             incoming.mkdir()
         try:
-            with locked(incoming, create=False):  # until its process ends: how another knows that it is abandoned
+            with locked(incoming, create=False):  # until the process ends; without a lock it is abandoned
                 yield incoming / "file"
         finally:
             shutil.rmtree(incoming, ignore_errors=True)
 
     def write(self, name: str, file: Path) -> None:
         with self._explained("written", "Make room, or name another."):
-            file.chmod(self._folder.stat().st_mode & 0o666)  # safetensors makes a file that is its owner's alone
+            file.chmod(self._folder.stat().st_mode & 0o666)  # safetensors makes files that only the owner can read
             _sync(file)
             file.rename(self._folder / name)
             _sync(self._folder)
@@ -104,7 +104,7 @@ class LocalFolder:
         yield self._folder / name
 
     def remove(self, name: str) -> None:
-        with self._explained("written", "Mend that."):
+        with self._explained("written", "Fix that."):
             (self._folder / name).unlink(missing_ok=True)
 
     def remove_empty(self) -> None:
@@ -125,9 +125,9 @@ class LocalFolder:
 
 
 class BucketFolder:
-    """See CheckpointFolder; `address` is `s3://BUCKET/...` or `gs://BUCKET/...`. An object appears when it is whole.
+    """See CheckpointFolder; `address` is `s3://BUCKET/...` or `gs://BUCKET/...`. An object appears when it is complete.
 
-    Credentials come from the environment alone.
+    Credentials come only from the environment.
     """
 
     def __init__(self, address: str) -> None:
@@ -135,7 +135,7 @@ class BucketFolder:
         self._root = self.address.partition("://")[2]
 
     def prepare(self) -> None:
-        probe = f"{self._root}/{_PROBE}{uuid.uuid4().hex}"  # of its own: runs are at work at once
+        probe = f"{self._root}/{_PROBE}{uuid.uuid4().hex}"  # a unique name: several runs may be active
         with self._explained("written"):
             self._store.pipe_file(probe, b"berth")
             self._store.rm_file(probe)
@@ -168,7 +168,7 @@ class BucketFolder:
             self._store.rm_file(f"{self._root}/{name}")
 
     def remove_empty(self) -> None:
-        """Do nothing: a folder of an object store is there while an object is in it."""
+        """Do nothing: a folder of an object store exists only while an object is in it."""
 
     @cached_property
     def _store(self) -> Any:

@@ -1,8 +1,8 @@
-"""Checkpoints of a training run: what it needs to go on after a crash, in a folder or a bucket.
+"""Checkpoints of a training run: the state it needs to continue after a crash, in a folder or a bucket.
 
-A checkpoint is one safetensors file, so that it is there whole or not at all, on a disk (by renaming) as in an object
-store (by the upload's end). Its name is its number and the SHA-256 of its bytes; its header holds the position and
-the identity of the run as JSON.
+A checkpoint is one safetensors file, so that it is complete or absent, both on a disk (which renames it) and in an
+object store (which shows it when the upload ends). Its name is its number and the SHA-256 of its bytes; its header
+holds the position and the identity of the run as JSON.
 """
 
 import hashlib
@@ -33,15 +33,15 @@ class _Found:
 
 
 class Checkpoints:
-    """The checkpoints of one training run, below a folder that runs may share.
+    """The checkpoints of one training run, in a folder that several runs may share.
 
     Args:
-        folder: A folder of this machine, `s3://BUCKET/...` or `gs://BUCKET/...`. The run's own checkpoints are in a
-            subfolder that is named after `identity`, so that runs do not meet.
-        identity: What has to be the same for a checkpoint to be continued: data, settings, encoder, seed, code.
+        folder: A local folder, `s3://BUCKET/...` or `gs://BUCKET/...`. The run's own checkpoints are in a subfolder
+            named by a digest of `identity`, so that runs do not mix.
+        identity: The facts that must be the same to continue from a checkpoint: data, settings, encoder, seed, code.
 
     Raises:
-        BerthError: `folder` is no place for checkpoints.
+        BerthError: `folder` is not an address that can hold checkpoints.
     """
 
     def __init__(self, folder: str, identity: Mapping[str, str]) -> None:
@@ -53,20 +53,20 @@ class Checkpoints:
 
     @property
     def address(self) -> str:
-        """Where the run's own checkpoints are."""
+        """The address of the run's own checkpoints."""
         return self._own.address
 
     def save(self, arrays: "Mapping[str, np.ndarray]", position: Mapping[str, Any]) -> None:
         """Write a checkpoint and remove all but the last two.
 
-        One that cannot be written is said in a printed line and does not end the training: the one before stays.
+        If it cannot be written, a message is printed, training continues, and the checkpoint before stays.
         """
         import numpy as np
         from safetensors import SafetensorError
         from safetensors.numpy import save_file
 
         header = {"position": json.dumps(position), "identity": json.dumps(self.identity, sort_keys=True)}
-        # safetensors takes an array's bytes as they lie
+        # safetensors writes an array's bytes in memory order
         own = {name: np.asarray(array, order="C") for name, array in arrays.items()}
         try:
             there = self._found()
@@ -77,15 +77,15 @@ class Checkpoints:
             for old in there[: 1 - _KEPT]:
                 self._own.remove(old.name)
         except (BerthError, OSError, SafetensorError) as error:
-            print(f"no checkpoint: {error}. Training goes on.".replace("..", "."), flush=True)
+            print(f"no checkpoint saved: {error}. Training continues.".replace("..", "."), flush=True)
 
     def restore(self) -> "tuple[dict[str, np.ndarray], dict[str, Any]] | None":
         """Return the arrays and the position of the newest intact checkpoint; None: there is none.
 
-        A damaged one is said in a printed line and removed.
+        A damaged one is reported in a printed line and removed.
 
         Raises:
-            BerthError: the folder cannot be written, or itself holds checkpoints of another run.
+            BerthError: the folder cannot be written, or it directly holds checkpoints of another run.
         """
         if self._own is not self._given:
             for newest in _checkpoints(self._given)[-1:]:
@@ -102,7 +102,7 @@ class Checkpoints:
         return None
 
     def clear(self) -> None:
-        """Remove the run's checkpoints: it has ended well."""
+        """Remove the run's checkpoints, after it has succeeded."""
         for found in self._found():
             self._own.remove(found.name)
         self._own.remove_empty()
@@ -111,7 +111,7 @@ class Checkpoints:
         return _checkpoints(self._own)
 
     def _read(self, folder: CheckpointFolder, found: _Found) -> "tuple[dict[str, np.ndarray], dict[str, Any]] | None":
-        """Return what `found` holds, None if it is damaged; raise BerthError where it is another run's."""
+        """Return the contents of `found`, None if it is damaged; raise BerthError if it belongs to another run."""
         from safetensors import safe_open
 
         with folder.read(found.name) as file:
@@ -135,7 +135,7 @@ class Checkpoints:
 
 
 def packed(restored: "tuple[dict[str, np.ndarray], dict[str, Any]] | None") -> bytes:
-    """Return what Checkpoints.restore gave as bytes, for other processes of the run."""
+    """Return the result of Checkpoints.restore as bytes, for other processes of the run."""
     import numpy as np
     from safetensors.numpy import save
 
@@ -147,7 +147,7 @@ def packed(restored: "tuple[dict[str, np.ndarray], dict[str, Any]] | None") -> b
 
 
 def unpacked(content: bytes) -> "tuple[dict[str, np.ndarray], dict[str, Any]] | None":
-    """Return what `packed` was given."""
+    """Return the value that `packed` was called with."""
     from safetensors.numpy import load
 
     if not content:

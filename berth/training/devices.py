@@ -1,8 +1,8 @@
 """The devices that training runs on: one, all GPUs of a machine, or those of several machines.
 
-A batch is dealt to the replicas, each takes the gradients of its share, and their sum updates every replica's copy of
-the weights in the same way. Several machines are what the variable TF_CONFIG says (Kubeflow's Training Operator sets
-it); each process of them runs the same step on the same data, and only the chief writes.
+The rows of a batch are assigned to the replicas, each computes the gradients of its share, and their sum updates every
+replica's copy of the weights in the same way. The variable TF_CONFIG lists several machines (Kubeflow's Training
+Operator sets it); each process runs the same step on the same data, and only the chief writes.
 """
 
 import json
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 _CHUNK = 2**24
-"""Numbers of four bytes that are sent at a time."""
+"""Numbers of four bytes per transfer."""
 
 
 class Devices:
@@ -35,16 +35,16 @@ class Devices:
 
     @property
     def alone(self) -> bool:
-        """Whether no other process takes part."""
+        """Whether this is the only process of the run."""
         return self.replicas == self.here
 
     def scope(self) -> AbstractContextManager[Any]:
-        """Give the context in which the model's and the optimizer's variables have to be made."""
+        """Return the context in which the variables of the model and the optimizer must be made."""
         return self.strategy.scope()
 
     def share(self, rows: "np.ndarray", widths: "np.ndarray") -> "list[np.ndarray]":
         """Return the rows of a batch that each replica here gets; `widths` are the tokens of every row of the split."""
-        own = deal(rows, widths[rows], self.replicas) if self.replicas > 1 else [rows]
+        own = assign(rows, widths[rows], self.replicas) if self.replicas > 1 else [rows]
         return own[self.worker * self.here : (self.worker + 1) * self.here]
 
     def run(self, replica: Callable[[int], Any]) -> Any:
@@ -68,7 +68,7 @@ class Devices:
 
         if self.replicas == 1:
             return list(values)
-        # identity: what comes from outside the replica is on no device yet, and all_reduce wants to know one.
+        # identity: a tensor from outside the replica has no device yet, and all_reduce needs one.
         given = [tf.identity(value) if isinstance(value, tf.Tensor) else value for value in values if value is not None]
         summed = iter(tf.distribute.get_replica_context().all_reduce("SUM", given))
         return [None if value is None else next(summed) for value in values]
@@ -89,7 +89,7 @@ class Devices:
         return b"".join(part.tobytes() for part in parts)[:length]
 
     def wait(self) -> None:
-        """Return when every process has come here."""
+        """Wait until every process has called this."""
         self.from_chief(b"")
 
     def _sent(self, numbers: "np.ndarray") -> "np.ndarray":
@@ -97,7 +97,7 @@ class Devices:
 
     @cached_property
     def _sum_of_first(self) -> Any:
-        """Return a compiled function: int32 [any] -> its sum over processes, where all but the chief give zeros."""
+        """Return a compiled function: int32 [any] -> its sum over processes; all but the chief pass zeros."""
         import tensorflow as tf
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)])
@@ -111,7 +111,7 @@ def find(require_gpu: bool = False) -> Devices:
     """Return the devices of this process, and of the others that TF_CONFIG names; call it before TensorFlow starts.
 
     Raises:
-        BerthError: there is no GPU and `require_gpu` asks for one, or TF_CONFIG is not what it should be.
+        BerthError: there is no GPU and `require_gpu` asks for one, or TF_CONFIG is not valid.
     """
     import tensorflow as tf
 
@@ -131,10 +131,10 @@ def find(require_gpu: bool = False) -> Devices:
     return Devices(several if len(devices) > 1 else tf.distribute.get_strategy(), 0, True)
 
 
-def deal(rows: "np.ndarray", widths: "np.ndarray", replicas: int) -> "list[np.ndarray]":
-    """Return `rows`, of `widths` tokens each, in `replicas` parts of about as many rows, tokens and padding.
+def assign(rows: "np.ndarray", widths: "np.ndarray", replicas: int) -> "list[np.ndarray]":
+    """Return `rows`, of `widths` tokens each, in `replicas` parts with about equal rows, tokens and padding.
 
-    The longest go to one after the other, then back again.
+    The rows, longest first, go to the replicas in order, then in reverse order, and so on.
     """
     import numpy as np
 
@@ -145,7 +145,7 @@ def deal(rows: "np.ndarray", widths: "np.ndarray", replicas: int) -> "list[np.nd
 
 
 def _cluster() -> tuple[dict[str, list[str]], str, int]:
-    """Return what TF_CONFIG says: the addresses by kind of task, and which of them is this process."""
+    """Return the contents of TF_CONFIG: the addresses by type of task, and the type and index of this process."""
     text = os.environ.get("TF_CONFIG", "")
     if not text:
         return {}, "", 0
@@ -157,9 +157,9 @@ def _cluster() -> tuple[dict[str, list[str]], str, int]:
             raise ValueError
     except (ValueError, AttributeError, TypeError):
         raise BerthError(
-            'TF_CONFIG has to be {"cluster": {"worker": [ADDRESS, ...]}, "task": {"type": "worker", "index": N}}, '
-            "the task one of the cluster's. Mend it, or unset it."
+            'TF_CONFIG must be {"cluster": {"worker": [ADDRESS, ...]}, "task": {"type": "worker", "index": N}}, '
+            "with a task that is in the cluster. Fix it, or unset it."
         ) from None
     if kind not in ("chief", "worker") and cluster:
-        raise BerthError(f"TF_CONFIG: a task of the type {kind!r} does not train. Start chief and workers alone.")
+        raise BerthError(f"TF_CONFIG: a task of the type {kind!r} does not train. Start only chief and workers.")
     return cluster, kind, index

@@ -2,10 +2,10 @@
 
 
 def warmup_then_linear_decay(done: int, batch: int, total: int, peak: float, warmup_fraction: float) -> float:
-    """Return the learning rate of the step that takes `batch` more texts after `done` of `total`.
+    """Return the learning rate of the step that trains on `batch` more texts after `done` of `total`.
 
-    Up from 0 to `peak` over `warmup_fraction` of the texts, then down in a line to nearly 0 (Devlin et al. 2018). It is
-    counted in texts: batches of a token budget differ in size, and how many there will be is not known.
+    It rises from 0 to `peak` over `warmup_fraction` of the texts, then falls linearly to nearly 0 (Devlin et al. 2018).
+    Progress is counted in texts: with a token budget, batches differ in size and their number is not known in advance.
     """
     after = done + batch
     warmup = max(batch, warmup_fraction * total)

@@ -17,19 +17,19 @@ _LAYER = re.compile(r"(^|/)layer(_\._|_|/)(\d+)/")
 
 
 def rate_factors(names: Sequence[str], layer_decay: float, freeze_embeddings: bool, freeze_layers: int) -> list[float]:
-    """Return what to multiply the learning rate of each variable by; 0.0: the variable is frozen.
+    """Return the factor of the learning rate for each variable; 0.0: the variable is frozen.
 
-    The rate falls with the distance from the head (Howard and Ruder 2018, as ELECTRA's fine-tuning does it): of L
-    layers, layer i has `layer_decay` ** (L - i), the embeddings `layer_decay` ** (L + 1), pooler and head 1.0.
+    The rate falls with the distance from the head (Howard and Ruder 2018, as in ELECTRA's fine-tuning): with L layers,
+    layer i has `layer_decay` ** (L - i), the embeddings `layer_decay` ** (L + 1), pooler and head 1.0.
 
     Args:
-        names: The variables' names, the encoder's as its SavedModel gives them.
-        layer_decay: 1.0: one rate for all.
-        freeze_embeddings: Whether word, position and type embeddings, and their norm, stay as they are.
-        freeze_layers: How many layers, counted from the embeddings, stay as they are.
+        names: The variables' names; for the encoder, those in its SavedModel.
+        layer_decay: 1.0: the same rate for all.
+        freeze_embeddings: Whether word, position and type embeddings, and their norm, are not trained.
+        freeze_layers: Number of layers, counted from the embeddings, that are not trained.
 
     Raises:
-        BerthError: a setting needs to know embeddings or layers and the names do not tell, or there are fewer layers.
+        BerthError: a setting needs embeddings or layers and the names do not show them, or there are fewer layers.
     """
     layers = [int(found[3]) if (found := _LAYER.search(name)) else None for name in names]
     embeddings = [layer is None and "embedding" in name.lower() for name, layer in zip(names, layers, strict=True)]
@@ -63,16 +63,16 @@ class AdamW:
     """AdamW whose moments of an embedding row change only in steps that touch the row, and decay with it.
 
     A word table is half of a small BERT and a batch touches few of its rows: updating the others is most of the cost of
-    a dense optimizer. Weight decay is decoupled, and spares biases and layer norms: by their names, and whatever has
-    one dimension.
+    a dense optimizer. Weight decay is decoupled, and is not applied to biases and layer norms (found by name) nor to
+    any variable of one dimension.
 
     Under a tf.distribute strategy, make it in the strategy's scope and call `apply` in each replica with the gradients'
-    sum or mean over replicas: every replica then makes the same update of its own copies.
+    sum or mean over replicas: every replica then makes the same update to its own copies.
 
     Args:
         variables: The variables to train, float32.
-        weight_decay: The decay, times the learning rate, in a step.
-        rate_factors: What the learning rate is multiplied by, for each variable; None: 1.0 for all.
+        weight_decay: The decay per step, which is multiplied by the learning rate.
+        rate_factors: The factor of the learning rate for each variable; None: 1.0 for all.
     """
 
     def __init__(
@@ -92,13 +92,13 @@ class AdamW:
 
     @property
     def state(self) -> list[Any]:
-        """The variables that a checkpoint has to hold, always in this order."""
+        """The variables that a checkpoint must hold, always in this order."""
         return [*self._moments, *self._squares, self.step]
 
     def apply(self, gradients: Sequence[Any], variables: Sequence[Any], learning_rate: Any) -> Any:
-        """Update `variables`, in the order that they were given in; return the gradients' norm before clipping.
+        """Update `variables`, in the order of the constructor; return the gradients' norm before clipping.
 
-        A gradient is a tensor, IndexedSlices whose rows may come more than once, or None: no update.
+        A gradient is a tensor, IndexedSlices (rows may repeat), or None: no update.
         """
         import tensorflow as tf
 
@@ -117,8 +117,8 @@ class AdamW:
         return norm
 
 
-# These act on a variable's handle, in a replica that of the replica's own copy, through fused kernels: an optimizer of
-# a small BERT is bound by how often it passes over memory.
+# These update a variable through its handle (in a replica: the handle of its own copy) with fused kernels: passes over
+# memory limit the speed of an optimizer for a small BERT.
 
 
 def _update(
@@ -162,7 +162,7 @@ def _update_rows(
 
 
 def _merge_rows(gradient: Any) -> Any:
-    """Sum the slices of an IndexedSlices gradient that are for the same row."""
+    """Sum the slices for the same row of an IndexedSlices gradient."""
     import tensorflow as tf
 
     if not isinstance(gradient, tf.IndexedSlices):

@@ -1,7 +1,7 @@
-"""The number formats of training: float32, or its matmuls in bfloat16 or float16 (Micikevicius et al. 2018).
+"""Number formats of training: float32, or matmuls in bfloat16 or float16 (Micikevicius et al. 2018).
 
-Variables, the optimizer and the loss stay float32 in every one; grappler casts what gains by it. Only what runs inside
-`training` is affected: the validation loss that decides the epoch and the exported model are float32.
+Variables, the optimizer and the loss stay float32 in all of them; grappler casts the ops that become faster. Only code
+that runs inside `training` is affected: the validation loss that selects the epoch and the exported model are float32.
 """
 
 import contextlib
@@ -42,7 +42,7 @@ def choose(precision: str) -> str:
 
 @contextlib.contextmanager
 def training(precision: str) -> Iterator[None]:
-    """Run what is called inside, compiled functions, in `precision`: one that `choose` returned."""
+    """Run compiled functions that are called inside in `precision`, which `choose` returned."""
     import tensorflow as tf
 
     rewrites = _REWRITES[precision]
@@ -55,10 +55,10 @@ def training(precision: str) -> Iterator[None]:
 
 
 class LossScale:
-    """The factor that keeps float16's small gradients from vanishing, found while training.
+    """The factor that keeps small float16 gradients from becoming 0, adapted during training.
 
-    It doubles after 2,000 steps in a row whose gradients are finite, and halves in each other step, whose update has
-    to be left out.
+    It doubles after 2,000 steps in a row whose gradients are finite, and halves in each other step, whose update must
+    be skipped.
     """
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class LossScale:
 
     @property
     def state(self) -> list[Any]:
-        """The variables that a checkpoint has to hold, always in this order."""
+        """The variables that a checkpoint must hold, always in this order."""
         return [self._scale, self._good_steps]
 
     def scale(self, loss: Any) -> Any:
@@ -79,7 +79,7 @@ class LossScale:
     def unscale(self, gradients: Sequence[Any]) -> tuple[list[Any], Any]:
         """Return the gradients of the loss itself, and whether all of them are finite, a bool scalar.
 
-        Gradients that replicas add up have to be added up before, so that all replicas decide alike.
+        Gradients must be summed over replicas before this call, so that all replicas decide the same.
         """
         import tensorflow as tf
 
@@ -90,13 +90,13 @@ class LossScale:
         return [_times(gradient, inverse) for gradient in gradients], finite
 
     def update(self, finite: Any) -> None:
-        """Set the scale for the next step; `finite` is what `unscale` said of this one."""
+        """Set the scale for the next step; `finite` is what `unscale` returned for this one."""
         import tensorflow as tf
 
         good = tf.where(finite, self._good_steps + 1, 0)
         grows = good >= _GROWTH_STEPS
         factor = tf.where(finite, tf.where(grows, 2.0, 1.0), 0.5)
-        # On handles, as in AdamW: in a replica that is the replica's own copy.
+        # On handles, as in AdamW: in a replica, that of the replica's own copy.
         for variable, value in (
             (self._scale, tf.maximum(self._scale * factor, 1.0)),
             (self._good_steps, tf.where(grows, tf.zeros_like(good), good)),
@@ -113,7 +113,7 @@ def _times(gradient: Any, factor: Any) -> Any:
 
 
 def _cpu_flags() -> set[str]:
-    """Return the CPU's features by Linux's names; elsewhere none."""
+    """Return the CPU's features by Linux's names; empty on other systems."""
     try:
         lines = _CPU_INFO.read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -4,14 +4,10 @@ import contextlib
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 
 class Preempted(SystemExit):
-    """The step was asked to end, and has: the exit code 143, as of a program that SIGTERM ends, is tried again."""
+    """The step was asked to stop and stopped. It exits with 143, as after SIGTERM, so the step is retried."""
 
     def __init__(self, message: str) -> None:
         super().__init__(128 + signal.SIGTERM)
@@ -23,13 +19,13 @@ class Preempted(SystemExit):
 
 @contextlib.contextmanager
 def preemption() -> Iterator[Callable[[], bool]]:
-    """Give a function that says whether the process was asked to end, by SIGTERM (a node goes) or SIGINT (Ctrl-C).
+    """Yield a function that returns whether the process should stop, after SIGTERM (a node stops) or SIGINT (Ctrl-C).
 
-    Whoever asks after each step can save and leave; Kubernetes gives 30 s. A second SIGINT interrupts at once. A signal
-    that nobody has acted on when the context ends takes its usual effect then.
+    Training calls it after each step, to save and stop; Kubernetes allows 30 s. A second SIGINT interrupts at once. If
+    a signal came and the context still ends normally, the signal then has its usual effect.
     """
     asked: list[int] = []
-    if threading.current_thread() is not threading.main_thread():  # only that one can have handlers
+    if threading.current_thread() is not threading.main_thread():  # only the main thread can have handlers
         yield lambda: False
         return
 

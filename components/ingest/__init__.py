@@ -1,1 +1,1 @@
-"""Read a source of labelled texts, clean it with a reason for every row that goes, and split it."""
+"""Read a source of labelled texts, clean it, record a reason for every rejected row, and split it."""

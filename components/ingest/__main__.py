@@ -1,4 +1,4 @@
-"""`python -m components.ingest DATASET`: ingest what the JSON settings on stdin say; `berth schema` is its caller."""
+"""`python -m components.ingest DATASET`: ingest with the JSON settings from stdin; `berth schema` calls it."""
 
 import sys
 from pathlib import Path

@@ -21,7 +21,7 @@ def locate(
     git_commit: str,
     config_file: str,
 ) -> str:
-    """Return the fingerprint of the source. Ingest takes it, so that the cache never serves a changed source.
+    """Return the fingerprint of the source. It is an input of ingest, so the cache never serves a changed source.
 
     As the first step, it also opens the MLflow run of the pipeline run, in the experiment `name`.
     """
@@ -72,7 +72,7 @@ def ingest(
     dataset: Output[Dataset],
     rejected: Output[Dataset],
 ) -> None:
-    """Read, clean and split the source, in at most `memory`.
+    """Read, clean and split the source, with at most `memory`.
 
     The parameter cannot be called `memory_limit`: kfp passes the memory of a task's pod under that name.
     """

@@ -1,4 +1,4 @@
-"""What ingest is told: the run configuration's fields about data."""
+"""Settings of ingest: the run configuration's fields about data."""
 
 from collections import Counter
 from typing import Any, Literal
@@ -54,19 +54,19 @@ class IngestSettings(BaseModel):
         own |= {"label_column": self.label_column}
         for column, times in Counter(self.slice_columns).items():
             if not column:
-                raise BerthError("slice_columns: one names nothing. Name columns of the source.")
+                raise BerthError("slice_columns: one is empty. Name columns of the source.")
             if times > 1:
-                raise BerthError(f"slice_columns: {column!r} is there {times} times. Name it once.")
+                raise BerthError(f"slice_columns: {column!r} is listed {times} times. Name it once.")
             for field, name in own.items():
                 if column == name:
-                    raise BerthError(f"slice_columns: {column!r} is {field} too. Name another column.")
+                    raise BerthError(f"slice_columns: {column!r} is also {field}. Name another column.")
             if column in (TEXT, PAIR, LABEL):
                 raise BerthError(
                     f"slice_columns: a dataset has a column {column!r} of its own. Rename it in the source or a query."
                 )
 
     def parameters(self) -> dict[str, Any]:
-        """Return what MLflow shows of the settings, where runs are compared: no credential is among them."""
+        """Return the settings that are logged to MLflow as parameters; they do not contain credentials."""
         shown = self.model_dump(exclude={"source", "split", "cleaning", "columns", "memory_limit", "rows_per_shard"})
         sections = {"source": self.source, "split": self.split, "cleaning": self.cleaning}
         for section, values in sections.items():

@@ -1,4 +1,4 @@
-"""The ingest step: a source in; a dataset, and the rows that are not in it, out. The work is SQL in one DuckDB."""
+"""The ingest step: source in; dataset and rejected rows out. The work is SQL in one DuckDB."""
 
 import errno
 import shutil
@@ -25,19 +25,19 @@ from components.ingest.splits.writing import write_rejected, write_splits
 def ingest_source(settings: IngestSettings, dataset: str | Path, rejected: str | Path) -> Manifest:
     """Read the source and write the dataset to the folder `dataset`, and what is not in it to the file `rejected`.
 
-    By text, a row's split depends on its normalised form (NFC, lower case, runs of white space as one space) and the
-    seed alone. `rejected` is Parquet with the columns file, row (1-based, header not counted), action (`rejected` or
-    `changed`), reason, label and text; a row that two rules changed is there twice.
+    With split.by text, a row's split depends only on its normalised form (NFC, lower case, white space as one space)
+    and the seed. `rejected` is Parquet with the columns file, row (1-based, header not counted), action (`rejected` or
+    `changed`), reason, label and text; a row that two rules changed appears twice.
 
     Raises:
-        BerthError: the source cannot be read, or holds no data that a classifier can learn from.
+        BerthError: the source cannot be read, or a classifier cannot be trained on its data.
     """
     name = settings.source.files or "source"
     try:
         with tempfile.TemporaryDirectory(prefix="berth-ingest-", ignore_cleanup_errors=True) as scratch:
             rows = open_rows(settings, Path(scratch))
             name = rows.files[0].uri
-            # Everything that is needed is built in; an extension would be a download.
+            # All that is needed is built in; an extension would have to be downloaded.
             with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as connection:
                 manifest = _ingest(connection, rows, settings, Path(scratch), Path(dataset), Path(rejected))
         manifest.write(dataset)
@@ -64,7 +64,7 @@ def _ingest(
         connection.execute(f"SET memory_limit = {literal(settings.memory_limit)}")
     except duckdb.Error:
         raise BerthError(
-            f"memory_limit: {settings.memory_limit!r} is no size. Write one such as 1GB or 800MB."
+            f"memory_limit: {settings.memory_limit!r} is not a size. Write one such as 1GB or 800MB."
         ) from None
     counts = read_rows(connection, rows, settings, scratch)
     drop_copies(connection, settings)

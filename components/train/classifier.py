@@ -1,4 +1,4 @@
-"""The classifier of the original recipe: encoder -> one vector a text -> Dropout(0.1) -> Dense."""
+"""The classifier of the original recipe: encoder -> one vector per text -> Dropout(0.1) -> Dense."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -17,17 +17,17 @@ DROPOUT = 0.1
 
 
 class Classifier:
-    """An encoder with a classification head: one sigmoid logit for two classes, softmax logits beyond.
+    """An encoder with a classification head: one sigmoid logit for two classes, softmax logits for more.
 
-    Of a multi-label task it is a sigmoid logit a label.
+    A multi-label task has one sigmoid logit per label.
 
     Args:
         encoder: Folder of the TF-Hub text encoder.
-        handle: What the user calls that encoder.
-        labels: The label vocabulary; of two classes the second is the positive one.
+        handle: The user's name for that encoder.
+        labels: The label vocabulary; with two classes the second is the positive one.
         seed: Seeds the head's initial weights, and dropout.
         task: `single_label` or `multi_label`.
-        pooling: How the encoder's outputs become one vector, as berth.encoders.pooling has it.
+        pooling: How the encoder's outputs become one vector; see berth.encoders.pooling.
     """
 
     def __init__(
@@ -48,14 +48,14 @@ class Classifier:
         self.task = task
         self.binary = task == "single_label" and len(self.labels) == 2
         self.sigmoids = self.binary or task == "multi_label"
-        """Whether a logit says of one label alone whether it applies."""
+        """Whether each logit decides about one label alone."""
         self.pooling = pooling
-        self._scratch = tempfile.TemporaryDirectory(prefix="berth-encoder-")  # its links are the export's assets
+        self._scratch = tempfile.TemporaryDirectory(prefix="berth-encoder-")  # export reads assets through its links
         loaded = load("encoder", with_seeded_dropout(encoder, self._scratch.name), handle)
         self.interface = of_encoder(loaded, handle)
         self.encoder = hub.KerasLayer(loaded, trainable=True, name="encoder")
         self.seeds = Seeds(loaded, seed)
-        """What all dropout draws from; to be set before each step."""
+        """The seeds of all dropout; set them before each step."""
         self.head = tf_keras.layers.Dense(
             1 if self.binary else len(self.labels),
             kernel_initializer=tf_keras.initializers.TruncatedNormal(stddev=0.02, seed=seed),
@@ -64,23 +64,24 @@ class Classifier:
         self._variables = self._build(handle)
 
     def check_length(self, sequence_length: int, handle: str) -> None:
-        """Raise BerthError if the encoder, which the user calls `handle`, takes no text of `sequence_length` tokens."""
+        """Raise BerthError if the encoder, named `handle`, does not accept texts of `sequence_length` tokens."""
         import tensorflow as tf
 
         try:
             self.logits({name: tf.ones([1, sequence_length], tf.int32) for name in INPUTS}, training=False)
         except (ValueError, tf.errors.OpError) as error:
             raise BerthError(
-                f"sequence_length: the encoder {handle!r} takes no texts of {sequence_length} tokens. Try half of that."
+                f"sequence_length: the encoder {handle!r} does not accept texts of {sequence_length} tokens. "
+                "Try half of that."
             ) from error
 
     @property
     def variables(self) -> list[Any]:
-        """The trainable variables that a call reaches: the encoder's, then the head's kernel and bias."""
+        """The trainable variables that a call uses: the encoder's, then the head's kernel and bias."""
         return list(self._variables)
 
     def logits(self, inputs: Mapping[str, Any], training: bool) -> Any:
-        """Return float32 logits, [batch, 1] for two classes and [batch, classes] beyond."""
+        """Return float32 logits, [batch, 1] for two classes and [batch, classes] for more."""
         import tensorflow as tf
 
         inputs = standard_inputs(inputs)
@@ -93,7 +94,7 @@ class Classifier:
     def loss(self, logits: Any, targets: Any) -> Any:
         """Return the cross-entropy of each row, [batch]; `targets` are class indices, int32 [batch].
 
-        Of a multi-label task it is the mean over the labels, and `targets` are multi-hot, int32 [batch, labels].
+        For a multi-label task it is the mean over the labels, and `targets` are multi-hot, int32 [batch, labels].
         """
         import tensorflow as tf
 
@@ -105,7 +106,7 @@ class Classifier:
         return tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
 
     def probabilities(self, logits: Any) -> Any:
-        """Return the probability of every class, float32 [batch, classes]; of a multi-label task each by itself."""
+        """Return the probability of every class, float32 [batch, classes]; multi-label: each is independent."""
         import tensorflow as tf
 
         if self.task == "multi_label":
@@ -120,14 +121,14 @@ class Classifier:
         return [variable.numpy() for variable in self.variables]
 
     def restore(self, weights: "Sequence[np.ndarray]") -> None:
-        """Set the trainable variables to `weights`, as the method of that name gave them."""
+        """Set the trainable variables to `weights`, as returned by the method `weights`."""
         for variable, value in zip(self.variables, weights, strict=True):
             variable.assign(value)
 
     def _build(self, handle: str) -> list[Any]:
-        """Run one empty text through, which makes the head's weights and shows whether this is a text encoder.
+        """Run one empty text, which creates the head's weights and shows whether this is a text encoder.
 
-        Returns the variables that the call reaches: an encoder may list others, of a language model's head say.
+        Returns the variables that the call uses: an encoder may list others, such as those of a language model's head.
         """
         import tensorflow as tf
 
@@ -141,7 +142,7 @@ class Classifier:
             reached[:] = [gradient is not None for gradient in gradients]
 
         try:
-            tf.distribute.get_strategy().run(call)  # what TF-Hub loads in a strategy's scope runs in a replica alone
+            tf.distribute.get_strategy().run(call)  # a model loaded in a strategy's scope runs only in a replica
         except (ValueError, TypeError, KeyError, tf.errors.OpError) as error:
             raise BerthError(
                 f"encoder: {handle!r} does not run on token ids ({first_line(error)}). Name a TF-Hub text encoder."

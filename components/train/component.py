@@ -31,7 +31,7 @@ def train(
 ) -> None:
     """Fine-tune the encoder on the train split; keep the weights that are best on the validation split.
 
-    `predictions` is a Parquet file of the kept model's predictions for validation, train and edge cases.
+    `predictions` is a Parquet file with the kept model's predictions for validation, train and edge cases.
     """
     import json
     from importlib.metadata import version
@@ -92,7 +92,7 @@ def train(
         }
         for name, value in numbers.items():
             metrics.log_metric(name, value)
-        Path(metrics.path).write_text(json.dumps(numbers), encoding="utf-8")  # the cache wants a file of every output
+        Path(metrics.path).write_text(json.dumps(numbers), encoding="utf-8")  # the cache needs a file for every output
         mlflow.log_metrics(
             {
                 "best_epoch": outcome.best_epoch,

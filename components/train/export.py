@@ -1,4 +1,4 @@
-"""Export a fine-tuned classifier as one SavedModel: strings in, label and probabilities out, labels inside."""
+"""Export a fine-tuned classifier as one SavedModel: text in, label and probabilities out, label vocabulary included."""
 
 import json
 import shutil
@@ -13,17 +13,17 @@ from berth.models.saved_model import BULK, LABELS_ASSET, SERVE, SETTINGS_ASSET
 from components.train.classifier import Classifier
 
 BULK_TOKENS = 1024
-"""Tokens, with padding, that `bulk` works on at a time: few long texts or many short ones."""
+"""Tokens, with padding, per chunk of `bulk`: few long texts or many short ones."""
 
 
 def export(classifier: Classifier, preprocessor: Preprocessor, threshold: float, folder: str | Path) -> None:
-    """Write the SavedModel to `folder`, which becomes visible whole.
+    """Write the SavedModel to `folder`, which appears only when it is complete.
 
-    Its signatures map `text`, string [batch], and of pairs `text_pair`, string [batch], to `label`, string [batch], and
-    `probabilities`, float32 [batch, classes]. `serving_default` pads a request to its own longest text; `bulk`, for
-    many texts, works through them in chunks of similar length and gives the answers in the order of the texts. Of a
-    multi-label task `label` is the labels joined by ", ", or empty. The labels are in assets/labels.txt too, and what
-    to make of the probabilities is in assets/classifier.json.
+    Its signatures map `text`, string [batch], and for pairs `text_pair`, string [batch], to `label`, string [batch],
+    and `probabilities`, float32 [batch, classes]. `serving_default` pads a request to its own longest text; `bulk`, for
+    many texts, processes them in chunks of similar length and returns the answers in the order of the texts. For a
+    multi-label task `label` is the labels joined by ", ", or empty. The labels are also in assets/labels.txt; task and
+    threshold are in assets/classifier.json.
     """
     import tensorflow as tf
 
@@ -72,12 +72,12 @@ def export(classifier: Classifier, preprocessor: Preprocessor, threshold: float,
 
 
 def _probabilities(classifier: Classifier, preprocessor: Preprocessor, segments: list[Any]) -> Any:
-    """Return float32 [batch, classes], the whole batch padded to its longest."""
+    """Return float32 [batch, classes]; the whole batch is padded to its longest text."""
     return classifier.probabilities(classifier.logits(preprocessor.pack(segments), training=False))
 
 
 def _probabilities_by_length(classifier: Classifier, preprocessor: Preprocessor, segments: list[Any]) -> Any:
-    """Return float32 [batch, classes] in the order given, worked out in chunks of similar length of BULK_TOKENS."""
+    """Return float32 [batch, classes] in the order of the texts, computed in chunks of BULK_TOKENS by length."""
     import tensorflow as tf
 
     lengths = tf.cast(tf.add_n([segment.row_lengths() for segment in segments]), tf.int32)
@@ -95,15 +95,15 @@ def _probabilities_by_length(classifier: Classifier, preprocessor: Preprocessor,
         return end, chunk + 1, done.write(chunk, _probabilities(classifier, preprocessor, own))
 
     def is_left(start: Any, chunk: Any, done: Any) -> Any:
-        return (start < texts) | (chunk == 0)  # a batch of no text is a chunk of none
+        return (start < texts) | (chunk == 0)  # an empty batch is one empty chunk
 
-    # One chunk at a time: each uses all cores, and memory stays that of one.
+    # One chunk at a time: each uses all cores, and only one needs memory.
     _, _, done = tf.while_loop(is_left, work, [0, 0, done], parallel_iterations=1)
     return tf.gather(done.concat(), tf.argsort(order))
 
 
 def _decided(classifier: Classifier, probabilities: Any, threshold: float) -> Any:
-    """Return string [batch]: in the graph, what berth.models.saved_model.ServedClassifier.decide gives."""
+    """Return string [batch]: berth.models.saved_model.ServedClassifier.decide as a graph."""
     import tensorflow as tf
 
     labels = tf.constant(classifier.labels)

@@ -1,4 +1,4 @@
-"""What training minimises: the cross-entropy, and what the recipe adds to it. Evaluation uses the plain one."""
+"""The loss that training minimises: cross-entropy with the options of `training`. Evaluation uses the plain loss."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,20 +16,20 @@ class Objective:
     """The loss of a text.
 
     Label smoothing (Szegedy et al. 2016), focal loss (Lin et al. 2017: the loss times (1 - p)^gamma, p the probability
-    of the truth), and a weight of each class.
+    of the true class), and a weight per class.
     """
 
     label_smoothing: float
     focal_gamma: float
     class_weights: "np.ndarray | None"
-    """float32 [classes]; of a multi-label task the weight of a label that applies, relative to one that does not."""
+    """float32 [classes]; multi-label: the weight of a label that applies, relative to one that does not."""
 
     def __call__(self, classifier: "Classifier", logits: Any, targets: Any) -> Any:
-        """Return the loss of each row, float32 [batch]; arguments are as of Classifier.loss."""
+        """Return the loss of each row, float32 [batch]; the arguments are those of Classifier.loss."""
         import tensorflow as tf
 
         classes = len(classifier.labels)
-        if classifier.sigmoids:  # one sigmoid a label, or one for the second of two classes
+        if classifier.sigmoids:  # one sigmoid per label, or one for the second of two classes
             truth = tf.cast(targets if classifier.task == "multi_label" else targets[:, None], tf.float32)
             smooth = truth * (1.0 - self.label_smoothing) + 0.5 * self.label_smoothing
             each = tf.nn.sigmoid_cross_entropy_with_logits(smooth, logits)
@@ -53,8 +53,8 @@ class Objective:
 def objective(training: Training, task: str, targets: "np.ndarray", classes: int) -> Objective:
     """Return the objective that `training` asks for; `balanced` weights come from the train split's `targets`.
 
-    Of several classes a weight is texts / (classes x texts of the class), scikit-learn's "balanced"; of several labels
-    it is texts without the label / texts with it.
+    For a single-label task a weight is texts / (classes x texts of the class), scikit-learn's "balanced"; for a
+    multi-label task it is texts without the label / texts with it.
     """
     import numpy as np
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def read(dataset: str | Path, name: str, manifest: Manifest, prepare: "Preprocessor") -> "tuple[TokenisedSplit, int]":
-    """Return the split `name`, tokenised, and how many texts were cut; train has to have every label."""
+    """Return the split `name`, tokenised, and how many texts were cut; train must have every label."""
     from berth.data.token_ids import TokenisedSplit
     from berth.encoders.preprocessor import tokenize_all
 
@@ -37,7 +37,7 @@ def read(dataset: str | Path, name: str, manifest: Manifest, prepare: "Preproces
 
 
 def _targets(labels: list[Any], manifest: Manifest) -> "tuple[np.ndarray, set[str]]":
-    """Return the targets of rows of `labels`, as TokenisedSplit has them, and which labels there are."""
+    """Return the targets of rows of `labels`, as TokenisedSplit has them, and the set of labels that occur."""
     import numpy as np
 
     index = {label: number for number, label in enumerate(manifest.labels)}

@@ -1,7 +1,7 @@
 """The threshold that turns probabilities into labels, chosen on the validation split.
 
-A score changes with the threshold only where the threshold passes a probability. One sort therefore gives the score at
-every threshold there is, as a running sum; nothing is counted twice.
+A score changes only where the threshold passes a probability. One sort and a running sum therefore give the score at
+every possible threshold.
 """
 
 from dataclasses import dataclass
@@ -15,37 +15,37 @@ if TYPE_CHECKING:
 
 
 _TIE = 1e-9
-"""Scores that differ by less are one score: running sums of floats are not exact."""
+"""Scores that differ by less are equal: running sums of floats are not exact."""
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """Where a label begins: a probability of `value` or more. `score` is the metric there; None: not chosen by one."""
+    """A label applies from the probability `value` on. `score` is the metric there; None: not chosen by a metric."""
 
     value: float
     score: float | None = None
 
 
 def check_metric(metric: str, task: str) -> None:
-    """Raise BerthError where `metric` is not defined for `task`."""
+    """Raise BerthError if `metric` is not defined for `task`."""
     if metric == "mcc" and task == "multi_label":
-        raise BerthError("threshold_metric: mcc is not defined for several labels. Use macro_f1, accuracy or none.")
+        raise BerthError("threshold_metric: mcc is not defined for multi-label. Use macro_f1, accuracy or none.")
 
 
 def choose(probabilities: "np.ndarray", targets: "np.ndarray", task: str, metric: str) -> Threshold:
     """Return the threshold at which `metric` is highest.
 
-    Of equally good ones it is 0.5 where that is one of them, else the one nearest to 0.5, halfway between the two
-    probabilities that it parts: what a model says of a text differs in its last digits from machine to machine.
+    Among equally good ones it is 0.5 if that is one of them, else the one nearest to 0.5, halfway between the two
+    probabilities that it separates: a model's probabilities differ in their last digits from machine to machine.
 
     Args:
         probabilities: float32 [texts, classes].
-        targets: Class indices, int32 [texts]; of a multi-label task multi-hot, int32 [texts, labels].
+        targets: Class indices, int32 [texts]; for a multi-label task multi-hot, int32 [texts, labels].
         task: `single_label` or `multi_label`, whose labels share one threshold.
-        metric: `accuracy` (of several labels: all of a text's right), `macro_f1` (over the labels that the texts have),
-            `mcc`, or `none`: 0.5.
+        metric: `accuracy` (multi-label: all labels of a text are right), `macro_f1` (over the labels that the texts
+            have), `mcc`, or `none`: 0.5.
 
-    0.5 it is, too, beyond two classes, where no threshold is used, and where the texts of two are all of one.
+    The threshold is also 0.5 for more than two classes, which do not use one, and if all texts have the same class.
     """
     check_metric(metric, task)
     classes = probabilities.shape[1]
@@ -61,7 +61,7 @@ def choose(probabilities: "np.ndarray", targets: "np.ndarray", task: str, metric
 
 
 def _two_classes(probabilities: "np.ndarray", truth: "np.ndarray", metric: str) -> "tuple[np.ndarray, np.ndarray]":
-    """Return `_running`'s bounds and the score at each, of two classes that both occur."""
+    """Return `_running`'s bounds and the score at each, for two classes that both occur."""
     import numpy as np
 
     bounds, (tp, fp) = _running(probabilities, truth, ~truth)
@@ -78,14 +78,14 @@ def _two_classes(probabilities: "np.ndarray", truth: "np.ndarray", metric: str) 
 def _exact_match(probabilities: "np.ndarray", truth: "np.ndarray") -> "tuple[np.ndarray, np.ndarray]":
     """Return `_running`'s bounds and the share of texts whose labels are all right at each.
 
-    A text's are from its least probable true label down to its most probable false one.
+    A text's labels are all right from its least probable true label down to its most probable false one.
     """
     import numpy as np
 
     begins = np.where(truth, probabilities, np.inf).min(axis=1)
     ends = np.where(truth, -np.inf, probabilities).max(axis=1)
     possible = begins > ends
-    # A text without a true label is right above every probability, one without a false label below.
+    # A text without a true label is right above every probability, one without a false label is right below.
     above = possible & np.isposinf(begins)
     begins, ends = begins[possible & ~above], ends[possible & np.isfinite(ends)]
     change = np.concatenate([np.zeros(probabilities.size), np.ones(len(begins)), -np.ones(len(ends))])
@@ -107,16 +107,16 @@ def _mean_f1(probabilities: "np.ndarray", truth: "np.ndarray") -> "tuple[np.ndar
 
 
 def _running(probabilities: "np.ndarray", *changes: "np.ndarray") -> "tuple[np.ndarray, list[np.ndarray]]":
-    """Return what a threshold that falls from above every probability adds up.
+    """Return the running sums of `changes` as a threshold falls from above every probability.
 
-    Gives the distinct probabilities, falling, [bounds], and for each of `changes` its running sum, float64
-    [bounds + 1]: entry 0 is above the first bound, entry i from there down to below bound i-1, that bound included.
+    Returns the distinct probabilities, falling, [bounds], and for each of `changes` its running sum, float64
+    [bounds + 1]: entry 0 is above the first bound, entry i includes all probabilities down to bound i-1.
     """
     import numpy as np
 
     order = np.argsort(-probabilities, kind="stable")
     ordered = probabilities[order]
-    last = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)  # of those that are equal
+    last = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)  # the last of equal ones
     return ordered[last], [np.append(0.0, np.cumsum(change[order], dtype=np.float64)[last]) for change in changes]
 
 
@@ -127,13 +127,13 @@ def _nearest_to_default(bounds: "np.ndarray", scores: "np.ndarray") -> Threshold
     low = np.append(bounds, np.float32(0)).astype(np.float32)
     high = np.append(np.float32(1), bounds).astype(np.float32)
     reachable = low < high
-    reachable[-1] = True  # 0 itself, where a probability is 0
+    reachable[-1] = True  # 0 itself, if a probability is 0
     best = scores[reachable].max()
     chosen = reachable & (scores >= best - _TIE)
     if (chosen & (low < DEFAULT_THRESHOLD) & (high >= DEFAULT_THRESHOLD)).any():
         return Threshold(DEFAULT_THRESHOLD, float(best))
     halfway = (low[chosen] + high[chosen]) / 2
-    # Between two neighbours there is no float32, the type that probabilities are compared in.
+    # Between two neighbouring float32, the type of probabilities, there is no other: use the upper one.
     halfway = np.where(halfway > low[chosen], halfway, high[chosen])
     nearest = halfway[np.abs(halfway - np.float32(DEFAULT_THRESHOLD)).argmin()]
     return Threshold(float(nearest), float(best))

@@ -1,7 +1,7 @@
-"""`python -m components.validate`: what `berth schema` asks of TFDV, in the environment of the validate image.
+"""`python -m components.validate`: the part of `berth schema` that uses TFDV, in the validate image's environment.
 
 infer DATASET   prints the schema of the dataset's train split
-diff OLD NEW    prints what changed from one schema file to the other, a line a change
+diff OLD NEW    prints what changed from one schema file to the other, one line per change
 """
 
 import sys

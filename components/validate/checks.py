@@ -1,4 +1,4 @@
-"""What is wrong with the data, in the user's words: feature, what was expected, what was found, rows that show it."""
+"""Anomalies of the data in plain words: the feature, the expected value, the found value, and example rows."""
 
 import dataclasses
 import re
@@ -21,7 +21,7 @@ _LISTED = 6
 
 @dataclass(frozen=True)
 class Anomaly:
-    """One thing that is not as it should be."""
+    """One finding that does not match the schema, a baseline or a bound."""
 
     kind: str
     severity: Severity
@@ -33,7 +33,7 @@ class Anomaly:
     """Texts of up to three rows."""
 
     def __str__(self) -> str:
-        """Say it in a line: what a terminal, a log, and an error message show."""
+        """Return it in one line, for a terminal, a log or an error message."""
         line = " ".join(f"{self.split}.{self.feature}: expected {self.expected}, found {self.found}".split())
         line = line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}..."
         shown = [
@@ -44,9 +44,9 @@ class Anomaly:
 
 
 def add_to_tfdv(result: Any, statistics: Any, checks: Checks) -> None:
-    """Add to TFDV's anomalies `result` where the mean of a derived feature is beyond its bound.
+    """Add an anomaly to TFDV's `result` for each derived feature whose mean exceeds its bound.
 
-    They look as those of TFDV's custom validations do, which it no longer has from 1.17 on.
+    They look like those of TFDV's custom validations, which TFDV removed in 1.17.
     """
     from tensorflow_metadata.proto.v0 import anomalies_pb2
 
@@ -56,7 +56,7 @@ def add_to_tfdv(result: Any, statistics: Any, checks: Checks) -> None:
         info = result.anomaly_info[feature]
         if not info.path.step:
             info.path.step.append(feature)
-        info.severity = anomalies_pb2.AnomalyInfo.ERROR  # for TFDV; what it is for the run the configuration says
+        info.severity = anomalies_pb2.AnomalyInfo.ERROR  # for TFDV; the configuration sets the severity for the run
         info.reason.add(
             type=anomalies_pb2.AnomalyInfo.CUSTOM_VALIDATION,
             short_description=kind,
@@ -65,7 +65,7 @@ def add_to_tfdv(result: Any, statistics: Any, checks: Checks) -> None:
 
 
 def _bounds(checks: Checks) -> dict[str, tuple[str, float]]:
-    """Return by kind the derived feature whose mean is bounded, and the bound."""
+    """Return the derived feature whose mean is bounded, and the bound, by kind."""
     return {
         "empty_texts": ("is_empty", checks.max_empty),
         "short_texts": ("is_short", checks.max_short),
@@ -84,7 +84,7 @@ def from_tfdv(
     scan: Scan,
     checks: Checks,
 ) -> tuple[list[Anomaly], list[Distance]]:
-    """Return TFDV's anomalies of `split` in words, and the distances from `baseline` that it measured."""
+    """Return TFDV's anomalies of `split` in words, and the distances from `baseline` that TFDV measured."""
     from tensorflow_metadata.proto.v0 import anomalies_pb2
 
     kinds = anomalies_pb2.AnomalyInfo.Type
@@ -106,7 +106,7 @@ def from_tfdv(
                 shown = scan.examples.get(difference.example, [])
                 made = _about_distance(far.get((feature, kind)), split, feature, kind, difference.words, checks)
                 made = dataclasses.replace(made, examples=[text for _, text in shown])
-            elif feature == LABEL and "UNEXPECTED_STRING" in type:  # of a domain of texts, or of false and true
+            elif feature == LABEL and "UNEXPECTED_STRING" in type:  # for a domain of strings, or of false and true
                 made = _about_labels(split, schema, manifest, scan, checks)
             else:
                 kind = "unexpected_value" if "UNEXPECTED_STRING" in type else "schema"
@@ -173,7 +173,7 @@ def _about_texts(kind: str, split: str, feature: str, statistics: Any, scan: Sca
 
 @dataclass(frozen=True)
 class _Difference:
-    """What differs in words, and under which name the scan keeps texts that show it."""
+    """A difference in words, and the name under which the scan keeps texts that show it."""
 
     words: str
     example: str
@@ -199,7 +199,7 @@ def _about_distance(
 
 
 def of_the_whole(dataset: str | Path, manifest: Manifest, scans: Mapping[str, Scan], checks: Checks) -> list[Anomaly]:
-    """Return what is wrong between the splits, and with the labels: what no split's statistics show alone."""
+    """Return anomalies between the splits and of the labels, which the statistics of one split do not show."""
     found: list[Anomaly] = []
 
     def note(kind: str, *words: Any) -> None:

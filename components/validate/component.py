@@ -43,7 +43,7 @@ def validate(
                 file = run_tree.step_artifacts(champion, "validate", "schema.pbtxt", fetched)
                 baseline = Baseline.read(folder, file)
         print(
-            "drift: held against the champion" if baseline else "drift: no champion of other data to compare with",
+            "drift: compared with the champion" if baseline else "drift: no champion of other data to compare with",
             flush=True,
         )
         outputs = Outputs(*(Path(out.path) for out in (statistics, used_schema, anomalies, report)))
@@ -70,7 +70,7 @@ def validate(
             print(f"anomaly {anomaly.severity} {anomaly}", flush=True)
         if errors:
             several = f"{len(errors)} error{'s' * (len(errors) > 1)} in the data: {'; '.join(map(str, errors))}."
-            raise BerthError(f"{several} Mend the data, or change schema or checks.severity to allow it.")
+            raise BerthError(f"{several} Fix the data, or change schema or checks.severity to allow it.")
         anomalies.metadata["anomalies"] = len(validation.anomalies)
         anomalies.metadata["summary"] = f"{headline(validation.anomalies)} in 3 splits"
         anomalies.metadata[tags.RUN_ID] = run.info.run_id

@@ -1,4 +1,4 @@
-"""The validation report: one HTML file that a person looks at."""
+"""The validation report: one HTML file for people."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ def render(
     longest: int,
     has_baseline: bool,
 ) -> str:
-    """Return the report as HTML; `longest` is the number of tokens that sequence_length leaves a text."""
+    """Return the report as HTML; `longest` is the number of tokens of a text that fit sequence_length."""
     shown = [anomaly for anomaly in anomalies if anomaly.severity != "ignore"]
     errors = sum(anomaly.severity == "error" for anomaly in shown)
     sampled = sum(scan.sampled for scan in scans.values())
@@ -72,7 +72,7 @@ def render(
 
 
 def headline(anomalies: Sequence[Anomaly]) -> str:
-    """Return what validation found in a few words: "2 errors, 1 warning"."""
+    """Return the result of validation in a few words: "2 errors, 1 warning"."""
     parts = []
     for severity, word in (("error", "error"), ("warn", "warning")):
         if number := sum(anomaly.severity == severity for anomaly in anomalies):

@@ -1,4 +1,4 @@
-"""The validate step: a dataset in; statistics, anomalies and a report out."""
+"""The validate step: dataset in; statistics, anomalies and a report out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ from components.validate.checks import Anomaly, add_to_tfdv, from_tfdv, of_the_w
 
 @dataclass(frozen=True)
 class Baseline:
-    """What the champion's own validation wrote: its schema, and the statistics of its train split."""
+    """Output of the champion's validation: its schema, and the statistics of its train split."""
 
     schema: str
     statistics: bytes
 
     @classmethod
     def read(cls, folder: Path | None, schema: Path | None) -> "Baseline | None":
-        """Return the baseline in the fetched artifacts; None where the champion has none."""
+        """Return the baseline in the fetched artifacts; None if the champion has none."""
         file = folder / "train.pb" if folder else None
         if file is None or schema is None or not file.is_file():
             return None
@@ -34,7 +34,7 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where the step writes: folders for <split>.pb and <split>.pbtxt, and two files."""
+    """Output paths of the step: folders for <split>.pb and <split>.pbtxt, and two files."""
 
     statistics: Path
     schema: Path
@@ -44,7 +44,7 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Validation:
-    """What came of it; anomalies of severity `ignore` are left out."""
+    """The result of validation; anomalies of severity `ignore` are left out."""
 
     anomalies: list[Anomaly]
     distances: list[Distance]
@@ -68,15 +68,15 @@ def validate_dataset(
 ) -> Validation:
     """Validate the dataset's splits, and write the statistics, the schema, TFDV's anomalies and the report.
 
-    The schema is `schema_text`, else the baseline's, else inferred from the train split. `beam_args` has Apache Beam
-    compute the statistics.
+    The schema is `schema_text`, else the baseline's, else inferred from the train split. With `beam_args` Apache Beam
+    computes the statistics.
 
     Raises:
-        BerthError: `schema_text` is no TFDV schema, or the Beam pipeline fails.
+        BerthError: `schema_text` is not a TFDV schema, or the Beam pipeline fails.
     """
     import tensorflow_data_validation as tfdv
 
-    # Before anything is written: a schema that cannot be read is the user's to fix.
+    # Parsed before anything is written: the user has to fix an invalid schema.
     given = schemas.parse(schema_text) if schema_text else None
     manifest = Manifest.read(dataset)
     features = TextFeatures(vocabulary, sequence_length, checks, manifest.pairs)
@@ -112,7 +112,7 @@ def validate_dataset(
         anomalies,
         distances,
         schema_source=source,
-        vocabulary=f"tokens of {vocabulary.source}" if vocabulary else "words, for want of a vocabulary",
+        vocabulary=f"tokens of {vocabulary.source}" if vocabulary else "words, as there is no vocabulary",
         longest=features.longest,
         has_baseline=baseline is not None,
     )
@@ -130,7 +130,7 @@ def _judge(
     baseline: Baseline | None,
     outputs: Outputs,
 ) -> tuple[list[Anomaly], list[Distance]]:
-    """Hold every split against the schema and its baselines; TFDV's own anomalies are written on the way."""
+    """Compare every split with the schema and its baselines, and write TFDV's anomalies."""
     import tensorflow_data_validation as tfdv
     from tensorflow_metadata.proto.v0 import statistics_pb2
 
@@ -139,7 +139,7 @@ def _judge(
     anomalies: list[Anomaly] = []
     distances: list[Distance] = []
     for split in SPLITS:
-        # Only what has a baseline may be compared: TFDV takes a missing one for an anomaly.
+        # Compare only features with a baseline: TFDV reports a missing one as an anomaly.
         own = _without(
             schema,
             *(["skew_comparator"] if split == "train" else []),

@@ -160,7 +160,7 @@ class RunConfig(Section):
         return values
 
     notify: Notify = Field(Notify.model_validate({}), description="Notifications when the run ends.")
-    cluster: Cluster = Field(Cluster.model_validate({}), description="What the steps' pods get on a Kubeflow cluster.")
+    cluster: Cluster = Field(Cluster.model_validate({}), description="Settings of the steps' pods on Kubeflow.")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

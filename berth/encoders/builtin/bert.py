@@ -1,4 +1,4 @@
-"""BERT in the format of a TF-Hub text encoder and its preprocessor: the two SavedModels that hub.KerasLayer loads.
+"""BERT in the format of a TF-Hub text encoder and its preprocessor: two SavedModels that hub.KerasLayer loads.
 
 The encoder is Devlin et al. 2018 (post-layer-norm, erf GELU, learned positions); the format is TF-Hub's "common
 SavedModel APIs for text tasks". All weights are float32, named as in Hugging Face's BertModel.
@@ -34,7 +34,7 @@ class BertConfig:
 
 
 def weight_shapes(config: BertConfig) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every weight by name; a dense kernel is [out, in], as PyTorch keeps it."""
+    """Return the shape of every weight by name; a dense kernel is [out, in], as in PyTorch."""
     hidden, inner = config.hidden_size, config.intermediate_size
 
     def dense(name: str, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
@@ -88,8 +88,8 @@ def save_encoder(config: BertConfig, weights: Mapping[str, np.ndarray], folder: 
 def save_preprocessor(vocabulary: str | Path, folder: str | Path) -> None:
     """Write the preprocessor SavedModel for the WordPiece `vocabulary`, one token a line, to `folder`.
 
-    Called on strings [batch] it gives the encoder's inputs, 128 tokens long. Its `tokenize` gives ragged int32
-    [batch, (words), (pieces)], its `bert_pack_inputs` packs a list of such segments into any `seq_length`.
+    Called on strings [batch] it returns the encoder's inputs, 128 tokens long. Its `tokenize` returns ragged int32
+    [batch, (words), (pieces)]; its `bert_pack_inputs` packs a list of such segments into any `seq_length`.
     """
     tokens = Path(vocabulary).read_text(encoding="utf-8").split("\n")
     tokens = tokens[: -1 if tokens[-1] == "" else None]
@@ -130,9 +130,9 @@ def save_preprocessor(vocabulary: str | Path, folder: str | Path) -> None:
 
 
 def _reusable(variables: list[tf.Variable] | None = None) -> Any:
-    """Return an object that TF-Hub's reusable SavedModel interface can be written on.
+    """Return an object whose attributes can form TF-Hub's reusable SavedModel interface.
 
-    A Checkpoint takes attributes of the interface's names; a tf.Module would compute its own.
+    A Checkpoint accepts attributes with the interface's names; a tf.Module computes its own.
     """
     root = tf.train.Checkpoint()
     root.variables = root.trainable_variables = variables or []
@@ -141,7 +141,7 @@ def _reusable(variables: list[tf.Variable] | None = None) -> Any:
 
 
 def _as_used(config: BertConfig, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the weights in the layout that is used, by the names of their variables.
+    """Return the weights in the layout that the graph uses, by the names of their variables.
 
     A dense kernel is [in, out]; query, key and value are one kernel, [hidden, 3 * hidden], and one bias.
     """
@@ -172,7 +172,7 @@ def _encode(
 
     dropout = ops.Dropout(config.dropout) if training else tf.identity
 
-    # Rows of all texts below one another, [batch * length, hidden]: what is not attention does not see the texts' ends.
+    # The rows of all texts in one matrix, [batch * length, hidden]: only attention needs to know where texts end.
     x = tf.gather(variables["embeddings.word_embeddings.weight"], word_ids)
     x += tf.gather(variables["embeddings.position_embeddings.weight"], tf.range(length))
     x += tf.gather(variables["embeddings.token_type_embeddings.weight"], inputs["input_type_ids"])

@@ -1,7 +1,7 @@
-"""Faster parts of BERT's graph for CPUs: fewer passes over memory than TensorFlow's own ops, the same numbers.
+"""Layer norm, GELU and dropout for BERT, faster on a CPU than TensorFlow's: fewer passes over memory, same numbers.
 
-Next to a matmul every pass over its result counts: written with plain ops, layer norms, GELUs and dropouts are half of
-a training step. Each here has its gradient by hand, which shares what the forward pass has computed.
+Written with plain ops, these three take half of a training step, as each pass over a matmul's result costs time. Each
+function here has a gradient written by hand, which reuses what the forward pass has computed.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import tensorflow as tf
 
 _ROOT_HALF, _LOG_ROOT_2_PI = 0.5**0.5, 0.9189385332046727
 _WithGradient = tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor | tuple[tf.Tensor, ...]]]
-"""What tf.custom_gradient takes: a result, and the function from its gradient to those of the arguments."""
+"""What tf.custom_gradient expects: a result, and the function from its gradient to those of the arguments."""
 
 
 def layer_norm(x: tf.Tensor, scale: tf.Variable, offset: tf.Variable, epsilon: float) -> tf.Tensor:
@@ -55,10 +55,10 @@ def gelu(x: tf.Tensor) -> tf.Tensor:
 
 
 class Dropout:
-    """The dropouts of one step, each call with a mask of its own, all from one random number.
+    """The dropouts of one step: each call has its own mask, and all masks come from one random number.
 
-    A byte decides about a value, so that `rate` is rounded to a 256th. The number comes from an ordinary RandomUniform:
-    whoever seeds or replaces the random ops of TF-Hub encoders reaches these masks too.
+    One random byte decides about each value, so `rate` is rounded to a 256th. The number comes from an ordinary
+    RandomUniform, so code that seeds or replaces the random ops of TF-Hub encoders works on these masks too.
     """
 
     def __init__(self, rate: float) -> None:
@@ -67,7 +67,7 @@ class Dropout:
         self._key = tf.cast(tf.random.uniform([1], seed=1) * 2**24, tf.uint64)
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
-        """Return `x` with some of its values zeroed and the others scaled up, so that its mean stays."""
+        """Return `x` with some values set to zero and the others scaled up, so that its mean stays the same."""
         self._calls += 1
         size = tf.size(x)
         draws = tf.raw_ops.StatelessRandomUniformFullIntV2(

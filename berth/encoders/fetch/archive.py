@@ -14,19 +14,20 @@ _BLOCK = 1 << 20
 _TOO_MUCH = "it unpacks to more than a model can be"
 _MOST_MEMBERS = 10_000
 _SMALL = 1 << 30
-"""Bytes that an archive may unpack to whatever its own size."""
+"""Bytes that any archive may unpack to, whatever its own size."""
 _MOST_TIMES = 50
-"""How many times its size an archive beyond that may unpack to; weights hardly compress."""
+"""Beyond that, the limit as a multiple of the archive's own size; weights hardly compress."""
 
 
 def extract(archive: IO[bytes], folder: Path) -> None:
-    """Write the archive's files below `folder`, an empty one.
+    """Write the archive's files below the empty folder `folder`.
 
-    Only plain files and folders: tensorflow_hub takes no links either, and a link is how archives write elsewhere.
+    Only plain files and folders are accepted: a malicious archive writes outside the folder through links, and
+    tensorflow_hub does not accept links either.
 
     Raises:
-        BerthError: it is not a tar archive, is cut short, or holds what a SavedModel's must not; what was written by
-            then is of no use. The message is the reason alone.
+        BerthError: it is not a tar archive, is cut short, or holds members that a SavedModel must not have; discard
+            `folder` then. The message is only the reason.
     """
     limit = max(_SMALL, _MOST_TIMES * os.fstat(archive.fileno()).st_size)
     unpacked = 0
@@ -39,7 +40,7 @@ def extract(archive: IO[bytes], folder: Path) -> None:
                 _check_member(member)
                 # Python's own guard stays on: it also drops owners and special modes.
                 tar.extract(member, folder, filter="data")
-            # tarfile stops at the last member; gzip's own check sum comes behind it.
+            # tarfile stops at the last member; gzip's checksum comes after it.
             while tar.fileobj is not None and (rest := tar.fileobj.read(_BLOCK)):
                 unpacked += len(rest)
                 if unpacked > limit:
@@ -49,9 +50,9 @@ def extract(archive: IO[bytes], folder: Path) -> None:
 
 
 def saved_model_below(folder: Path) -> Path | None:
-    """Return the folder that holds saved_model.pb: `folder`, or the one in it, and so on; None: there is none.
+    """Return the folder that holds saved_model.pb: `folder`, or the one in it, and so on; None: not found.
 
-    An archive of `tar -c FOLDER` has the folder around its files.
+    `tar -c FOLDER` puts the files into that folder in the archive.
     """
     if (folder / "saved_model.pb").is_file():
         return folder

@@ -1,8 +1,8 @@
-"""The cache of encoders: each is there whole or not at all, made once however many runs ask for it, and recorded.
+"""The cache of encoders: an entry is complete or absent, made once even if several runs need it, and recorded.
 
 $XDG_CACHE_HOME/berth/            or ~/.cache/berth/
-    <name>/entry.json             what it is
-    <name>/...                    its files: of the built-in encoder encoder/ and preprocessor/
+    <name>/entry.json             its record
+    <name>/...                    its files; the built-in encoder has encoder/ and preprocessor/
     .<name>.lock                  held by the run that makes it
 """
 
@@ -26,22 +26,22 @@ _RECORD = "entry.json"
 
 
 class TextModel(pydantic.BaseModel):
-    """What a SavedModel of the TF-Hub text API turned out to be when it was loaded."""
+    """A SavedModel of the TF-Hub text API, as found by loading it."""
 
     kind: Literal["encoder", "preprocessor"]
     tokens: int | None
-    """Rows of an encoder's word table, or tokens that a preprocessor knows; None: it does not say."""
+    """Rows of an encoder's word table, or tokens that a preprocessor knows; None: not known."""
     words: list[str]
-    """What it is, takes and gives, a line each."""
+    """Its kind, its inputs and its outputs, one line each."""
 
 
 class Entry(pydantic.BaseModel):
-    """What the cache knows of one handle."""
+    """The record of one handle in the cache."""
 
     name: str
     handle: str
     sha256: str
-    """Of the files, as `digest` takes it."""
+    """Of the files, as `digest` computes it."""
     archive_sha256: str = ""
     bytes: int
     fetched: str
@@ -49,7 +49,7 @@ class Entry(pydantic.BaseModel):
 
     @property
     def size(self) -> str:
-        """The bytes in the unit that suits them, such as `17 MB`."""
+        """The size in a readable unit, such as `17 MB`."""
         size: float = self.bytes
         for unit in ("B", "kB", "MB"):
             if size < 1000:
@@ -72,19 +72,19 @@ def entry(name: str) -> Entry | None:
 
 
 def entries() -> list[Entry]:
-    """Return what is in the cache, by name."""
+    """Return the records of the cache, sorted by name."""
     names = sorted(path.name for path in root().iterdir() if path.is_dir()) if root().is_dir() else []
     return [found for name in names if (found := entry(name)) is not None]
 
 
 def obtain(name: str, handle: str, make: Callable[[Path], tuple[str, list[TextModel]]]) -> Path:
-    """Return the folder of `name`, made now if no earlier run has.
+    """Return the folder of `name`, made now if no earlier run did so.
 
-    `make` fills the folder that it is given and returns the archive's SHA-256, if it came from one, and what is there.
-    A run that comes while another makes it waits for that one.
+    `make` fills the folder that it is passed and returns the archive's SHA-256 (empty if there is no archive) and the
+    models in the folder. If another run is making it, this one waits.
 
     Raises:
-        BerthError: the cache cannot be written, or `make` says so; then nothing is in the cache.
+        BerthError: the cache cannot be written, or `make` raises it; the cache then has no such entry.
     """
     folder = root() / name
     if entry(name) is not None:
@@ -93,7 +93,7 @@ def obtain(name: str, handle: str, make: Callable[[Path], tuple[str, list[TextMo
         if entry(name) is not None:
             return folder
         try:
-            shutil.rmtree(folder, ignore_errors=True)  # without its record it is of an older Berth
+            shutil.rmtree(folder, ignore_errors=True)  # a folder without a record is from an older Berth
             for abandoned in root().glob(f".{name}~*"):
                 shutil.rmtree(abandoned, ignore_errors=True)
             made = Path(tempfile.mkdtemp(prefix=f".{name}~", dir=root()))
@@ -119,7 +119,7 @@ def obtain(name: str, handle: str, make: Callable[[Path], tuple[str, list[TextMo
 
 
 def digest(folder: Path) -> str:
-    """Return the SHA-256 of what `sha256sum` says of the files below `folder`, sorted by path."""
+    """Return the SHA-256 of the output of `sha256sum` for the files below `folder`, sorted by path."""
     whole = hashlib.sha256()
     for path in files(folder):
         whole.update(f"{sha256_of(path)}  {path.relative_to(folder).as_posix()}\n".encode())
@@ -127,7 +127,7 @@ def digest(folder: Path) -> str:
 
 
 def files(folder: Path) -> list[Path]:
-    """Return the files below `folder` but the record, sorted by path."""
+    """Return the files below `folder` except the record, sorted by path."""
     return sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / _RECORD)
 
 
@@ -150,5 +150,5 @@ def _locked(name: str) -> Iterator[None]:
 
 def _unwritable(error: OSError) -> BerthError:
     return BerthError(
-        f"{root()}: cannot be written ({error.strerror or error}). Set XDG_CACHE_HOME to a folder that can."
+        f"{root()}: cannot be written ({error.strerror or error}). Set XDG_CACHE_HOME to a writable folder."
     )

@@ -1,4 +1,4 @@
-"""Fetch the SavedModel of a handle: within a time, whole, and the very archive that was asked for."""
+"""Download the SavedModel of a handle: within a time limit, complete, and with the SHA-256 that the handle asks for."""
 
 import contextlib
 import hashlib
@@ -19,20 +19,20 @@ from berth.errors import BerthError, first_line
 from berth.storage.object_store import store_of
 
 TOTAL_SECONDS = 1_800
-"""How long a download may take: the largest BERT over a slow line."""
+"""Limit for a whole download: enough for the largest BERT over a slow connection."""
 SILENT_SECONDS = 60
-"""How long a server may say nothing."""
+"""Downloads fail after this many seconds without data."""
 _BLOCK = 1 << 20
 _PROGRESS_SECONDS = 2.0
 
 
 def fetch(handle: Handle, folder: Path) -> str:
-    """Write the files of the SavedModel that `handle` leads to into `folder`, an empty one.
+    """Write the files of the SavedModel that `handle` names to the empty folder `folder`.
 
-    Returns the archive's SHA-256; empty where it was no archive. When it raises, `folder` is of no use.
+    Returns the archive's SHA-256; empty if it is not an archive. Discard `folder` after an error.
 
     Raises:
-        BerthError: it cannot be fetched; the message is the reason alone.
+        BerthError: it cannot be fetched; the message is only the reason.
     """
     if handle.kind == "store" and not handle.is_archive:
         _within(TOTAL_SECONDS, lambda: _folder_of_store(handle.address, folder))
@@ -50,12 +50,12 @@ def fetch(handle: Handle, folder: Path) -> str:
 
 
 def _archive(handle: Handle, archive: IO[bytes]) -> tuple[str, str]:
-    """Write the archive into the file `archive`; return its SHA-256, and words on what the server called it."""
+    """Write the archive to the file `archive`; return its SHA-256, and a note if the server sent a web page."""
     if handle.kind == "http":
         request = urllib.request.Request(handle.request, headers={"User-Agent": "berth"})
         with urllib.request.urlopen(request, timeout=SILENT_SECONDS) as answer:
             length = answer.headers.get("Content-Length")
-            # read1: what has come, so that a slow server shows progress.
+            # read1 returns what has arrived so far, so that a slow server shows progress.
             digest, size = _copy(answer.read1, archive, int(length) if length else 0)
             kind = answer.headers.get_content_type()
         if length and size < int(length):
@@ -67,14 +67,14 @@ def _archive(handle: Handle, archive: IO[bytes]) -> tuple[str, str]:
 
 
 def _copy(read: Callable[[int], bytes], archive: IO[bytes], expected: int) -> tuple[str, int]:
-    """Return the SHA-256 and the size of what was copied; `expected` bytes, 0: not told."""
-    digest, size, said = hashlib.sha256(), 0, time.monotonic()
+    """Copy all blocks and return their SHA-256 and size; `expected` is the size in bytes, 0: not known."""
+    digest, size, reported = hashlib.sha256(), 0, time.monotonic()
     while block := read(_BLOCK):
         archive.write(block)
         digest.update(block)
         size += len(block)
-        if expected and time.monotonic() - said > _PROGRESS_SECONDS:
-            said = time.monotonic()
+        if expected and time.monotonic() - reported > _PROGRESS_SECONDS:
+            reported = time.monotonic()
             progress.report(size, expected, f"fetching, {size / 1e6:,.0f} of {expected / 1e6:,.0f} MB")
     return digest.hexdigest(), size
 
@@ -94,9 +94,10 @@ def _folder_of_store(address: str, folder: Path) -> None:
 
 
 def _within(seconds: float, work: Callable[[], Any]) -> Any:
-    """Return what `work` does, and give it up after `seconds`.
+    """Return the result of `work`; raise BerthError after `seconds`.
 
-    It runs in a thread that may outlive this call: nothing else ends a look-up of a name, or headers that drip.
+    It runs in a thread that may outlive this call: a DNS lookup, or headers that arrive byte by byte, cannot be
+    interrupted in another way.
     """
     result: list[Any] = []
     failed: list[Exception] = []
@@ -120,7 +121,7 @@ def _within(seconds: float, work: Callable[[], Any]) -> Any:
 
 @contextlib.contextmanager
 def _plain_reasons() -> Iterator[None]:
-    """Turn whatever the libraries of each kind of handle raise into a BerthError with the reason alone."""
+    """Convert any exception of the libraries that fetch into a BerthError with only the reason."""
     try:
         yield
     except BerthError:

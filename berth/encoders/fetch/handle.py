@@ -1,4 +1,4 @@
-"""What a handle of an encoder or a preprocessor says: where the SavedModel is, and which very archive it has to be."""
+"""Handles of encoders and preprocessors: where the SavedModel is, and the SHA-256 that its archive must have."""
 
 import hashlib
 import re
@@ -18,7 +18,7 @@ _MOST_LETTERS = 60
 
 @dataclass(frozen=True)
 class Handle:
-    """Where a SavedModel is.
+    """The location of a SavedModel.
 
     An archive may be pinned, `https://HOST/x.tar.gz#sha256=<64 hexadecimal digits>`.
     """
@@ -29,16 +29,16 @@ class Handle:
     address: str
     """The handle without its pin."""
     sha256: str
-    """The pin; empty: any archive will do."""
+    """The pin; empty: any archive is accepted."""
 
     @property
     def is_archive(self) -> bool:
-        """Whether it names a tar archive; what a hub's page serves is one too."""
+        """Whether the address names a tar archive. (A hub's page serves one too, but is not counted here.)"""
         return urlsplit(self.address).path.endswith(_ARCHIVES)
 
     @property
     def request(self) -> str:
-        """The URL to ask for: a hub's page gives the archive when asked as tensorflow_hub asks."""
+        """The URL to request: a hub's page serves the archive if asked with tensorflow_hub's query parameter."""
         parts = urlsplit(self.address)
         query = parts.query
         if not self.is_archive:
@@ -47,7 +47,7 @@ class Handle:
 
     @property
     def name(self) -> str:
-        """A short name for people, with a digest of the handle that makes it the handle's own."""
+        """A short readable name, with a digest of the handle that makes it unique."""
         path = PurePosixPath(urlsplit(self.address).path)
         words = "-".join([part for part in path.parts if part != "/"][-2:])
         for suffix in _ARCHIVES:
@@ -57,10 +57,10 @@ class Handle:
 
 
 def parse(field: str, text: str) -> Handle:
-    """Return what the handle `text`, the value of the setting `field`, says.
+    """Return the Handle for `text`, the value of the setting `field`.
 
     Raises:
-        BerthError: it is no handle, or holds a secret, which would be recorded with the run.
+        BerthError: it is not a handle, or holds a secret, which would be recorded with the run.
     """
     if "://" not in text:
         return Handle(text, "folder", text, "")
@@ -68,7 +68,7 @@ def parse(field: str, text: str) -> Handle:
     try:
         parts = urlsplit(address)
     except ValueError as error:
-        raise BerthError(f"{field}: {text!r} is no address ({error}). {ADVICE}") from None
+        raise BerthError(f"{field}: {text!r} is not a valid address ({error}). {ADVICE}") from None
     if parts.username or any(_SECRETS.search(name) for name, _ in parse_qsl(parts.query, keep_blank_values=True)):
         raise BerthError(
             f"{field}: an address on {parts.hostname} with a password, a key or a signature in it, which would be "
@@ -76,13 +76,13 @@ def parse(field: str, text: str) -> Handle:
         )
     is_web = parts.scheme in ("http", "https")
     if not is_web and parts.scheme not in OBJECT_STORES:
-        raise BerthError(f"{field}: {text!r}: no handle begins with {parts.scheme}://. {ADVICE}")
+        raise BerthError(f"{field}: {text!r}: a handle cannot begin with {parts.scheme}://. {ADVICE}")
     if not parts.netloc or not parts.path.strip("/"):
-        raise BerthError(f"{field}: {text!r} names no model there. {ADVICE}")
+        raise BerthError(f"{field}: {text!r} does not name a model. {ADVICE}")
     sha256 = pin.removeprefix("sha256=").lower()
     if pin and (not pin.startswith("sha256=") or not re.fullmatch(r"[0-9a-f]{64}", sha256)):
         raise BerthError(f"{field}: {text!r}: after '#' comes sha256= and the archive's 64 hexadecimal digits.")
     handle = Handle(text, "http" if is_web else "store", address, sha256)
     if sha256 and not is_web and not handle.is_archive:
-        raise BerthError(f"{field}: {text!r}: sha256 is of an archive, and this is a folder. Leave it out.")
+        raise BerthError(f"{field}: {text!r}: sha256 is for archives, and this is a folder. Leave it out.")
     return handle

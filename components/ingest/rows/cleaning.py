@@ -7,21 +7,21 @@ from components.ingest.settings import IngestSettings
 CHANGES = ("HTML entities", "control characters", "Unicode form", "spaces around the label", "mapped label")
 """The cleaning rules that change a row, in the order of their bits in the column `changes`."""
 
-# What str.isspace() calls white space, and the characters that have no width.
+# White space as in str.isspace(), and characters without width.
 BLANKS = "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f"
 BLANKS += "\u205f\u3000" + "\u200b\u200c\u200d\u2060\ufeff"
-# All but the tab and the ends of lines (U+0085 is one).
+# All control characters except the tab and line ends (U+0085 is one).
 _CONTROLS = r"[\x00-\x08\x0B\x0E-\x1F\x7F-\x{84}\x{86}-\x{9F}]"
-# Two texts that differ in case, white space or Unicode form only are kept apart but always share a split.
+# Texts that differ only in case, white space or Unicode form are not duplicates, but are always in the same split.
 _NORMALISED = r"lower(trim(regexp_replace(nfc_normalize({0}3), '[\s\p{Z}]+', ' ', 'g')))"
-# Anything but printable ASCII with single spaces inside.
+# Anything except printable ASCII with single spaces inside.
 _NOT_PLAIN = "[^ -~]|  |^ | $|^$"
 
 
 def cleaned(number: int, columns: str, settings: IngestSettings) -> str:
     """Return the query that cleans a file's rows; `columns` selects text0, pair0, label0 and the rest of them.
 
-    Most texts are plain: one look at a text spares it the dear functions that would find nothing.
+    Most texts are plain: one check of a text avoids the expensive functions that would not change it.
     """
     cleaning, several = settings.cleaning, settings.task == "multi_label"
     names = ["text", "pair"] if settings.text_pair_column else ["text"]

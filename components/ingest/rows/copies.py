@@ -1,4 +1,4 @@
-"""Rows with the same text: one stays."""
+"""Removal of rows with the same text: one stays."""
 
 import duckdb
 
@@ -11,8 +11,8 @@ DUPLICATE = "duplicate"
 def drop_copies(connection: duckdb.DuckDBPyConnection, settings: IngestSettings) -> None:
     """Make one text one row: the first of its copies stays, unless they carry different labels.
 
-    Of copies in several slices the values that sort first stay, whatever the order of the source. The first query looks
-    for copies with as little as can be; the others have few rows to do with.
+    For copies in several slices, the values that sort first stay, whatever the order of the source. The first query
+    finds copies with as little data as possible; the others then process few rows.
     """
     names = slices(settings)
     least = ", min({" + ", ".join(f"{name}: {name}" for name in names) + "}) AS least" if names else ""

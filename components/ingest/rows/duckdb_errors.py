@@ -4,11 +4,11 @@ import re
 
 NO_ROOM = "no room on the disk for its rows while they are read. Make room in TMPDIR."
 LONGEST_ROW = 16 << 20
-"""Bytes of a CSV or JSON row beyond which the file is taken to be broken."""
+"""Bytes of the longest CSV or JSON row; with a longer one the file is treated as broken."""
 
 
 def lack(error: Exception) -> str:
-    """Return what the machine lacks, and empty where `error` is not about that."""
+    """Return what the machine lacks; empty if `error` is about something else."""
     text = str(error)
     if "No space left" in text or "max_temp_directory_size" in text or "temp directory" in text:
         return NO_ROOM
@@ -18,21 +18,21 @@ def lack(error: Exception) -> str:
 
 
 def explain(error: str) -> str:
-    """Return DuckDB's many lines about a file as one, which shows nothing of the file's text."""
+    """Return DuckDB's message about a file in one line, without any of the file's text."""
     first = (error.splitlines() or [""])[0]
     if "No such file" in error or "No files found" in error:
-        return "gone while it was read. Run again."
+        return "removed while it was read. Run again."
     if json := re.search(r" in line (\d+): ([^:]+)", first):
-        return f"line {json[1]}: not the JSON that is expected ({json[2].strip(' .')}). Mend the row."
+        return f"line {json[1]}: not the JSON that is expected ({json[2].strip(' .')}). Fix the row."
     line = re.search(r"CSV Error on Line: (\d+)", error)
     where = f"line {line[1]}: " if line else ""
     if columns := re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", error):
         return f"{where}{columns[2]} columns where {columns[1]} are expected. Quote the text, or fix the row."
     if "unterminated quote" in error.lower() or "unquoted value" in error.lower():
-        return f"{where}a double quote that is never closed, or text after a closing one. Mend the row, or give a .tsv."
+        return f"{where}a double quote that is never closed, or text after a closing one. Fix the row, or use a .tsv."
     if "Maximum line size" in error or "maximum_object_size" in error:
         return f"{where}a row of more than {LONGEST_ROW >> 20} MB. Close its quotes, or cut the text."
     if "invalid state" in error:
-        return "its lines do not end alike. End all of them with \\n, or all with \\r\\n."
+        return "its line ends are mixed. End all lines with \\n, or all with \\r\\n."
     reason = first.removeprefix("Invalid Input Error: ")
-    return f"{where}{reason}" if line is None else f"{where}not as the format wants it ({reason})."
+    return f"{where}{reason}" if line is None else f"{where}not valid in this format ({reason})."

@@ -1,4 +1,4 @@
-"""Files that are not plain UTF-8, made readable for DuckDB."""
+"""Conversion of files that are not plain UTF-8 to a form that DuckDB reads."""
 
 import codecs
 from pathlib import Path
@@ -7,16 +7,16 @@ from berth.errors import BerthError
 from components.ingest.sources.files import CARRIAGE_RETURN, File, open_decompressed, opened
 
 UNDECODABLE = "\ufdd0"
-"""Stands for each byte that is not UTF-8: a code point that Unicode keeps free of characters."""
+"""Replaces each byte that is not UTF-8: a code point that Unicode never assigns to a character."""
 _CHUNK = 4 << 20
 
 codecs.register_error("berth-mark", lambda error: (UNDECODABLE, error.start + 1))  # type: ignore[attr-defined]
 
 
 def readable(file: File, format: str, scratch: Path) -> Path:
-    """Return the file's path where DuckDB reads it as it is, else a copy in UTF-8 with UNDECODABLE for what is not.
+    """Return the file's path if DuckDB can read it, otherwise a UTF-8 copy with UNDECODABLE for each invalid byte.
 
-    The copy has no byte order mark, which DuckDB refuses in JSON. A TSV has one kind of line end in it.
+    The copy has no byte order mark, which DuckDB refuses in JSON. In the copy of a TSV all line ends are the same.
     """
     if is_plain(file, format):
         return file.path

@@ -1,8 +1,8 @@
-"""Near-duplicates across splits, so that no test text is one that the model has seen with a word changed.
+"""Near-duplicates across splits, so that a test text is not a training text with one word changed.
 
-A text is the set of its word pairs (of a text of one word: the word). MinHash with banding finds candidates, each of
-which is held against the threshold by its exact Jaccard similarity (Broder 1997; Leskovec, Rajaraman, Ullman, ch. 3).
-All of it is SQL: DuckDB spills what does not fit into its memory.
+A text is the set of its word pairs (a text of one word: that word). MinHash with banding finds candidates, and the
+exact Jaccard similarity of each is compared with the threshold (Broder 1997; Leskovec, Rajaraman, Ullman, ch. 3).
+All of it is SQL: DuckDB spills to disk what does not fit in memory.
 """
 
 import math
@@ -14,12 +14,12 @@ from components.ingest.rows.sql import literal
 
 REASON = "near-duplicate across splits"
 _RECALL = 0.98
-"""Probability with which a pair right at the threshold becomes a candidate; a closer pair's is higher."""
+"""Probability that a pair exactly at the threshold becomes a candidate; for closer pairs it is higher."""
 _MOST_BANDS = 64
 _WITNESSES = 4
-"""Texts of an earlier split that a text is compared with, in each band that they share."""
+"""Most texts of an earlier split that a text is compared with, per band that they share."""
 
-# Words; where a language writes none, its characters.
+# Words; for scripts without spaces between words, characters.
 _WORDS = r"regexp_extract_all({0}, '[\p{{Han}}\p{{Hiragana}}\p{{Katakana}}\p{{Thai}}]|[\p{{L}}\p{{N}}]+')"
 _PAIRS = """CASE WHEN len(words) < 2 THEN list_transform(words, lambda word: hash(word))
     ELSE list_transform(range(1, len(words)), lambda i: hash(words[i], words[i + 1])) END"""
@@ -28,7 +28,7 @@ _PAIRS = """CASE WHEN len(words) < 2 THEN list_transform(words, lambda word: has
 def find_near_duplicates(connection: duckdb.DuckDBPyConnection, threshold: float, keep: bool) -> int:
     """Return how many rows of the view `kept` resemble one of an earlier split; unless `keep`, give them REASON.
 
-    The splits' order is train, validation, test: the model learns from all it can, and is judged on what is new to it.
+    The order of splits is train, validation, test: the model trains on all it can, and is judged on texts new to it.
 
     Raises:
         BerthError: `threshold` is so low that banding cannot find most pairs.
@@ -76,9 +76,7 @@ def _banding(threshold: float) -> tuple[int, int]:
     agree = min(threshold**height, 1 - 1e-9)
     bands = math.ceil(math.log(1 - _RECALL) / math.log(1 - agree))
     if bands > _MOST_BANDS:
-        raise BerthError(
-            f"cleaning.near_duplicates: {threshold:g} is too low to be searched for. Take 0.3 or more, or 0."
-        )
+        raise BerthError(f"cleaning.near_duplicates: {threshold:g} is too low to search for. Use 0.3 or more, or 0.")
     return max(bands, 2), height
 
 

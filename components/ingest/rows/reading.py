@@ -1,4 +1,4 @@
-"""Turn a source's files into one DuckDB table of rows, cleaned as they are read."""
+"""Read a source's files into one DuckDB table of rows, and clean them on the way."""
 
 import glob
 import html
@@ -19,9 +19,9 @@ from components.ingest.sources.files import DELIMITERS, File, Rows
 def read_rows(connection: duckdb.DuckDBPyConnection, rows: Rows, settings: IngestSettings, scratch: Path) -> list[int]:
     """Create the table `rows` and return the number of rows of each file.
 
-    Its columns: file (the file's number), text, pair, label (several: sorted, with BETWEEN between them), given (the
-    split that the source says), moment (TIMESTAMP), slice0, slice1, ... (the slice_columns' values), changes
-    (bits, see CHANGES), reason (why the row is of no use, or NULL), id (MD5 of text and pair) and key (the first 64
+    Its columns: file (the file's number), text, pair, label (multi-label: sorted, joined with BETWEEN), given (the
+    split named in the source), moment (TIMESTAMP), slice0, slice1, ... (the slice_columns' values), changes
+    (bits, see CHANGES), reason (why the row is not usable, or NULL), id (MD5 of text and pair) and key (the first 64
     bits of the SHA-256 of the seed and the normalised text and pair). Its rowid is the order of the source.
 
     Raises:
@@ -67,13 +67,13 @@ def _reader(rows: Rows, path: Path, settings: IngestSettings) -> str:
         return f"read_parquet({file}) AS rows({', '.join(places)})"
     if rows.format == "json":
         types = {"label_column": "JSON"} if settings.task == "multi_label" else {}
-        kinds = {name: "VARCHAR" for name in settings.wanted.values()}  # a column may be wanted twice
+        kinds = {name: "VARCHAR" for name in settings.wanted.values()}  # two fields may name the same column
         kinds |= {settings.wanted[field]: kind for field, kind in types.items()}
         columns = ", ".join(f"{literal(name)}: '{kind}'" for name, kind in kinds.items())
         return (
             f"read_json({file}, format='newline_delimited', columns={{{columns}}}, maximum_object_size={LONGEST_ROW})"
         )
-    # TSV has no quoting: real text messages hold stray double quotes, and would swallow each other.
+    # TSV has no quoting: text messages contain stray double quotes, which would join several rows into one.
     quote, escape = ('"', '"') if rows.format == "csv" else ("", "")
     columns = ", ".join(f"{place}: 'VARCHAR'" for place in places)
     return (
@@ -86,7 +86,7 @@ def _reader(rows: Rows, path: Path, settings: IngestSettings) -> str:
 def _check_swallowed(
     connection: duckdb.DuckDBPyConnection, rows: Rows, file: File, number: int, settings: IngestSettings
 ) -> None:
-    """Raise if texts hold what look like rows of their own: a stray double quote has swallowed them."""
+    """Raise if texts contain lines that look like rows: a stray double quote has swallowed them."""
     place = rows.columns.index(settings.label_column)
     from_end = place - len(rows.columns)
     swallowed, first = connection.execute(

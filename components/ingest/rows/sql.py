@@ -3,7 +3,7 @@
 from components.ingest.settings import IngestSettings
 
 BETWEEN = "\x1f"
-"""Between the labels of a text that has several."""
+"""Separates the labels of a text that has several."""
 
 
 def quoted(name: str) -> str:
@@ -12,7 +12,7 @@ def quoted(name: str) -> str:
 
 
 def literal(value: str) -> str:
-    """Return `value` as an SQL string; DuckDB's own strings end at no character but the quote."""
+    """Return `value` as an SQL string; in DuckDB only the quote needs escaping."""
     return "'" + value.replace("'", "''") + "'"
 
 

@@ -1,1 +1,1 @@
-"""Where rows come from: files, stores, databases, queries."""
+"""Sources of rows: files, stores, databases, queries."""

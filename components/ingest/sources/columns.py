@@ -23,7 +23,7 @@ from components.ingest.sources.files import (
 
 _LONGEST_NAME = 60
 _KEYS_FROM = 100
-"""JSON rows whose keys are taken for the columns there are: a row may leave one out."""
+"""JSON rows whose keys are read to find the columns: a row may leave one out."""
 
 
 def inspect(files: list[File], settings: IngestSettings) -> Rows:
@@ -69,7 +69,7 @@ def _check_case(name: str, settings: IngestSettings) -> None:
 
 
 def _delimiter_hint(columns: list[str]) -> str:
-    """Return what to do about columns that are not found: often the file has another delimiter than its name says."""
+    """Return advice for columns that are not found: often the delimiter does not match the file's extension."""
     for delimiter, means in ((";", "a semicolon"), ("\t", "a tab"), ("|", "a bar"), (",", "a comma")):
         if len(columns) == 1 and delimiter in columns[0]:
             advice = {",": "Name it .csv.", "\t": "Name it .tsv."}.get(delimiter, "Write commas (.csv) or tabs (.tsv).")
@@ -108,7 +108,7 @@ def _columns(file: File, format: str, given: list[str]) -> list[str]:
             raise BerthError(f"{name}: line {number}: {CARRIAGE_RETURN}")
         names = first.split(DELIMITERS[format])
     else:
-        record = itertools.chain([first], (line for _, line in lines))  # a quoted text may go on in the next line
+        record = itertools.chain([first], (line for _, line in lines))  # a quoted text may continue on the next line
         try:
             names = next(csv.reader((f"{line}\n" for line in record), delimiter=DELIMITERS[format]))
         except csv.Error as error:
@@ -135,7 +135,7 @@ def _json_keys(name: str, lines: Iterator[tuple[int, str]]) -> list[str]:
             raise BerthError(f"{name}: line {number} is not JSON ({error}). Write one JSON object a line.") from None
         if not isinstance(record, dict):
             raise BerthError(
-                f'{name}: line {number} is no JSON object. Write one object a line, such as {{"text": "..."}}.'
+                f'{name}: line {number} is not a JSON object. Write one object a line, such as {{"text": "..."}}.'
             )
         keys.update(dict.fromkeys(record))
     return list(keys)
@@ -154,5 +154,5 @@ def _text_lines(file: File) -> Iterator[tuple[int, str]]:
 
 
 def _list(columns: list[str]) -> str:
-    """Return the names in one line; of a file without a header row they are a text, which may be long."""
+    """Return the names in one line, shortened: without a header row they are texts, which may be long."""
     return ", ".join(f"{name[:_LONGEST_NAME]}..." if len(name) > _LONGEST_NAME else name for name in columns)

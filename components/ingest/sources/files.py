@@ -20,15 +20,15 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class File:
-    """One file of a source, on this machine; `uri` is what the user calls it."""
+    """One file of a source, on this machine; `uri` is the user's name for it."""
 
     uri: str
     path: Path
     size: int
     version: str
-    """The ETag of a file from elsewhere, else the time of its last change."""
+    """The ETag of a remote file, otherwise the time of its last change."""
     split: str = ""
-    """The split that its rows belong to; empty where that is for ingest to deal out."""
+    """The split that its rows belong to; empty: ingest assigns them."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Rows:
 
 
 def open_decompressed(file: File) -> Iterator[bytes]:
-    """Yield the lines of `file`, bytes with their line ends, decompressed by its ending; raises as `opened` does."""
+    """Yield the lines of `file`, bytes with their line ends, decompressed by its extension; raises as `opened` does."""
     import io
 
     with opened(file) as stream:
@@ -51,7 +51,7 @@ def open_decompressed(file: File) -> Iterator[bytes]:
 
 @contextlib.contextmanager
 def opened(file: File) -> Iterator[Any]:
-    """Open `file` as a stream of bytes, decompressed by its ending.
+    """Open `file` as a stream of bytes, decompressed by its extension.
 
     Raises:
         BerthError: the compressed file is damaged or cut short.
@@ -60,6 +60,6 @@ def opened(file: File) -> Iterator[Any]:
         with pa.input_stream(str(file.path), compression=COMPRESSIONS.get(file.path.suffix.lower())) as stream:
             yield stream
     except FileNotFoundError:
-        raise BerthError(f"{file.uri}: gone while it was read. Run again.") from None
+        raise BerthError(f"{file.uri}: removed while it was read. Run again.") from None
     except (OSError, pa.ArrowException) as error:
         raise BerthError(f"{file.uri}: cannot be read whole ({first_line(error)}). Copy or pack it again.") from None

@@ -12,7 +12,7 @@ from components.ingest.sources.files import KINDS, File
 def local_files(source: str, split: str) -> list[File]:
     path = Path(source)
     if not source.strip():
-        raise BerthError("source: names nothing. Give a file, a glob or a folder.")
+        raise BerthError("source: is empty. Give a file, a glob or a folder.")
     if path.is_dir():
         paths = sorted(found for found in path.rglob("*") if found.is_file() and not _hidden(found.relative_to(path)))
         if not paths:
@@ -31,7 +31,7 @@ def local_files(source: str, split: str) -> list[File]:
             with found.open("rb") as stream:
                 head = stream.read(2)
         except OSError as error:
-            raise BerthError(f"{found}: cannot be read ({error.strerror}). Mend its permissions.") from None
+            raise BerthError(f"{found}: cannot be read ({error.strerror}). Fix its permissions.") from None
         if not head:
             raise BerthError(f"{found}: the file is empty. It needs a text and a label in each row.")
         if head in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):

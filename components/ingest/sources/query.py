@@ -1,4 +1,4 @@
-"""A source that is a query: over any database that SQLAlchemy reaches, or over whatever DuckDB reads."""
+"""A source that is a query: to any database that SQLAlchemy supports, or to any files that DuckDB reads."""
 
 import os
 import re
@@ -16,16 +16,16 @@ from berth.settings import Source
 _BATCH = 20_000
 """Rows that are fetched at a time."""
 _TIMEOUT_SECONDS = 20
-"""Seconds that a database may take to let us in."""
+"""Limit in seconds for connecting to a database."""
 
 
 def name(source: Source) -> str:
-    """Return what the query's rows are called in messages and in the manifest."""
+    """Return the name of the query's rows in messages and in the manifest."""
     return f"query over {source.connection or 'DuckDB'}"
 
 
 def columns(source: Source) -> list[str]:
-    """Run the query as far as its first rows and return its columns; raises as `store` does."""
+    """Run the query up to its first rows and return its columns; raises as `store` does."""
     return list(next(_batches(source)).schema.names)
 
 
@@ -67,13 +67,13 @@ def _from_duckdb(source: Source) -> Iterator[pa.Table]:
                 connection.execute("SET file_search_path = ?", [source.folder])
             statements = connection.extract_statements(source.sql)
             if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
-                raise BerthError("source.sql: gives no rows. Write one SELECT.")
+                raise BerthError("source.sql: returns no rows. Write one SELECT.")
             reader = connection.sql(source.sql).to_arrow_reader(_BATCH)
             yield reader.schema.empty_table()
             for batch in reader:
                 yield pa.Table.from_batches([batch])
         except duckdb.Error as error:
-            raise BerthError(f"source.sql: the query fails ({_reason(error)}). Mend the query.") from None
+            raise BerthError(f"source.sql: the query fails ({_reason(error)}). Fix the query.") from None
 
 
 def _from_database(source: Source) -> Iterator[pa.Table]:
@@ -91,21 +91,21 @@ def _from_database(source: Source) -> Iterator[pa.Table]:
             url = url.set(drivername="postgresql+psycopg")
         password = str(url.password or "")
         if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
-            raise BerthError(f"source.connection: no SQLite file {url.database} ({variable}). Mend the URL.")
+            raise BerthError(f"source.connection: no SQLite file {url.database} ({variable}). Fix the URL.")
         waits = {"connect_timeout": _TIMEOUT_SECONDS} if url.get_backend_name() == "postgresql" else {}
         engine = sqlalchemy.create_engine(url, connect_args=waits, poolclass=sqlalchemy.NullPool)
     except (exc.ArgumentError, exc.NoSuchModuleError, ImportError, ValueError) as error:
         reason = _without(password, _reason(error))
         raise BerthError(
-            f"source.connection: {variable} holds no usable SQLAlchemy URL ({reason}). "
+            f"source.connection: {variable} does not hold a usable SQLAlchemy URL ({reason}). "
             "Write postgresql://user:password@host/database or sqlite:////path."
         ) from None
     try:
         with engine.connect().execution_options(stream_results=True, yield_per=_BATCH) as connection:
-            # A colon in the query is a colon, no parameter of SQLAlchemy's.
+            # A colon in the query is a plain colon, not a parameter of SQLAlchemy.
             result = connection.execute(sqlalchemy.text(source.sql.replace(":", r"\:")))
             if not result.returns_rows:
-                raise BerthError("source.sql: gives no rows. Write one SELECT.")
+                raise BerthError("source.sql: returns no rows. Write one SELECT.")
             names = list(result.keys())
             types: list[Any] = []
             for partition in result.partitions():
@@ -117,7 +117,7 @@ def _from_database(source: Source) -> Iterator[pa.Table]:
     except exc.SQLAlchemyError as error:
         reason = _without(password, _reason(getattr(error, "orig", None) or error))
         raise BerthError(
-            f"source.sql: the query over {variable} fails ({reason}). Mend it, or the connection."
+            f"source.sql: the query over {variable} fails ({reason}). Fix it, or the connection."
         ) from None
     finally:
         engine.dispose()

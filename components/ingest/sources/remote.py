@@ -1,4 +1,4 @@
-"""Files of object stores and web servers, through fsspec: found, told apart by their versions, and fetched."""
+"""Files of object stores and web servers, through fsspec: find them with their versions, and fetch them."""
 
 import contextlib
 import datetime
@@ -19,11 +19,11 @@ _WEB = ("http", "https")
 def find(address: str) -> list[tuple[str, int, str]]:
     """Return the URI, the size in bytes (-1: not known) and the version of the files at `address`.
 
-    `address` is a file, a glob or a folder. The version is the ETag or the time of the last change; empty where the
-    server gives neither.
+    `address` is a file, a glob or a folder. The version is the ETag or the time of the last change; empty if the
+    server sends neither.
 
     Raises:
-        BerthError: there is nothing, or it cannot be listed.
+        BerthError: nothing is found, or it cannot be listed.
     """
     scheme = address.partition("://")[0].lower()
     if scheme not in (*OBJECT_STORES, *_WEB):
@@ -42,7 +42,7 @@ def fetch(uri: str, target: Path) -> None:
     """Copy the file at `uri` to `target`.
 
     Raises:
-        BerthError: it cannot be read whole.
+        BerthError: it cannot be read to its end.
     """
     with _explained(uri):
         client, path = _client_of(uri)
@@ -50,7 +50,7 @@ def fetch(uri: str, target: Path) -> None:
 
 
 def _client_of(address: str) -> "tuple[AbstractFileSystem, str]":
-    """Return the client for `address`, and the address as the client takes it."""
+    """Return the client for `address`, and the address in the client's form."""
     import fsspec
 
     options = _web_options() if scheme_of(address) in _WEB else object_store.options_of(address)
@@ -66,7 +66,7 @@ def _web_options() -> dict[str, Any]:
 
 
 def _files_at(client: "AbstractFileSystem", path: str) -> list[str]:
-    """Return the files that `path` means in an object store: a file, a glob or a folder; hidden ones are left out."""
+    """Return the files of an object store at `path`, a file, a glob or a folder; hidden ones are left out."""
     from fsspec.core import has_magic
 
     found = client.glob(path) if has_magic(path) else [path]
@@ -77,7 +77,7 @@ def _files_at(client: "AbstractFileSystem", path: str) -> list[str]:
 
 @contextlib.contextmanager
 def _explained(address: str) -> Iterator[None]:
-    """Turn what the libraries raise about `address` into one line."""
+    """Convert the libraries' exceptions about `address` into a one-line BerthError."""
     try:
         yield
     except BerthError:
@@ -89,7 +89,7 @@ def _explained(address: str) -> Iterator[None]:
 def _reason(error: Exception) -> str:
     import aiohttp
 
-    # fsspec reports a web server that does not answer, or is not trusted, as a file that is not there.
+    # fsspec reports a web server that does not answer, or is not trusted, as a missing file.
     cause = error.__cause__ or error.__context__ if isinstance(error, FileNotFoundError) else None
     if isinstance(cause, aiohttp.ClientConnectorCertificateError):
         why = getattr(cause.certificate_error, "verify_message", "not valid")

@@ -1,4 +1,4 @@
-"""Find a source's files, tell their format, and name their columns."""
+"""Find a source's files, their format, and their columns."""
 
 import hashlib
 import tempfile
@@ -18,7 +18,7 @@ def fingerprint(settings: IngestSettings) -> str:
     """Find the source and return a SHA-256 that changes whenever a row may have: of bytes, ETags, or a query's rows.
 
     Raises:
-        BerthError: there is no such source, or it is not what the configuration says.
+        BerthError: there is no such source, or it does not match the configuration.
     """
     settings.check_slices()
     source = settings.source
@@ -44,7 +44,7 @@ def open_rows(settings: IngestSettings, scratch: Path) -> Rows:
     """Bring the source to this machine, if need be into the folder `scratch`, and look at its columns.
 
     Raises:
-        BerthError: there is no such source, or it is not what the configuration says.
+        BerthError: there is no such source, or it does not match the configuration.
     """
     settings.check_slices()
     source = settings.source
@@ -65,20 +65,20 @@ def open_rows(settings: IngestSettings, scratch: Path) -> Rows:
 
 
 def check_unchanged(rows: Rows) -> None:
-    """Raise unless the source's local files are as they were found."""
+    """Raise if one of the source's local files has changed since it was found."""
     for file in rows.files:
         if "://" in file.uri or file.uri != str(file.path):
             continue
         try:
             now = local_file(file.path, file.split)
         except OSError as error:
-            raise BerthError(f"{file.uri}: gone while it was read ({error.strerror}). Run again.") from None
+            raise BerthError(f"{file.uri}: removed while it was read ({error.strerror}). Run again.") from None
         if now != file:
-            raise BerthError(f"{file.uri}: changed while it was read. Run again when nobody writes it.")
+            raise BerthError(f"{file.uri}: changed while it was read. Run again when no process writes to it.")
 
 
 def _fetched(uri: str, folder: Path) -> Path:
-    """Return the copy of the file at `uri` in `folder`; its name keeps the ending, which says what it holds."""
+    """Return the copy of the file at `uri` in `folder`; its name keeps the extension, which gives the format."""
     target = folder / (Path(urlsplit(uri).path).name or "source")
     remote.fetch(uri, target)
     if not target.stat().st_size:

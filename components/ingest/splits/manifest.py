@@ -1,4 +1,4 @@
-"""The manifest of a dataset, and what a classifier cannot be trained on."""
+"""The manifest of a dataset, and the check that a classifier can be trained on it."""
 
 import hashlib
 from importlib.metadata import version
@@ -65,7 +65,7 @@ def make_manifest(
 def _content(settings: IngestSettings) -> str:
     """Return the query for what the splits hold: rows by split and label, and sums of their MD5s.
 
-    Sums, so that the order of rows does not count and memory does not grow with them.
+    Sums do not depend on the order of rows, and need constant memory.
     """
     hashed = "id"
     if names := slices(settings):
@@ -77,7 +77,7 @@ def _content(settings: IngestSettings) -> str:
 
 
 def check(name: str, label_column: str, manifest: Manifest) -> None:
-    """Raise what a classifier cannot be trained on."""
+    """Raise BerthError if a classifier cannot be trained on the dataset."""
     labels, counts = manifest.labels, manifest.label_counts
     if not labels:
         reasons = ", ".join(f"{number:,} {reason}" for reason, number in manifest.rejected.items()) or "there are none"

@@ -1,4 +1,4 @@
-"""A split's Parquet files, each of so many rows."""
+"""A split's Parquet files, with a fixed number of rows each."""
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 from berth.data.dataset import LABEL
 
 _IN_MEMORY = 2
-"""Shards that wait to be written; more would grow with the data."""
+"""Most shards that wait to be written, so that memory does not grow with the data."""
 
 
 class Shards:
-    """The Parquet files of a split, written in the background, each of `size` rows but for the last."""
+    """The Parquet files of a split, written in the background, each of `size` rows except the last."""
 
     def __init__(self, folder: Path, size: int, pool: ThreadPoolExecutor) -> None:
         self.folder, self.size, self.pool = folder, size, pool

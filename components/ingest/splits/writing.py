@@ -16,13 +16,13 @@ from components.ingest.splits.assignment import NOT_SAMPLED
 from components.ingest.splits.shards import Shards
 
 _BATCH = 20_000
-"""Rows that come out of DuckDB at a time."""
+"""Rows per batch from DuckDB."""
 
 
 def write_splits(
     connection: duckdb.DuckDBPyConnection, dataset: Path, settings: IngestSettings, sizes: dict[str, int]
 ) -> None:
-    """Write the splits, of `sizes` rows, ordered by their keys, in shards of rows_per_shard; one sort serves all."""
+    """Write the splits, of `sizes` rows, ordered by their keys, in shards of rows_per_shard, with one sort."""
     columns = [f"text AS {TEXT}"] + ([f"pair AS {PAIR}"] if settings.text_pair_column else [])
     if settings.task == "multi_label":
         columns.append(f"CASE WHEN label = '' THEN [] ELSE string_split(label, {literal(BETWEEN)}) END AS {LABEL}")
@@ -30,7 +30,7 @@ def write_splits(
         columns.append(f"label AS {LABEL}")
     columns += slices(settings)
     rank = "(CASE split WHEN 'train' THEN 0 WHEN 'validation' THEN 1 ELSE 2 END)::UBIGINT"
-    # Two numbers of 64 bits: DuckDB sorts them several times faster than anything longer.
+    # Two numbers of 64 bits: DuckDB sorts them several times faster than longer keys.
     order = f"({rank} << 62) | (key >> 2), (id & 18446744073709551615)::UBIGINT"
     reader = connection.sql(f"SELECT {', '.join(columns)} FROM kept ORDER BY {order}").to_arrow_reader(
         min(settings.rows_per_shard, _BATCH)
@@ -81,5 +81,5 @@ def write_rejected(connection: duckdb.DuckDBPyConnection, rows: Rows, counts: li
 
 
 def _shown(column: str) -> str:
-    """Return the SQL expression of `column` with the replacement character for what is not UTF-8."""
+    """Return the SQL expression of `column` with the replacement character for bytes that are not UTF-8."""
     return f"replace({column}, {literal(UNDECODABLE)}, chr(65533)) AS {column}"

@@ -1,4 +1,4 @@
-"""Archives that nobody vouches for: what is taken out of them, and what is refused."""
+"""Untrusted archives: what is extracted from them, and what is refused."""
 
 import gzip
 import io

@@ -96,7 +96,7 @@ def test_cls_is_the_first_token_and_mean_leaves_padding_out():
             "pooling: pooled_output needs .* cls or mean",
         ),
         ({"names": INPUTS, "outputs": ["pooled_output"]}, "mean", "pooling: mean needs the encoder's sequence_output"),
-        ({"names": INPUTS, "outputs": ["logits"]}, "auto", "it gives logits, and neither pooled_output nor"),
+        ({"names": INPUTS, "outputs": ["logits"]}, "auto", "it returns logits, but neither pooled_output nor"),
         ({"names": ("tokens", "mask")}, "auto", "'bert' takes mask, tokens, not input_word_ids"),
         ({"names": INPUTS, "length": 128}, "auto", "takes texts of exactly 128 tokens"),
     ],

@@ -139,7 +139,7 @@ def test_another_archive_than_the_pinned_one_is_refused(server, tiny, cache_fold
     [
         ("gone.tar.gz", r"does not resolve \(HTTP 404 Not Found\)"),
         ("page.tar.gz", r"does not resolve \(it is not a tar archive, .*\(the server sent a web page\)"),
-        ("other.tar.gz", r"is no SavedModel, it has no saved_model\.pb"),
+        ("other.tar.gz", r"is not a SavedModel: it has no saved_model\.pb"),
         ("nonsense.tar.gz", r"cannot be loaded .*Name a TF2 SavedModel"),
         ("evil.tar.gz", r"does not resolve \(it holds a path that leaves the folder, '\.\./\.\./evil'\)"),
         ("cut.tar.gz", r"does not resolve \(it ended after 4 of 8 bytes\)"),
@@ -197,10 +197,10 @@ def test_buckets_hold_folders_and_archives(site, tiny, monkeypatch):
     [
         ("https://me:pass-w0rd@host/x.tar.gz", "an address on host with a password"),
         ("https://host/x.tar.gz?X-Amz-Signature=pass-w0rd", "an address on host with a password, a key or a signature"),
-        ("ftp://host/x.tar.gz", "no handle begins with ftp://"),
-        ("https://tfhub.dev/", "names no model there"),
+        ("ftp://host/x.tar.gz", "a handle cannot begin with ftp://"),
+        ("https://tfhub.dev/", "does not name a model"),
         ("https://host/x.tar.gz#sha256=123", "after '#' comes sha256="),
-        ("gs://bucket/bert#sha256=" + "0" * 64, "sha256 is of an archive"),
+        ("gs://bucket/bert#sha256=" + "0" * 64, "sha256 is for archives"),
     ],
 )
 def test_what_is_no_handle_is_refused_without_showing_its_secrets(handle, reason):
@@ -216,7 +216,7 @@ def test_folders_are_taken_as_they_are(tiny):
 def test_folders_that_hold_no_model(tmp_path, tiny):
     with pytest.raises(BerthError, match=r"encoder: no folder '/nowhere/bert'"):
         resolve.resolve("/nowhere/bert", tiny.preprocessor)
-    with pytest.raises(BerthError, match=r"is no SavedModel, it has no saved_model\.pb"):
+    with pytest.raises(BerthError, match=r"is not a SavedModel: it has no saved_model\.pb"):
         resolve.resolve(str(tmp_path), tiny.preprocessor)
     (tmp_path / "saved_model.pb").write_bytes(b"nonsense")
     with pytest.raises(BerthError, match="cannot be loaded"):

@@ -56,7 +56,7 @@ def test_a_pair_that_belongs_together_passes_in_silence(tiny, tokens, capsys):
 
 def test_a_vocabulary_beyond_the_table_is_refused_whatever_the_texts_hold(tiny, tokens, larger):
     encoder, preprocessor = load("encoder", tiny.encoder, "tiny"), load("preprocessor", larger, "larger")
-    with pytest.raises(BerthError, match=rf"preprocessor: it knows {tokens + 3} tokens, and .* has {tokens} rows"):
+    with pytest.raises(BerthError, match=rf"preprocessor: it knows {tokens + 3} tokens, but .* has {tokens} rows"):
         misfit(encoder, preprocessor, larger)
 
 
@@ -70,14 +70,14 @@ def test_what_tf_hub_s_preprocessors_say_of_themselves_comes_first(larger):
 def test_where_the_vocabulary_is_not_told_the_texts_own_ids_are_held_against_the_table(tmp_path):
     encoder = encoder_of(tmp_path / "encoder", 10, "word_embeddings")
     misfit(encoder, object(), tmp_path, seen=9)
-    with pytest.raises(BerthError, match="it gives the token id 10, and the encoder's word table has 10 rows"):
+    with pytest.raises(BerthError, match="it returns the token id 10, but the encoder's word table has 10 rows"):
         misfit(encoder, object(), tmp_path, seen=10)
 
 
 def test_a_table_of_another_name_is_found_by_asking_the_encoder(tmp_path):
     encoder = encoder_of(tmp_path / "encoder", 10, "kernel")
     misfit(encoder, object(), tmp_path, seen=9)
-    with pytest.raises(BerthError, match="it gives the token id 12, and the encoder's word table has 10 rows"):
+    with pytest.raises(BerthError, match="it returns the token id 12, but the encoder's word table has 10 rows"):
         misfit(encoder, object(), tmp_path, seen=12)
 
 
@@ -87,4 +87,4 @@ def test_a_table_that_is_much_larger_than_the_vocabulary_is_said(tmp_path, large
     misfit(encoder_of(tmp_path / "rounded", known + 100, "word_embeddings"), preprocessor, larger)
     assert capsys.readouterr().out == ""
     misfit(encoder_of(tmp_path / "other", known + 2000, "word_embeddings"), preprocessor, larger)
-    assert "see whether they belong together" in capsys.readouterr().out
+    assert "check that they belong together" in capsys.readouterr().out

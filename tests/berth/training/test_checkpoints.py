@@ -172,7 +172,7 @@ def test_a_checkpoint_that_cannot_be_written_is_said_and_the_one_before_stays(tm
 
 def test_what_is_no_place_for_checkpoints_is_said_before_training(tmp_path, s3, monkeypatch):
     for address in ("ftp://x/y", "s3://", "gs:///x"):
-        with pytest.raises(BerthError, match=f"checkpoints: {address}.* is no place for checkpoints"):
+        with pytest.raises(BerthError, match=f"checkpoints: {address}.* cannot hold checkpoints"):
             Checkpoints(address, MINE)
     (tmp_path / "file").touch()
     with pytest.raises(BerthError, match=r"checkpoints: .*/file/.* cannot be written \(Not a directory\)"):

@@ -1,4 +1,4 @@
-"""Several devices: two CPU devices of one process, two processes on loopback, and how a batch is dealt to them."""
+"""Several devices: two CPU devices of one process, two processes on loopback, and how rows are assigned to them."""
 
 import json
 import time
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from berth.errors import BerthError
-from berth.training.devices import deal, find
+from berth.training.devices import assign, find
 from tests.support import replicas, tiny_bert
 from tests.support.datasets import write_dataset
 
@@ -18,7 +18,7 @@ TOLERANCE = 1e-4
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory) -> SimpleNamespace:
-    """The tiny BERT without dropout, whose masks depend on how a batch is dealt."""
+    """The tiny BERT without dropout, whose masks depend on how rows are assigned."""
     encoder, preprocessor = tiny_bert.build(tmp_path_factory.mktemp("tiny"), dropout=0.0)
     return SimpleNamespace(encoder=encoder, preprocessor=preprocessor)
 
@@ -82,11 +82,11 @@ def test_two_workers_have_the_curve_of_one_also_after_a_kill_and_only_the_chief_
 
 
 @pytest.mark.parametrize("replicas_here", [2, 3, 8])
-def test_a_batch_is_dealt_so_that_replicas_get_as_many_rows_tokens_and_padding(replicas_here):
+def test_replicas_get_about_equal_rows_tokens_and_padding(replicas_here):
     rng = np.random.default_rng(0)
     rows = rng.permutation(500)[:100]
     widths = rng.integers(3, 128, 100)
-    parts = deal(rows, widths, replicas_here)
+    parts = assign(rows, widths, replicas_here)
     assert sorted(np.concatenate(parts)) == sorted(rows)
     width = dict(zip(rows, widths, strict=True))
     tokens = [sum(width[row] for row in part) for part in parts]
@@ -94,7 +94,7 @@ def test_a_batch_is_dealt_so_that_replicas_get_as_many_rows_tokens_and_padding(r
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
     assert max(tokens) - min(tokens) <= 128
     assert max(longest) - min(longest) <= 2 * replicas_here
-    assert [len(part) for part in deal(rows[:1], widths[:1], 2)] == [1, 0]
+    assert [len(part) for part in assign(rows[:1], widths[:1], 2)] == [1, 0]
 
 
 def test_a_gpu_that_is_required_and_not_there_is_said():

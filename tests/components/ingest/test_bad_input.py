@@ -66,7 +66,7 @@ CASES = {
     "a damaged Parquet file": (text("a.parquet", b"PAR1 nonsense"), "a.parquet", {}, "not a whole Parquet file"),
     "a CSV that is named Parquet": (text("a.parquet", CSV), "a.parquet", {}, "not a whole Parquet file"),
     "a line that is not JSON": (text("a.jsonl", "{not json}\n"), "a.jsonl", {}, "line 1 is not JSON"),
-    "JSON that is no object": (text("a.jsonl", '["a", "b"]\n'), "a.jsonl", {}, "line 1 is no JSON object"),
+    "JSON that is not an object": (text("a.jsonl", '["a", "b"]\n'), "a.jsonl", {}, "line 1 is not a JSON object"),
     "JSON that breaks off": (
         text("a.jsonl", '{"text": "a", "label": "b"}\n{"text": \n'),
         "a.jsonl",
@@ -169,7 +169,12 @@ CASES = {
         r"a\.csv: line 3: a double quote that is never closed",
     ),
     "a header below a blank line": (text("a.csv", "\ntext,label\na,ham\n"), "a.csv", {}, "line 1 is blank"),
-    "lines that end in two ways": (text("a.csv", CSV.encode() + b"a,ham\r\nb,ham\n"), "a.csv", {}, "do not end alike"),
+    "lines that end in two ways": (
+        text("a.csv", CSV.encode() + b"a,ham\r\nb,ham\n"),
+        "a.csv",
+        {},
+        "ends are mixed",
+    ),
     "old Mac line ends": (text("a.csv", CSV.replace("\n", "\r")), "a.csv", {}, r"a\.csv: line 1 cannot be read"),
     "a carriage return in a .tsv": (
         text("a.tsv", CSV.replace(",", "\t").encode() + b"a\rb\tham\n"),
@@ -232,7 +237,7 @@ CASES = {
         text("a.csv", CSV),
         "a.csv",
         {"memory_limit": "much"},
-        "memory_limit: 'much' is no size",
+        "memory_limit: 'much' is not a size",
     ),
     "a memory limit that is too small": (
         text("a.csv", CSV),

@@ -159,13 +159,13 @@ def test_a_columns_name_may_be_anything(ingest, kept, tmp_path, evil):
             {},
             r"^slice_columns: no column 'regoin' in a\.csv\. Did you mean 'region'\? It has: text, region",
         ),
-        (["region", "region"], {}, r"^slice_columns: 'region' is there 2 times\. Name it once\.$"),
-        (["text"], {}, r"^slice_columns: 'text' is text_column too\. Name another column\.$"),
-        (["label"], {}, r"^slice_columns: 'label' is label_column too\. Name another column\.$"),
-        (["year"], {"text_pair_column": "year"}, r"^slice_columns: 'year' is text_pair_column too"),
+        (["region", "region"], {}, r"^slice_columns: 'region' is listed 2 times\. Name it once\.$"),
+        (["text"], {}, r"^slice_columns: 'text' is also text_column\. Name another column\.$"),
+        (["label"], {}, r"^slice_columns: 'label' is also label_column\. Name another column\.$"),
+        (["year"], {"text_pair_column": "year"}, r"^slice_columns: 'year' is also text_pair_column"),
         (["label"], {"label": "region"}, r"^slice_columns: a dataset has a column 'label' of its own\. Rename it"),
         (["text_pair"], {}, r"^slice_columns: a dataset has a column 'text_pair' of its own\. Rename it"),
-        ([""], {}, r"^slice_columns: one names nothing\. Name columns of the source\.$"),
+        ([""], {}, r"^slice_columns: one is empty\. Name columns of the source\.$"),
     ],
 )
 def test_slice_columns_that_cannot_be_are_said_by_both_steps(ingest, tmp_path, slices, settings, message):

@@ -268,7 +268,7 @@ def test_a_query_over_postgresql_with_its_casts_and_percent_signs(ingest, postgr
     assert manifest.labels == ["all", "ham", "spam"]
     with pytest.raises(BerthError, match=r'query over BERTH_TEST_DATABASE fails \(relation "nowhere" does not exist'):
         ingest({"sql": "SELECT * FROM nowhere", "connection": "env:BERTH_TEST_DATABASE"}, name="x")
-    with pytest.raises(BerthError, match=r"gives no rows|fails \(syntax error"):
+    with pytest.raises(BerthError, match=r"returns no rows|fails \(syntax error"):
         ingest({"sql": "UPDATE messages SET kind = 'x'", "connection": "env:BERTH_TEST_DATABASE"}, name="y")
     with engine.connect() as connection:
         assert connection.execute(sqlalchemy.text("SELECT count(*) FROM messages WHERE kind = 'x'")).scalar() == 0

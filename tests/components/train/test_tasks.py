@@ -322,7 +322,7 @@ def test_predictions_of_a_subset_are_those_of_its_rows(tiny):
 
 def test_mcc_for_several_labels_is_refused_before_anything_is_trained(tmp_path, messages, tiny):
     dataset = _write("several labels", messages, tmp_path / "dataset")
-    with pytest.raises(BerthError, match="threshold_metric: mcc is not defined for several labels"):
+    with pytest.raises(BerthError, match="threshold_metric: mcc is not defined for multi-label"):
         train_model(
             dataset,
             tmp_path / "model",

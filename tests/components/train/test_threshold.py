@@ -1,4 +1,4 @@
-"""The threshold, held against a brute force over scikit-learn's metrics."""
+"""The threshold, compared with a brute force over scikit-learn's metrics."""
 
 import time
 
@@ -127,7 +127,7 @@ def test_probabilities_of_exactly_0_and_1():
 
 
 def test_mcc_of_several_labels_is_refused():
-    with pytest.raises(BerthError, match=r"threshold_metric: mcc is not defined for several labels\. Use macro_f1"):
+    with pytest.raises(BerthError, match=r"threshold_metric: mcc is not defined for multi-label\. Use macro_f1"):
         choose(np.zeros((1, 2), np.float32), np.zeros((1, 2), np.int32), "multi_label", "mcc")
 
 

@@ -160,7 +160,7 @@ def test_what_is_no_text_encoder_or_no_preprocessor_is_refused(train, dataset, t
         train(dataset, encoder=tiny.preprocessor)
     with pytest.raises(BerthError, match=r"preprocessor: '.*' has no tokenize and bert_pack_inputs"):
         train(dataset, preprocessor=tiny.encoder)
-    with pytest.raises(BerthError, match=r"sequence_length: the encoder '.*' takes no texts of 129 tokens"):
+    with pytest.raises(BerthError, match=r"sequence_length: the encoder '.*' does not accept texts of 129 tokens"):
         train(dataset, sequence_length=129)  # the tiny BERT has 128 positions
 
 

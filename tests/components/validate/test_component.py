@@ -61,7 +61,7 @@ def test_the_step_finds_the_champions_statistics_in_mlflow(store, artifact, data
 def test_errors_fail_the_step_with_a_line_each_and_its_artifacts_stay(store, artifact, dataset, capsys):
     schema = SCHEMA + 'feature { name: "age" type: INT presence { min_count: 1 } }'
     with pytest.raises(
-        BerthError, match=r"^3 errors in the data: train\.age: expected a column 'age'.*; .*Mend the data"
+        BerthError, match=r"^3 errors in the data: train\.age: expected a column 'age'.*; .*Fix the data"
     ) as caught:
         call(artifact, dataset, schema, checks=QUIET)
     said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("anomaly error ")]

@@ -122,7 +122,7 @@ def features(path: Path) -> dict[str, str]:
 
 
 def test_what_is_no_schema_is_said_and_nothing_is_written(run, dataset, tmp_path):
-    for text, message in (("feature { nam: 3 }", "schema: not a TFDV schema"), ("# none", "schema: names no feature")):
+    for text, message in (("feature { nam: 3 }", "schema: not a TFDV schema"), ("# none", "schema: has no feature")):
         with pytest.raises(BerthError, match=message):
             run(dataset, text)
         assert not (tmp_path / "out").exists()
@@ -152,7 +152,7 @@ def test_texts_are_looked_at_in_the_encoders_own_tokens(run, tmp_path, real_rows
 
 def test_without_a_vocabulary_a_token_is_a_word(run, dataset, tmp_path):
     run(dataset, vocabulary=False)
-    assert "words, for want of a vocabulary" in (tmp_path / "out/report").read_text()
+    assert "words, as there is no vocabulary" in (tmp_path / "out/report").read_text()
 
 
 def test_what_is_wrong_between_the_splits_is_seen(run, tmp_path, real_rows):
