@@ -33,7 +33,7 @@ class IngestSettings(BaseModel):
 
     @classmethod
     def of(cls, **parameters: Any) -> "IngestSettings":
-        """Return the settings that KFP's `parameters` are."""
+        """Return the settings from KFP's `parameters`."""
         return cls.model_validate(parameters)
 
     @property

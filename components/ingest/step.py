@@ -23,7 +23,7 @@ from components.ingest.splits.writing import write_rejected, write_splits
 
 
 def ingest_source(settings: IngestSettings, dataset: str | Path, rejected: str | Path) -> Manifest:
-    """Read the source and write the dataset to the folder `dataset`, and what is not in it to the file `rejected`.
+    """Read the source; write the dataset to the folder `dataset`, and rejected or changed rows to the file `rejected`.
 
     With split.by text, a row's split depends only on its normalised form (NFC, lower case, white space as one space)
     and the seed. `rejected` is Parquet with the columns file, row (1-based, header not counted), action (`rejected` or

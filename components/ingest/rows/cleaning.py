@@ -100,7 +100,7 @@ _TRIMMED = (
 
 
 def _mapped(settings: IngestSettings) -> str:
-    """Return the SQL expression that maps a label; one that is mapped to nothing becomes empty."""
+    """Return the SQL expression that maps a label; a label that is mapped to "" becomes empty."""
     if not settings.label_map:
         return "{0}"
     cases = " ".join(f"WHEN {literal(old)} THEN {literal(new)}" for old, new in settings.label_map.items())

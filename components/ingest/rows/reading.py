@@ -60,7 +60,7 @@ def _read(connection: duckdb.DuckDBPyConnection, rows: Rows, number: int, path: 
 
 
 def _reader(rows: Rows, path: Path, settings: IngestSettings) -> str:
-    """Return the DuckDB table function that reads `path`; nothing about it is guessed, nor read from its folders."""
+    """Return the DuckDB table function that reads `path`; it does not guess types, nor use names of folders."""
     file = f"{literal(glob.escape(str(path)))}, hive_partitioning=false"
     places = [f"column{place}" for place in range(len(rows.columns))]
     if rows.format == "parquet":

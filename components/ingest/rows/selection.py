@@ -92,6 +92,6 @@ def _as_text(file: File, column: str, place: str, type: str) -> str:
             f"{file.uri}: the column {column!r} holds lists or records. Name one of texts or numbers; "
             "lists of labels need 'task: multi_label'."
         )
-    if type == "BLOB":  # some writers of Parquet do not mark their texts as such
+    if type == "BLOB":  # some writers of Parquet do not mark texts as strings
         return f"CASE WHEN {place} IS NOT NULL THEN coalesce(try(decode({place})), {literal(UNDECODABLE)}) END"
     return f"CAST({place} AS VARCHAR)"

@@ -17,5 +17,5 @@ def literal(value: str) -> str:
 
 
 def slices(settings: IngestSettings) -> list[str]:
-    """Return the names that the slice columns have in SQL: their own may be any text."""
+    """Return the SQL names of the slice columns; their own names may be any text."""
     return [f"slice{number}" for number in range(len(settings.slice_columns))]

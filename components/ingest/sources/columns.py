@@ -27,7 +27,7 @@ _KEYS_FROM = 100
 
 
 def inspect(files: list[File], settings: IngestSettings) -> Rows:
-    """Tell the files' format and columns."""
+    """Return the files with their format and columns."""
     formats = {_format(file.path) for file in files}
     if len(formats) > 1:
         raise BerthError(f"source: holds files of different formats ({', '.join(sorted(formats))}). Name one kind.")
@@ -61,7 +61,7 @@ def check_columns(name: str, there: list[str], settings: IngestSettings) -> None
 
 
 def _check_case(name: str, settings: IngestSettings) -> None:
-    """Raise where two keys differ in case only: DuckDB takes JSON's keys for one then."""
+    """Raise if two keys differ in case only: DuckDB treats them as the same JSON key."""
     wanted = sorted(set(settings.wanted.values()))
     for one, other in itertools.combinations(wanted, 2):
         if one.lower() == other.lower():

@@ -56,7 +56,7 @@ def digest(source: Source) -> str:
 
 
 def _batches(source: Source) -> Iterator[pa.Table]:
-    """Yield the query's rows; the first batch comes even if there are none, for its columns."""
+    """Yield the query's rows; there is always a first batch, even if it is empty, for its columns."""
     return _from_database(source) if source.connection else _from_duckdb(source)
 
 

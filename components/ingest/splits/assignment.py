@@ -8,7 +8,7 @@ NOT_SAMPLED = "left out by max_rows"
 
 
 def sample(connection: duckdb.DuckDBPyConnection, settings: IngestSettings) -> None:
-    """Keep max_rows texts, the same ones whatever the order of the source; stratified: the labels' shares stay."""
+    """Keep max_rows texts, independent of the order of the source; stratified: the labels' shares stay the same."""
     if not settings.stratified:
         chosen = f"SELECT rowid FROM rows WHERE reason IS NULL ORDER BY hash(key), id LIMIT {settings.max_rows}"
     else:

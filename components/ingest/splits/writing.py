@@ -53,7 +53,7 @@ def write_splits(
 
 
 def write_rejected(connection: duckdb.DuckDBPyConnection, rows: Rows, counts: list[int], path: Path) -> None:
-    """Write the rows that a rule took away or changed, in the order of the source."""
+    """Write the rows that a rule rejected or changed, in the order of the source."""
     path.parent.mkdir(parents=True, exist_ok=True)
     starts = itertools.accumulate([0, *counts[:-1]])
     files = ", ".join(
