@@ -72,7 +72,8 @@ def test_a_lock_that_cannot_be_read_is_one_line(tmp_path, content, words):
         image_lock.locked(tmp_path / "images.lock.yaml")
 
 
-def test_compile_takes_the_lock_of_the_working_directory_and_refuses_it_in_one_line(tmp_path):
+def test_compile_uses_the_lock_file_or_refuses_it_in_one_line(tmp_path):
+    """The lock is the one in the working directory."""
     image_lock.write_lock(tmp_path / "images.lock.yaml", REFERENCES)
     done = berth(tmp_path, "compile")
     assert (done.returncode, done.stdout) == (0, "wrote pipeline.yaml with the images of images.lock.yaml\n")
@@ -87,7 +88,8 @@ def test_compile_takes_the_lock_of_the_working_directory_and_refuses_it_in_one_l
     assert not (tmp_path / "pipeline.yaml").exists()
 
 
-def test_without_an_engine_a_run_in_containers_is_one_line_and_makes_nothing(tmp_path):
+def test_container_run_without_an_engine_gives_one_line(tmp_path):
+    """Nothing is created."""
     (tmp_path / "config.yaml").write_text("name: x\nsource: messages.tsv\n")
     done = berth(tmp_path, "run", "config.yaml", "--runner", "docker", DOCKER_HOST=f"unix://{tmp_path}/none.sock")
     assert done.returncode == 1

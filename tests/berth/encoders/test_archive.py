@@ -54,7 +54,8 @@ def test_files_and_folders_are_taken_out(tmp_path):
         (member("hole", tarfile.GNUTYPE_SPARSE), "neither a file nor a folder, 'hole'"),
     ],
 )
-def test_what_writes_elsewhere_or_is_no_file_is_refused_and_named(tmp_path, evil, reason):
+def test_unsafe_archive_member_is_refused_and_named(tmp_path, evil, reason):
+    """Such a member writes outside the folder or is not a regular file."""
     made = packed(tmp_path / "a.tar.gz", member("saved_model.pb"), evil, member("assets/evil"))
     with pytest.raises(BerthError, match=reason):
         take_out(made, tmp_path / "deep" / "out")
@@ -72,7 +73,8 @@ def test_what_is_no_archive_or_is_cut_short_is_refused(tmp_path):
             take_out(tmp_path / f"{name}.tar.gz", tmp_path / name)
 
 
-def test_what_unpacks_to_far_more_than_its_size_is_refused_before_it_is_written(tmp_path, monkeypatch):
+def test_archive_bomb_is_refused_before_it_is_written(tmp_path, monkeypatch):
+    """An archive that unpacks to far more than its size is not written."""
     bomb = member("variables/zeros")
     bomb.size = 2 << 30
     (tmp_path / "bomb.tar.gz").write_bytes(gzip.compress(bomb.tobuf() + bytes(100_000)))

@@ -40,7 +40,8 @@ def test_a_gelu_and_its_gradient_over_its_whole_range():
 
 
 @pytest.mark.parametrize("shape", [[300, 40], [3, 5, 7, 11]])
-def test_dropout_zeroes_its_share_keeps_the_mean_and_gives_its_gradient_the_same_mask(shape):
+def test_dropout_zeroes_its_share_and_keeps_the_mean(shape):
+    """Its gradient uses the same mask."""
     x = tf.ones(shape)
     dropout = bert_ops.Dropout(0.1)
     with tf.GradientTape() as tape:

@@ -66,7 +66,7 @@ def test_dropout_is_active_in_training_alone(handles, preprocessor):
     assert np.array_equal(*quiet)
 
 
-def test_a_whole_call_of_the_preprocessor_gives_128_tokens_as_tf_hub_s_do(preprocessor):
+def test_preprocessor_call_gives_128_tokens_like_tf_hub(preprocessor):
     assert preprocessor(tf.constant(["hello"]))["input_word_ids"].shape == (1, 128)
 
 

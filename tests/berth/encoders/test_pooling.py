@@ -59,7 +59,7 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_variant_of_the_text_api_is_trained_with_its_dropout(tmp_path, variant, monkeypatch):
+def test_every_text_api_variant_is_trained_with_its_dropout(tmp_path, variant, monkeypatch):
     monkeypatch.setattr("components.train.classifier.DROPOUT", 0.0)  # the head's own
     model = classifier(save(tmp_path / "encoder", **VARIANTS[variant]))
     quiet = [model.logits(INPUT, training=False).numpy() for _ in range(2)]

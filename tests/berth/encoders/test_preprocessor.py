@@ -20,7 +20,8 @@ def loaded(tiny):
     ("truncate", "kept"),
     [("head", WORDS[:10]), ("tail", WORDS[-10:]), ("head_tail", WORDS[:2] + WORDS[-8:])],
 )
-def test_of_a_long_text_the_part_asked_for_is_kept_in_training_and_in_serving(loaded, truncate, kept):
+def test_long_text_keeps_the_requested_part(loaded, truncate, kept):
+    """The same part is kept in training and in serving."""
     prepare = Preprocessor(loaded, LENGTH, "tiny", truncate=truncate)
     texts = [" ".join(WORDS), "call me", "", " ".join(WORDS[:10])]
     tokens, whole = tokenize_all(prepare, texts)

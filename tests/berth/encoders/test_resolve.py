@@ -145,7 +145,8 @@ def test_another_archive_than_the_pinned_one_is_refused(server, tiny, cache_fold
         ("cut.tar.gz", r"does not resolve \(it ended after 4 of 8 bytes\)"),
     ],
 )
-def test_what_a_server_gives_that_is_no_model_is_one_line_and_leaves_nothing(server, tiny, cache_folder, path, reason):
+def test_invalid_model_from_a_server_gives_one_line(server, tiny, cache_folder, path, reason):
+    """Nothing of the download is left behind."""
     with pytest.raises(BerthError, match=rf"^encoder: 'http://127.*{path}' {reason}") as caught:
         resolve.resolve(f"{server.url}/{path}", tiny.preprocessor)
     assert str(caught.value).count("Name a ") == 1
@@ -203,7 +204,7 @@ def test_buckets_hold_folders_and_archives(site, tiny, monkeypatch):
         ("gs://bucket/bert#sha256=" + "0" * 64, "sha256 is for archives"),
     ],
 )
-def test_what_is_no_handle_is_refused_without_showing_its_secrets(handle, reason):
+def test_invalid_handle_is_refused_without_showing_secrets(handle, reason):
     with pytest.raises(BerthError, match=reason) as caught:
         parse("encoder", handle)
     assert "pass-w0rd" not in str(caught.value)

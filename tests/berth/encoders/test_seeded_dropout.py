@@ -49,7 +49,8 @@ def drawn(seeds: Seeds, model, step: int, part: int = 0) -> dict[str, np.ndarray
     return outputs | {"head": seeds.dropout(ONES, 0.5).numpy()}
 
 
-def test_each_place_step_part_and_seed_draws_its_own_and_the_same_again(noisy, tmp_path):
+def test_dropout_draws_are_distinct_and_reproducible(noisy, tmp_path):
+    """Each place, step, part and seed has its own draws, and the same ones when repeated."""
     seeds, model = load(noisy, tmp_path, 0)
     several = [drawn(seeds, model, 0), drawn(seeds, model, 1), drawn(seeds, model, 0, 1)]
     several.append(drawn(*load(noisy, tmp_path, 1), 0))
@@ -71,7 +72,8 @@ def test_two_loaded_models_do_not_share_what_they_draw_from(noisy, tmp_path):
     assert all((before[name] == now[name]).all() for name in now)
 
 
-def test_without_training_nothing_is_dropped_and_the_model_is_exported_as_before(noisy, tmp_path):
+def test_inference_drops_nothing_and_export_is_unchanged(noisy, tmp_path):
+    """Without the training flag, dropout is inactive and the model exports as before."""
     _, model = load(noisy, tmp_path, 0)
     assert all((value.numpy() == 1).all() for value in model(ONES, training=False).values())
     tf.saved_model.save(model, str(tmp_path / "exported"))
@@ -79,7 +81,8 @@ def test_without_training_nothing_is_dropped_and_the_model_is_exported_as_before
     assert (exported(ONES, training=False)["own"].numpy() == 1).all()
 
 
-def test_an_encoder_without_dropout_and_what_is_no_saved_model_stay_as_they_are(tmp_path):
+def test_encoder_without_dropout_is_left_unchanged(tmp_path):
+    """A folder that is broken, missing or not a SavedModel also stays as it is."""
     plain = tf.Module()
     plain.__call__ = tf.function(lambda x: x, input_signature=[tf.TensorSpec([None, 64])])
     tf.saved_model.save(plain, str(tmp_path / "plain"))

@@ -54,20 +54,23 @@ def test_a_pair_that_belongs_together_passes_in_silence(tiny, tokens, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_a_vocabulary_beyond_the_table_is_refused_whatever_the_texts_hold(tiny, tokens, larger):
+def test_vocabulary_larger_than_the_word_table_is_refused(tiny, tokens, larger):
+    """It is refused whatever tokens the texts hold."""
     encoder, preprocessor = load("encoder", tiny.encoder, "tiny"), load("preprocessor", larger, "larger")
     with pytest.raises(BerthError, match=rf"preprocessor: it knows {tokens + 3} tokens, but .* has {tokens} rows"):
         misfit(encoder, preprocessor, larger)
 
 
-def test_what_tf_hub_s_preprocessors_say_of_themselves_comes_first(larger):
+def test_tf_hub_preprocessor_vocabulary_size_comes_first(larger):
+    """What the preprocessor itself reports wins over other sources."""
     told = SimpleNamespace(
         tokenize=SimpleNamespace(get_special_tokens_dict=lambda: {"vocab_size": tf.constant(30_522)})
     )
     assert vocabulary.size(told, larger) == 30_522
 
 
-def test_where_the_vocabulary_is_not_told_the_texts_own_ids_are_held_against_the_table(tmp_path):
+def test_token_ids_are_checked_if_vocabulary_size_is_unknown(tmp_path):
+    """The ids seen in the texts are checked against the encoder's word table."""
     encoder = encoder_of(tmp_path / "encoder", 10, "word_embeddings")
     misfit(encoder, object(), tmp_path, seen=9)
     with pytest.raises(BerthError, match="it returns the token id 10, but the encoder's word table has 10 rows"):

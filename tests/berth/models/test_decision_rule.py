@@ -34,7 +34,8 @@ def test_two_classes_are_decided_by_the_second_ones_threshold():
     assert decisions(probabilities, "single_label").argmax(axis=1).tolist() == [0, 0, 1]
 
 
-def test_more_classes_ignore_the_threshold_and_take_the_first_of_equals():
+def test_multi_class_decisions_ignore_the_threshold():
+    """Of equal probabilities the first class wins."""
     probabilities = np.array([[0.4, 0.4, 0.2], [0.2, 0.3, 0.5]], np.float32)
     assert decisions(probabilities, "single_label", 0.9).argmax(axis=1).tolist() == [0, 2]
 

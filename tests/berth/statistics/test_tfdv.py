@@ -74,7 +74,7 @@ def test_several_processes_give_the_statistics_that_one_gives(dataset, features)
     assert scan.tokens == other.tokens
 
 
-def test_beam_gives_the_same_statistics_within_the_sketches_error(dataset, features, tmp_path):
+def test_beam_statistics_match_within_the_sketch_error(dataset, features, tmp_path):
     for sample, arguments in ((0, BEAM), (500, ["--runner=DirectRunner", f"--temp_location={tmp_path}"])):
         memory, _ = in_memory(dataset, "train", features, sample)
         beam = with_beam(dataset, "train", features, sample, arguments)
@@ -82,7 +82,7 @@ def test_beam_gives_the_same_statistics_within_the_sketches_error(dataset, featu
     assert list(tmp_path.glob("berth-*.pb*"))
 
 
-def test_a_validation_by_way_of_beam_says_what_one_in_memory_says(tmp_path, real_rows):
+def test_beam_validation_matches_the_one_in_memory(tmp_path, real_rows):
     from components.validate.step import Outputs, validate_dataset
 
     odd = [*real_rows["test"], *[("word " * 200, "junk")] * 20, real_rows["train"][0]]
@@ -110,7 +110,8 @@ def test_beam_arguments_that_are_wrong_are_one_line(dataset, features):
         with_beam(dataset, "test", features, 0, ["--runner=NoSuchRunner"])
 
 
-def test_the_sample_is_as_many_rows_as_asked_for_and_the_others_have_no_features(dataset, features):
+def test_sample_has_the_requested_number_of_rows(dataset, features):
+    """Rows outside the sample have no derived features."""
     statistics, scan = in_memory(dataset, "train", features, 500)
     assert scan.sampled == 500
     found = by_name(statistics)

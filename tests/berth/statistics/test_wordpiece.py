@@ -21,7 +21,8 @@ def test_the_built_in_encoders_vocabulary_is_that_of_its_package():
     assert encoded.tokens == ["una", "##ffa", "##ble", "[UNK]"]
 
 
-def test_a_folder_and_a_served_archive_have_theirs_among_the_assets(tmp_path):
+def test_vocabulary_is_found_in_folder_and_archive_assets(tmp_path):
+    """Both a preprocessor folder and a served archive keep the vocabulary among their assets."""
     assets = tmp_path / "preprocessor/assets"
     assets.mkdir(parents=True)
     (assets / "other.bin").write_bytes(b"\xff\x00")

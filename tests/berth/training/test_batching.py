@@ -84,7 +84,7 @@ def test_batch_is_cut_where_lengths_jump_only_if_that_pays():
     assert sizes([10] * 16 + [40] * 14 + [120] * 2) == [2, 14, 16]
 
 
-def test_texts_of_equal_length_are_grouped_differently_each_epoch(widths):
+def test_texts_of_equal_length_are_regrouped_each_epoch(widths):
     rng, batching = np.random.default_rng(0), Batching(16)
     first, second = ({frozenset(rows.tolist()) for rows in batches(widths, batching, rng)} for _ in range(2))
     assert len(first & second) < len(first) / 4

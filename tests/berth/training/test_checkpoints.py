@@ -114,7 +114,8 @@ def place(request, tmp_path) -> str:
     return str(tmp_path / "checkpoints") if request.param == "disk" else request.getfixturevalue(request.param)
 
 
-def test_the_newest_is_restored_bit_by_bit_the_last_two_are_kept_and_clear_leaves_nothing(place):
+def test_newest_checkpoint_is_restored_bit_by_bit(place):
+    """The last two are kept, and clear leaves nothing."""
     checkpoints = Checkpoints(place, MINE)
     assert checkpoints.restore() is None
     save(checkpoints, 1, 2, 3)
@@ -135,7 +136,8 @@ def test_runs_that_share_a_folder_do_not_meet(place):
     assert same(Checkpoints(place, MINE).restore(), 1)
 
 
-def test_a_folder_that_holds_another_run_s_checkpoint_is_refused_and_stays_as_it_is(tmp_path):
+def test_checkpoint_folder_of_another_run_is_refused(tmp_path):
+    """The folder stays unchanged."""
     first = Checkpoints(str(tmp_path), MINE)
     save(first, 1)
     before = sorted(tmp_path.rglob("*"))
@@ -146,7 +148,8 @@ def test_a_folder_that_holds_another_run_s_checkpoint_is_refused_and_stays_as_it
     assert same(Checkpoints(first.address, MINE).restore(), 1), "its own run may name it"
 
 
-def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_says_so(tmp_path, capsys):
+def test_damaged_checkpoint_falls_back_to_the_previous_one(tmp_path, capsys):
+    """The fallback is also reported."""
     save(Checkpoints(str(tmp_path), MINE), 1, 2)
     older, newer = files(tmp_path)
     content = bytearray(newer.read_bytes())
@@ -160,7 +163,8 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_says_so(tmp_path,
     assert files(tmp_path) == []
 
 
-def test_a_checkpoint_that_cannot_be_written_is_said_and_the_one_before_stays(tmp_path, capsys, monkeypatch):
+def test_failed_checkpoint_write_keeps_the_previous_one(tmp_path, capsys, monkeypatch):
+    """The failed write is also reported."""
     checkpoints = Checkpoints(str(tmp_path), MINE)
     save(checkpoints, 1)
     monkeypatch.setattr(checkpoint_storage, "_sync", mock.Mock(side_effect=OSError(28, "No space left on device")))
@@ -170,7 +174,7 @@ def test_a_checkpoint_that_cannot_be_written_is_said_and_the_one_before_stays(tm
     assert same(checkpoints.restore(), 1)
 
 
-def test_what_is_no_place_for_checkpoints_is_said_before_training(tmp_path, s3, monkeypatch):
+def test_invalid_checkpoint_place_is_reported_before_training(tmp_path, s3, monkeypatch):
     for address in ("ftp://x/y", "s3://", "gs:///x"):
         with pytest.raises(BerthError, match=f"checkpoints: {address}.* cannot hold checkpoints"):
             Checkpoints(address, MINE)
@@ -213,7 +217,8 @@ with mock.patch(target, hold):
 
 
 @pytest.mark.parametrize("point", KILL_POINTS)
-def test_kill_9_while_it_saves_leaves_a_whole_checkpoint_and_the_next_run_cleans_up(tmp_path, point):
+def test_kill_9_during_a_save_leaves_a_whole_checkpoint(tmp_path, point):
+    """The next run cleans up what is left over."""
     folder, reached = tmp_path / "checkpoints", tmp_path / f"reached {point}"
     save(Checkpoints(str(folder), MINE), 1, 2)
     command = [sys.executable, "-c", SAVE_AND_HANG, str(folder), KILL_POINTS[point], str(reached)]
@@ -258,7 +263,8 @@ def test_a_signal_sets_the_flag_and_handlers_are_as_before(number):
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 
 
-def test_a_signal_that_comes_too_late_to_save_has_its_usual_effect():
+def test_late_signal_has_its_usual_effect():
+    """The signal comes when it is too late to save a checkpoint."""
     with pytest.raises(KeyboardInterrupt), preemption() as asked:  # noqa: PT012
         signal.raise_signal(signal.SIGINT)
         assert asked()

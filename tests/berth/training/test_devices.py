@@ -36,7 +36,8 @@ def end(processes) -> list[int]:
     return [process.wait(300) for process in processes]
 
 
-def test_two_devices_have_the_curve_of_one_with_and_without_accumulation(tmp_path, rows, tiny):
+def test_two_devices_have_the_curve_of_one(tmp_path, rows, tiny):
+    """This holds with and without gradient accumulation."""
     kinds = [(devices, accumulate) for accumulate in (1, 2) for devices in (1, 2)]
     folders = [tmp_path / f"{devices}-{accumulate}" for devices, accumulate in kinds]
     started = [
@@ -51,7 +52,8 @@ def test_two_devices_have_the_curve_of_one_with_and_without_accumulation(tmp_pat
     assert accumulated_by_two == pytest.approx(accumulated, abs=TOLERANCE)
 
 
-def test_two_workers_have_the_curve_of_one_also_after_a_kill_and_only_the_chief_writes(tmp_path, rows, tiny):
+def test_two_workers_have_the_curve_of_one(tmp_path, rows, tiny):
+    """This holds after a kill too, and only the chief writes."""
     checkpoints = tmp_path / "checkpoints"
 
     def start():

@@ -36,7 +36,8 @@ def gradients(step):
     return [rng.standard_normal(shape).astype(np.float32) for shape in ((6, 3), (3, 2), (2,))]
 
 
-def test_dense_updates_are_the_paper_s_and_spare_one_dimension_from_decay(variables):
+def test_dense_updates_match_the_paper_and_skip_1d_decay(variables):
+    """Variables with one dimension are spared from weight decay."""
     start = [variable.numpy() for variable in variables]
     optimizer = AdamW(variables, DECAY)
     steps = [gradients(step) for step in range(5)]
@@ -86,7 +87,8 @@ def test_a_row_s_moments_decay_only_in_steps_that_touch_it(variables):
     assert np.array_equal(table.numpy()[2:], start[2:])
 
 
-def test_decay_spares_biases_and_layer_norms_by_name_whatever_their_shape():
+def test_weight_decay_skips_biases_and_layer_norms_by_name():
+    """Their shape does not matter."""
     names = ("dense/kernel", "self_attention/query/bias", "layer_norm/gamma", "output/LayerNorm/weight", "embeddings")
     variables = [tf.Variable(tf.ones([2, 2]), name=name) for name in names]
     optimizer = AdamW(variables, DECAY)
@@ -137,7 +139,8 @@ def test_rates_fall_with_the_distance_from_the_head(names):
     assert rate_factors(names, 0.5, True, 2) == [0.0, 0.0, 0.0, 0.0, 1.0, 1.0]
 
 
-def test_names_that_say_nothing_do_where_nothing_is_asked_and_are_said_where_it_is():
+def test_unclear_variable_names_matter_only_if_settings_use_them():
+    """Layer decay and freezing fail with an error, and the default settings work."""
     names = ["Variable:0", "Variable_1:0"]
     assert rate_factors(names, 1.0, False, 0) == [1.0, 1.0]
     for knobs, setting in (((0.9, False, 0), "layer_decay"), ((1.0, False, 1), "freeze_layers")):
@@ -149,7 +152,8 @@ def test_names_that_say_nothing_do_where_nothing_is_asked_and_are_said_where_it_
         rate_factors(TF_HUB, 1.0, False, 3)
 
 
-def test_a_strategy_s_replica_makes_the_same_update_as_one_device(variables):
+def test_replica_update_equals_the_single_device_update(variables):
+    """The replica belongs to a distribution strategy."""
     steps = [gradients(step) for step in range(3)]
     one = [tf.Variable(variable) for variable in variables]
     alone = AdamW(one, DECAY)

@@ -34,7 +34,8 @@ def test_a_cpu_that_says_nothing_trains_in_float32(monkeypatch, tmp_path):
 
 
 @pytest.mark.skipif(precision.choose("auto") != "bfloat16", reason="the CPU has no bfloat16 instructions")
-def test_the_same_compiled_function_is_bfloat16_inside_and_float32_outside():
+def test_compiled_function_is_bfloat16_inside_float32_outside():
+    """The same compiled function has both precisions."""
     rng = np.random.default_rng(0)
     weights = tf.Variable(rng.standard_normal((256, 256)).astype(np.float32))
 
@@ -67,7 +68,7 @@ def test_a_scaled_loss_gives_the_gradients_of_the_loss_itself():
 
 
 @pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
-def test_a_gradient_that_is_not_finite_is_told_and_halves_the_scale(bad):
+def test_non_finite_gradient_is_reported_and_halves_the_scale(bad):
     scale = LossScale()
     for gradients in (
         [tf.constant([1.0, bad])],

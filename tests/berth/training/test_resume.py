@@ -41,7 +41,7 @@ def undisturbed(tmp_path_factory, rows, tiny):
     return folder
 
 
-def test_training_that_is_killed_again_and_again_ends_as_if_it_was_not(tmp_path, rows, tiny, undisturbed):
+def test_repeatedly_killed_training_ends_like_an_unbroken_one(tmp_path, rows, tiny, undisturbed):
     # Where each is killed, at which call of that place since it started, and the step after which the next goes on.
     kills = [
         ("step", 1, None),
@@ -60,7 +60,8 @@ def test_training_that_is_killed_again_and_again_ends_as_if_it_was_not(tmp_path,
     assert not list((tmp_path / "checkpoints").iterdir()), "it ended well"
 
 
-def test_sigterm_saves_after_the_step_and_ends_with_what_orchestrators_try_again(tmp_path, rows, tiny, undisturbed):
+def test_sigterm_saves_after_the_step_and_exits_for_a_retry(tmp_path, rows, tiny, undisturbed):
+    """The exit code is one that orchestrators try again."""
     assert resuming.run(tmp_path, rows, tiny, signal.SIGTERM, "step", STEPS + 4) == 143
     assert resuming.run(tmp_path, rows, tiny, signal.SIGTERM, "evaluation", 1) == 143
     assert resuming.run(tmp_path, rows, tiny) == 0

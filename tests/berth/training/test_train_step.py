@@ -93,7 +93,8 @@ def running_out(made: TrainStep, rows: int) -> None:
     made._fused, made._gradients = limit(made._fused), limit(made._gradients)
 
 
-def test_where_memory_runs_out_auto_batch_halves_and_the_update_is_the_same(train_step, capsys):
+def test_auto_batch_halves_when_memory_runs_out(train_step, capsys):
+    """The update stays the same."""
     plain, small = train_step(), train_step(auto_batch=True)
     running_out(small, 5)
     for _ in range(2):

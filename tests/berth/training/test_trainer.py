@@ -46,7 +46,8 @@ def fitted(tiny, preprocessor, splits):
     return make
 
 
-def test_training_ends_when_nothing_gets_better_and_evaluates_between_epochs(fitted, capsys):
+def test_training_stops_early_and_evaluates_between_epochs(fitted, capsys):
+    """It ends when nothing gets better."""
     # A rate that changes no weight: the first evaluation is the best, four of five an epoch come after it.
     outcome, logged = fitted(epochs=9, rate=1e-30, early_stopping=3, evaluate_steps=4, select_by="val_accuracy")
     evaluated = [number for number, values in logged if "steps/val_accuracy" in values]
@@ -56,7 +57,8 @@ def test_training_ends_when_nothing_gets_better_and_evaluates_between_epochs(fit
     assert "epoch 1/9 · loss " in capsys.readouterr().out
 
 
-def test_the_curve_is_logged_on_the_way_with_speed_padding_and_floating_point_operations(fitted):
+def test_training_curve_is_logged_during_training(fitted):
+    """The log has speed, padding and floating-point operations."""
     _, logged = fitted(batch_tokens=256)
     steps = [values for _, values in logged if "steps/train_loss" in values]
     assert len(steps) > 20
@@ -67,14 +69,16 @@ def test_the_curve_is_logged_on_the_way_with_speed_padding_and_floating_point_op
     assert epoch["train_loss"] == pytest.approx(np.mean([values["steps/train_loss"] for values in steps]), rel=0.1)
 
 
-def test_a_rate_that_makes_the_model_blind_ends_with_that_diagnosis(fitted):
+def test_excessive_rate_ends_with_a_collapse_diagnosis(fitted):
+    """The learning rate is so high that the model gives every text the same answer."""
     with pytest.raises(
         BerthError, match=r"the model has collapsed: it predicts 'ham' for every validation text.*\(0\.3\)"
     ):
         fitted(recipe="baseline", rate=0.3)
 
 
-def test_the_baseline_s_rate_is_adam_s_own_and_every_text_is_padded_to_the_sequence_length(fitted):
+def test_baseline_uses_adam_default_rate_and_full_padding(fitted):
+    """Every text is padded to the sequence length."""
     _, logged = fitted(recipe="baseline", rate=0)
     (epoch,) = [values for _, values in logged if "val_loss" in values]
     assert epoch["learning_rate"] == pytest.approx(1e-3)

@@ -64,7 +64,8 @@ def near_duplicates(texts: dict[str, str], threshold: float) -> set[str]:
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.7, 0.9])
-def test_near_duplicates_of_real_messages_are_those_that_all_pairs_show(ingest, tmp_path, threshold):
+def test_near_duplicates_match_a_comparison_of_all_pairs(ingest, tmp_path, threshold):
+    """The texts are real messages."""
     lines = [line.split("\t", 1) for line in MESSAGES.read_text(encoding="utf-8").splitlines()]
     spam = [(text, label) for label, text in lines if label == "spam"] + [(b, a) for a, b in lines if a == "ham"][:300]
     path = write(tmp_path / "a.tsv", spam)
@@ -89,7 +90,8 @@ def test_near_duplicates_may_be_counted_and_kept(ingest):
     assert sum(manifest.rows.values()) == 5160 == len(everything(splits))
 
 
-def test_texts_of_a_script_without_spaces_are_compared_by_their_characters(ingest, tmp_path):
+def test_texts_without_spaces_are_compared_by_characters(ingest, tmp_path):
+    """This concerns scripts that do not put spaces between words."""
     base = "今日は天気がとても良いので公園を散歩してから図書館で本を読みました"
     rows = [(f"{base}{chr(0x4E00 + number)}", "ab"[number % 2]) for number in range(60)]
     manifest, _, _ = ingest(write(tmp_path / "a.csv", rows), cleaning={"near_duplicates": 0, "nfc": True}, name="all")

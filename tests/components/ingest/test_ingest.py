@@ -30,7 +30,7 @@ def test_every_real_message_is_read_and_no_text_is_in_two_splits(ingest):
     assert not normalised[1] & normalised[2]
 
 
-def test_the_split_of_a_text_depends_on_the_text_and_the_seed_alone(ingest, tmp_path):
+def test_split_depends_only_on_the_text_and_the_seed(ingest, tmp_path):
     lines = MESSAGES.read_text(encoding="utf-8").splitlines(keepends=True)
     (tmp_path / "half.tsv").write_text("".join(reversed(lines[: len(lines) // 2])), encoding="utf-8")
     manifest, whole, _ = ingest(MESSAGES, ["label", "text"])
@@ -42,7 +42,8 @@ def test_the_split_of_a_text_depends_on_the_text_and_the_seed_alone(ingest, tmp_
     assert other.rows != manifest.rows
 
 
-def test_texts_that_differ_in_case_white_space_or_unicode_form_only_share_a_split(ingest, tmp_path):
+def test_texts_equal_after_normalization_share_a_split(ingest, tmp_path):
+    """They differ only in case, white space or Unicode form."""
     variants = ("Caf\u00e9 number {}", "cafe\u0301 NUMBER {}", "  caf\u00e9\u2003number \u00a0 {} ")
     rows = [(variant.format(number), "ab"[number % 2]) for number in range(200) for variant in variants]
     manifest, splits, _ = ingest(write(tmp_path / "a.tsv", rows))
@@ -52,7 +53,8 @@ def test_texts_that_differ_in_case_white_space_or_unicode_form_only_share_a_spli
     assert sum(map(len, numbers)) == len(set.union(*numbers)) == 200
 
 
-def test_the_fractions_hold_within_three_sigma_and_the_split_is_known(ingest):
+def test_split_fractions_hold_within_three_sigma(ingest):
+    """The rows of each split are known and the same on every machine."""
     manifest, *_ = ingest(MESSAGES, ["label", "text"], cleaning=AS_IT_IS)
     for split, fraction in (("train", 0.8), ("validation", 0.1), ("test", 0.1)):
         sigma = (5160 * fraction * (1 - fraction)) ** 0.5
@@ -60,7 +62,7 @@ def test_the_fractions_hold_within_three_sigma_and_the_split_is_known(ingest):
     assert manifest.rows == {"train": 4105, "validation": 553, "test": 502}, "the same on every machine"
 
 
-def test_the_content_fingerprint_does_not_depend_on_the_order_of_rows(ingest, tmp_path):
+def test_content_fingerprint_does_not_depend_on_row_order(ingest, tmp_path):
     lines = MESSAGES.read_text(encoding="utf-8").splitlines(keepends=True)
     (tmp_path / "reversed.tsv").write_text("".join(reversed(lines)), encoding="utf-8")
     forwards, *_ = ingest(MESSAGES, ["label", "text"])
@@ -80,7 +82,8 @@ def test_each_format_and_compression_gives_the_same_rows(ingest, tmp_path, name)
     assert manifest.rows_read == len(ROWS)
 
 
-def test_a_folder_and_a_glob_are_read_file_by_file_and_hidden_files_are_not(ingest, tmp_path):
+def test_folder_and_glob_are_read_without_hidden_files(ingest, tmp_path):
+    """The matching files are read one by one."""
     folder = tmp_path / "in"
     folder.mkdir()
     write(folder / "a.csv", ROWS[:100])
@@ -122,7 +125,8 @@ def test_unusable_rows_are_rejected_with_reason_and_row_number(ingest, tmp_path)
     assert not {"both", "no label"} & {text for text, _ in everything(splits)}
 
 
-def test_white_space_and_characters_without_width_are_no_text_and_no_label(ingest, tmp_path):
+def test_white_space_and_zero_width_text_counts_as_empty(ingest, tmp_path):
+    """This holds for texts and for labels."""
     blank = [("\u2003\u3000", "ham"), ("\u200b\u2060", "ham"), ("some text", "\u2003")]
     manifest, _, rejected = ingest(write(tmp_path / "a.csv", ROWS + blank))
     reasons = [row["reason"] for row in rejected if row["action"] == "rejected"]
@@ -130,7 +134,7 @@ def test_white_space_and_characters_without_width_are_no_text_and_no_label(inges
     assert manifest.labels == ["ham", "spam"]
 
 
-def test_a_label_that_is_not_utf8_is_shown_with_replacement_characters(ingest, tmp_path):
+def test_label_with_invalid_utf8_shows_replacement_characters(ingest, tmp_path):
     write(tmp_path / "a.csv").write_bytes((tmp_path / "a.csv").read_bytes() + b"caf\xc3\xa9,h\xe9m\n")
     (row,) = ingest(tmp_path / "a.csv")[2]
     assert (row["reason"], row["text"], row["label"]) == ("undecodable bytes", "caf\u00e9", "h\ufffdm")
@@ -147,14 +151,14 @@ def test_quotes_are_text_in_tsv_and_quoting_in_csv(ingest, tmp_path):
     assert ('a, "b"\nc', "ham") in everything(splits)
 
 
-def test_columns_that_are_not_asked_for_may_have_no_name_or_the_name_of_another(ingest, tmp_path):
+def test_unused_columns_may_be_unnamed_or_share_a_name(ingest, tmp_path):
     for number, header in enumerate((",text,label,x,x", "Text,text,label,LABEL,")):
         rows = "".join(f"{row},{text},{label},y,z\n" for row, (text, label) in enumerate(ROWS))
         (tmp_path / "a.csv").write_text(f"{header}\n{rows}")
         assert everything(ingest(tmp_path / "a.csv", name=f"out{number}")[1]) == set(ROWS)
 
 
-def test_the_first_row_of_a_file_without_a_header_may_have_several_lines(ingest, tmp_path):
+def test_first_row_without_a_header_may_span_several_lines(ingest, tmp_path):
     (tmp_path / "a.csv").write_text('"first\n\nrow",ham\n' + "".join(f"{text},{label}\n" for text, label in ROWS))
     manifest, splits, _ = ingest(tmp_path / "a.csv", ["text", "label"])
     assert everything(splits) == {("first\n\nrow", "ham"), *ROWS}
@@ -171,7 +175,8 @@ def test_a_files_name_and_folder_are_no_pattern_and_no_data(ingest, tmp_path):
         assert manifest.labels == ["ham", "spam"]
 
 
-def test_json_rows_may_leave_a_key_out_and_files_may_order_them_otherwise(ingest, tmp_path):
+def test_json_rows_may_omit_keys_and_vary_their_order(ingest, tmp_path):
+    """The order may differ from file to file."""
     folder = tmp_path / "in"
     folder.mkdir()
     write(folder / "a.jsonl")
@@ -196,7 +201,7 @@ def test_texts_that_parquet_holds_as_bytes_are_decoded(ingest, tmp_path):
     assert [(row["row"], row["reason"]) for row in rejected] == [(202, "undecodable bytes")]
 
 
-def test_labels_are_stripped_and_numbers_and_truth_values_are_labels_too(ingest, tmp_path):
+def test_labels_are_stripped_and_may_be_numbers_or_booleans(ingest, tmp_path):
     content = "".join(json.dumps({"text": text, "label": int(label == "spam")}) + "\n" for text, label in ROWS)
     (tmp_path / "a.jsonl").write_text(content)
     assert ingest(tmp_path / "a.jsonl")[0].labels == ["0", "1"]
@@ -218,7 +223,7 @@ def test_column_names_cannot_inject_sql(ingest, tmp_path):
     assert everything(ingest(tmp_path / "it's.parquet", text=evil)[1]) == set(ROWS)
 
 
-def test_byte_order_marks_and_windows_line_ends_are_no_part_of_the_data(ingest, tmp_path):
+def test_byte_order_marks_and_windows_line_ends_are_dropped(ingest, tmp_path):
     content = "\ufefftext,label\r\n" + "".join(f"{text},{label}\r\n" for text, label in ROWS)
     (tmp_path / "a.csv").write_bytes(content.encode())
     assert everything(ingest(tmp_path / "a.csv")[1]) == set(ROWS)
@@ -230,7 +235,8 @@ def test_a_tsv_whose_lines_end_in_both_ways_is_read(ingest, tmp_path):
     assert everything(ingest(path)[1]) == set(ROWS)
 
 
-def test_the_step_logs_the_splits_and_takes_numbers_as_kfp_gives_them(store, steps):
+def test_step_logs_splits_and_accepts_kfp_numbers(store, steps):
+    """It takes numbers in the form in which KFP passes them."""
     dataset, step = steps(source={"files": str(MESSAGES)}, columns=["label", "text"])
     summary = "4,104 train, 549 validation, 495 test, 414 duplicate, 12 rejected, 35 changed"
     assert dataset.metadata["summary"] == summary
@@ -253,7 +259,7 @@ def test_the_step_logs_the_splits_and_takes_numbers_as_kfp_gives_them(store, ste
 
 
 @pytest.mark.parametrize("kind", ["files", "splits", "query"])
-def test_each_split_is_an_input_in_mlflow_with_its_source_and_content(steps, tmp_path, kind):
+def test_each_split_is_an_mlflow_input_with_source_and_content(steps, tmp_path, kind):
     # MLflow takes data of one name and content for one, and shows the source that it saw first: other rows each time.
     path = write(tmp_path / "a.csv", [(f"{text} of {kind}", label) for text, label in ROWS[:150]])
     tests = write(tmp_path / "b.csv", ROWS[150:])
@@ -274,7 +280,7 @@ def test_each_split_is_an_input_in_mlflow_with_its_source_and_content(steps, tmp
         assert json.loads(inputs["test"].source) == {"uri": str(tests if kind == "splits" else path)}
 
 
-def test_the_source_fingerprint_changes_with_a_byte_and_only_then(tmp_path):
+def test_source_fingerprint_changes_only_when_a_byte_changes(tmp_path):
     path = write(tmp_path / "a.csv")
     settings = IngestSettings.of(source={"files": str(path)})
     first = fingerprint(settings)

@@ -73,7 +73,7 @@ def test_slice_columns_are_kept_as_texts_under_their_own_names(ingest, kept, tmp
     assert set(schema.types) == {pa.string()}
 
 
-def test_missing_values_are_empty_and_bytes_that_are_not_utf8_are_shown(ingest, kept, tmp_path):
+def test_missing_values_are_empty_and_invalid_utf8_is_shown(ingest, kept, tmp_path):
     content = csv(["", *REGIONS[1:]]).encode() + b"one more text,caf\xe9,2020,ham\n"
     (tmp_path / "a.csv").write_bytes(content)
     _, _, rejected = ingest(tmp_path / "a.csv", slice_columns=["region"])
@@ -126,7 +126,8 @@ def test_of_copies_in_two_slices_the_same_one_stays_in_any_order(ingest, kept, t
     assert len(fingerprints) == 1
 
 
-def test_the_content_fingerprint_is_that_of_texts_and_labels_until_there_are_slices(ingest, tmp_path):
+def test_content_fingerprint_covers_texts_labels_and_slices(ingest, tmp_path):
+    """Without slice columns, only texts and labels count."""
     (tmp_path / "a.csv").write_text(csv())
     (tmp_path / "b.csv").write_text(csv(["EU"] * len(ROWS)))
     plain = [ingest(tmp_path / f"{name}.csv", name=name)[0] for name in "ab"]

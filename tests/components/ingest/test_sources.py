@@ -68,7 +68,7 @@ def test_an_object_a_folder_and_a_glob_of_s3_are_read_whole(ingest, tmp_path, bu
     assert everything(splits) == set(ROWS[:100])
 
 
-def test_the_fingerprint_of_an_object_is_its_etag_and_changes_with_it(tmp_path, bucket):
+def test_object_fingerprint_is_its_etag_and_changes_with_it(tmp_path, bucket):
     settings = IngestSettings.of(source={"files": "s3://texts/one.csv"})
     bucket(write(tmp_path / "a.csv"), "one.csv")
     first = fingerprint(settings)
@@ -119,7 +119,7 @@ class GoogleStorage(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-def test_an_object_a_folder_and_a_glob_of_google_storage_are_read_whole(ingest, tmp_path, monkeypatch):
+def test_google_storage_object_folder_and_glob_are_read_whole(ingest, tmp_path, monkeypatch):
     GoogleStorage.objects = {
         f"in/{name}": write(tmp_path / name, rows).read_bytes()
         for name, rows in (("a.csv.gz", ROWS[:100]), ("b.csv.gz", ROWS[100:]))
@@ -154,7 +154,7 @@ def site(tmp_path):
         server.shutdown()
 
 
-def test_a_file_behind_http_is_read_and_one_that_is_not_there_is_said(ingest, tmp_path, site):
+def test_http_file_is_read_and_a_missing_one_is_reported(ingest, tmp_path, site):
     write(tmp_path / "site" / "a.jsonl")
     _, splits, _ = ingest(f"{site}/a.jsonl")
     assert everything(splits) == set(ROWS)
@@ -167,7 +167,8 @@ def test_a_file_behind_http_is_read_and_one_that_is_not_there_is_said(ingest, tm
         ingest(f"{site}/gone.csv", name="gone")
 
 
-def test_a_row_that_is_wrong_is_named_by_the_files_address_not_by_its_copy(ingest, tmp_path, site):
+def test_faulty_row_is_named_by_the_source_address(ingest, tmp_path, site):
+    """The address is that of the source file, not of its local copy."""
     (tmp_path / "site" / "a.csv").write_text("text,label\na,ham\nb, c,ham\n")
     with pytest.raises(BerthError, match=rf"^{site}/a\.csv: line 3: 3 columns"):
         ingest(f"{site}/a.csv")
@@ -176,7 +177,7 @@ def test_a_row_that_is_wrong_is_named_by_the_files_address_not_by_its_copy(inges
         ingest(f"{site}/b.parquet")
 
 
-def test_https_is_read_and_a_certificate_that_nobody_vouches_for_is_said(ingest, tmp_path):
+def test_https_is_read_and_an_untrusted_certificate_is_reported(ingest, tmp_path):
     (tmp_path / "site").mkdir()
     write(tmp_path / "site" / "a.csv")
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "site"))
@@ -238,7 +239,7 @@ def postgresql(tmp_path_factory):
 QUERY = "SELECT body AS text, kind::text AS label FROM messages WHERE body LIKE '%number%' AND id % 2 >= 0"
 
 
-def test_a_query_over_postgresql_with_its_casts_and_percent_signs(ingest, postgresql, monkeypatch):
+def test_postgresql_query_keeps_casts_and_percent_signs(ingest, postgresql, monkeypatch):
     import sqlalchemy
 
     engine = sqlalchemy.create_engine(postgresql.replace("postgresql", "postgresql+psycopg", 1))

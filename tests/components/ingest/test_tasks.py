@@ -45,7 +45,8 @@ def test_several_labels_come_as_a_list_or_with_a_separator(ingest, tmp_path, kin
     assert len(missing) == len(TAGGED) - len(expected)
 
 
-def test_a_text_with_two_sets_of_labels_is_in_conflict_and_their_order_is_not(ingest, tmp_path):
+def test_same_text_with_two_label_sets_is_a_conflict(ingest, tmp_path):
+    """The same labels in another order are not a conflict."""
     rows = [("same", "a|b"), ("same", "b|a"), ("other", "a"), ("other", "a|b"), *((a, "a|b") for a, _ in ROWS)]
     manifest, _, _ = ingest(write(tmp_path / "a.csv", rows), task="multi_label", label_separator="|")
     assert manifest.duplicates == 1
@@ -77,7 +78,7 @@ def test_labels_are_renamed_merged_and_left_out(ingest, tmp_path):
     assert Counter(row["reason"] for row in rejected) == {"label left out": 50, "mapped label": 200}
 
 
-def test_a_sample_keeps_the_labels_shares_and_does_not_depend_on_the_order(ingest, tmp_path):
+def test_sample_keeps_label_shares_and_ignores_row_order(ingest, tmp_path):
     rows = [(f"text number {number}", "rare" if number % 10 == 0 else "ham") for number in range(2000)]
     manifest, splits, rejected = ingest(write(tmp_path / "a.csv", rows), max_rows=500)
     assert Counter(label for _, label in everything(splits)) == {"ham": 450, "rare": 50}
@@ -91,7 +92,8 @@ def test_a_sample_keeps_the_labels_shares_and_does_not_depend_on_the_order(inges
     assert len(everything(whole)) == 2000
 
 
-def test_a_column_may_say_the_split_and_one_that_it_lacks_is_dealt_out_of_train(ingest, tmp_path):
+def test_split_column_is_used_and_train_fills_a_missing_split(ingest, tmp_path):
+    """A split that the column lacks is taken out of the train rows."""
     names = ["train"] * 7 + ["Dev", "test ", "train"]
     lines = "".join(f"{text},{label},{names[number % 10]}\n" for number, (text, label) in enumerate(ROWS))
     (tmp_path / "a.csv").write_text(f"text,label,part\n{lines}")
@@ -136,7 +138,8 @@ def test_by_time_the_newest_rows_are_the_test(ingest, tmp_path, stamp):
     assert manifest.rejected == {"unreadable time": 1}
 
 
-def test_shards_have_a_set_number_of_rows_and_hold_all_of_them_in_order(ingest, tmp_path):
+def test_shards_have_a_fixed_size_and_keep_row_order(ingest, tmp_path):
+    """Together they hold every row."""
     rows = [(f"text number {number}", "ham" if number % 3 else "spam") for number in range(6000)]
     path = write(tmp_path / "a.csv", rows)
     ingest(path, rows_per_shard=1000)
@@ -183,7 +186,7 @@ def test_memory_stays_near_the_limit_when_the_input_is_larger(tmp_path):
     assert int(done.stdout) < (200 + 350) << 10
 
 
-def test_the_manifest_says_where_the_rows_came_from_and_what_was_done(ingest):
+def test_manifest_records_row_origins_and_processing(ingest):
     manifest, _, _ = ingest(MESSAGES, ["label", "text"], cleaning={})
     (source,) = manifest.sources
     assert (source.uri, source.size, source.rows) == (str(MESSAGES), MESSAGES.stat().st_size, 5574)

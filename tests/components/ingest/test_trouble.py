@@ -29,7 +29,7 @@ def test_rows_that_stray_quotes_swallow_are_counted(here):
         fails(r"a\.csv: (9|10) rows are swallowed by stray double quotes, the first in row 11\. Double the quotes")
 
 
-def test_the_real_messages_as_a_careless_csv_are_refused_where_a_quote_swallows_rows(here):
+def test_careless_csv_with_swallowed_rows_is_refused(here):
     """Some of the messages begin with a double quote: the csv module makes 5,156 rows of the 5,574."""
     rows = [line.split("\t", 1) for line in MESSAGES.read_text(encoding="utf-8").splitlines()]
     assert len(list(csv.reader(MESSAGES.read_text(encoding="utf-8").splitlines(), delimiter="\t"))) == 5156

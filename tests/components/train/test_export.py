@@ -69,7 +69,7 @@ def exported(request, tiny, tmp_path_factory) -> Exported:
     return make(request.param, tiny, tmp_path_factory.mktemp("exported") / "model")
 
 
-def test_bulk_gives_the_answers_of_serving_default_in_the_order_of_the_texts(exported):
+def test_bulk_gives_serving_default_answers_in_text_order(exported):
     once, in_bulk = (exported.ask(signature, len(exported.texts)) for signature in SIGNATURES)
     assert in_bulk["probabilities"].shape == once["probabilities"].shape
     assert np.abs(in_bulk["probabilities"] - once["probabilities"]).max() < 1e-5
@@ -85,7 +85,7 @@ def test_no_text_and_one_text_are_batches_too(exported, signature):
         assert answer["label"].shape == (count,)
 
 
-def test_the_loader_sends_many_texts_in_bulk_and_few_as_a_request(exported):
+def test_loader_sends_many_texts_in_bulk_and_few_as_a_request(exported):
     model, texts, second = exported.model, exported.texts, exported.second
     called = []
 
@@ -108,7 +108,8 @@ def test_labels_threshold_and_longest_input_are_assets(exported):
     assert (assets / "labels.txt").read_text().splitlines() == exported.model.labels
 
 
-def test_a_server_reads_both_signatures_and_needs_no_python_of_berth(tiny, tmp_path):
+def test_server_reads_both_signatures_without_berth_python(tiny, tmp_path):
+    """A server needs none of Berth's Python code."""
     exported = make("pairs", tiny, tmp_path / "model")
     cli = Path(sys.executable).with_name("saved_model_cli")
     shown = subprocess.run([cli, "show", "--dir", exported.folder, "--all"], capture_output=True, text=True, check=True)

@@ -42,7 +42,7 @@ def test_without_extras_it_is_the_cross_entropy():
     assert loss(TWO, LOGITS[:, :1], truth) == pytest.approx(expected, rel=1e-5)
 
 
-def test_label_smoothing_deals_a_share_of_the_truth_to_all_classes():
+def test_label_smoothing_gives_all_classes_a_share_of_the_truth():
     truth = np.eye(3)[CLASSES] * 0.9 + 0.1 / 3
     expected = -(truth * np.log(softmax(LOGITS))).sum(-1)
     assert loss(SINGLE, LOGITS, CLASSES, label_smoothing=0.1) == pytest.approx(expected, rel=1e-5)

@@ -250,12 +250,14 @@ def _classifier(**settings) -> ServedClassifier:
         (True, lambda model: PyFunc(model).predict([["a", "b", "c"]]), "an input has 3 columns"),
     ],
 )
-def test_pairs_for_a_model_of_texts_and_texts_for_one_of_pairs_are_refused(pairs, call, message):
+def test_texts_and_pairs_must_match_the_model(pairs, call, message):
+    """Pairs for a model of texts, and texts for a model of pairs, are refused."""
     with pytest.raises(BerthError, match=message):
         call(_classifier(pairs=pairs))
 
 
-def test_decisions_follow_the_threshold_of_two_classes_and_of_several_labels_alone():
+def test_only_binary_and_multi_label_decisions_use_the_threshold():
+    """With three or more exclusive classes the threshold has no effect."""
     two = np.array([[0.75, 0.25], [0.7, 0.3], [0.2, 0.8]], np.float32)
     assert _classifier(threshold=0.3).decide(two) == ["a", "b", "b"]
     assert _classifier(threshold=0.9).decide(two) == ["a", "a", "a"]
@@ -320,7 +322,7 @@ def test_predictions_of_a_subset_are_those_of_its_rows(tiny):
     assert some_losses == pytest.approx(losses[rows], abs=1e-6)
 
 
-def test_mcc_for_several_labels_is_refused_before_anything_is_trained(tmp_path, messages, tiny):
+def test_mcc_for_several_labels_is_refused_before_training(tmp_path, messages, tiny):
     dataset = _write("several labels", messages, tmp_path / "dataset")
     with pytest.raises(BerthError, match="threshold_metric: mcc is not defined for multi-label"):
         train_model(

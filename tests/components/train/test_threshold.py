@@ -55,7 +55,8 @@ def several(rng, texts: int, labels: int, decimals: int) -> tuple[np.ndarray, np
 
 @pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "mcc"])
 @pytest.mark.parametrize("seed", range(6))
-def test_no_threshold_of_two_classes_is_better_or_nearer_to_a_half(metric, seed):
+def test_chosen_threshold_of_two_classes_is_optimal(metric, seed):
+    """None scores better or, at the same score, lies nearer to a half."""
     rng = np.random.default_rng(seed)
     probabilities, targets = noisy(rng, int(rng.integers(2, 60)), decimals=[1, 2, 7][seed % 3])
     _is_best(probabilities, targets, "single_label", metric)
@@ -63,7 +64,8 @@ def test_no_threshold_of_two_classes_is_better_or_nearer_to_a_half(metric, seed)
 
 @pytest.mark.parametrize("metric", ["accuracy", "macro_f1"])
 @pytest.mark.parametrize("seed", range(6))
-def test_no_common_threshold_of_several_labels_is_better_or_nearer_to_a_half(metric, seed):
+def test_chosen_common_threshold_of_labels_is_optimal(metric, seed):
+    """For several labels, none scores better or, at the same score, lies nearer to a half."""
     rng = np.random.default_rng(seed)
     sizes = int(rng.integers(1, 30)), int(rng.integers(1, 5))
     _is_best(*several(rng, *sizes, decimals=[1, 2, 7][seed % 3]), "multi_label", metric)
@@ -92,7 +94,8 @@ def test_where_a_half_is_as_good_as_any_it_is_exactly_a_half():
     assert choose(two_classes(np.array([0.1, 0.5])), np.array([0, 1]), "single_label", "mcc").value == 0.5
 
 
-def test_a_plateau_on_one_side_is_met_halfway_between_its_probabilities():
+def test_one_sided_plateau_sets_the_threshold_at_its_midpoint():
+    """The threshold lies halfway between the probabilities around the plateau."""
     probabilities = two_classes(np.array([0.1, 0.2, 0.6, 0.8]))
     chosen = choose(probabilities, np.array([0, 0, 0, 1]), "single_label", "macro_f1")
     assert (chosen.value, chosen.score) == (pytest.approx(0.7), 1.0)

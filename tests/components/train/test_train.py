@@ -97,7 +97,8 @@ def test_the_epoch_with_the_lowest_validation_loss_is_exported(train, dataset, t
     assert loss == pytest.approx(logged[best]["val_loss"], abs=1e-4)
 
 
-def test_the_same_seed_gives_the_same_model_and_another_seed_another(train, dataset, tmp_path):
+def test_same_seed_gives_the_same_model(train, dataset, tmp_path):
+    """Another seed gives another model."""
     losses = [train(dataset, name, seed=seed)[1][2]["val_loss"] for name, seed in (("a", 0), ("b", 0), ("c", 1))]
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
     assert losses[0] != pytest.approx(losses[2], abs=1e-3)
@@ -133,7 +134,7 @@ def test_more_than_two_classes_get_a_softmax(train, tmp_path):
     assert labels == ["free", "home", "call"]
 
 
-def test_a_class_that_train_does_not_have_and_an_empty_split_are_refused(train, tmp_path):
+def test_missing_train_class_and_empty_split_are_refused(train, tmp_path):
     rows = {split: [("a", "ham"), ("b", "ham")] for split in SPLITS}
     with pytest.raises(BerthError, match="train split has no text of the class 'spam'"):
         train(write_dataset(tmp_path / "one", rows, ["ham", "spam"]))
@@ -149,7 +150,8 @@ def test_a_class_that_train_does_not_have_and_an_empty_split_are_refused(train, 
     assert not (tmp_path / "model").exists()
 
 
-def test_a_loss_that_is_no_number_stops_with_the_step_and_the_rate_and_leaves_no_model(train, dataset, tmp_path):
+def test_nan_loss_stops_training_without_a_model(train, dataset, tmp_path):
+    """The error names the step and the learning rate."""
     with pytest.raises(BerthError, match=r"the loss is (nan|inf) in epoch 1, step \d+ of \d+, .*Lower learning_rate"):
         train(dataset, recipe="baseline", learning_rate=1e38)
     assert [path.name for path in tmp_path.iterdir() if "model" in path.name] == []
@@ -164,7 +166,8 @@ def test_what_is_no_text_encoder_or_no_preprocessor_is_refused(train, dataset, t
         train(dataset, sequence_length=129)  # the tiny BERT has 128 positions
 
 
-def test_a_vocabulary_that_the_encoder_has_no_rows_for_ends_the_step_before_training(train, dataset, tiny, tmp_path):
+def test_vocabulary_mismatch_fails_before_training(train, dataset, tiny, tmp_path):
+    """The encoder's word table has too few rows for the vocabulary."""
     words = (Path(tiny.preprocessor) / "assets" / "vocab.txt").read_text(encoding="utf-8")
     (tmp_path / "vocab.txt").write_text(f"{words}zebra\n", encoding="utf-8")
     bert.save_preprocessor(tmp_path / "vocab.txt", tmp_path / "larger")
@@ -182,7 +185,8 @@ def test_word_gradients_are_sparse_through_tf_hub(tiny, preprocessor):
     assert sum(gradient is None for gradient in gradients) == 0
 
 
-def test_a_batch_is_padded_to_its_own_longest_text_and_cut_to_the_sequence_length(preprocessor):
+def test_batch_is_padded_to_its_longest_text(preprocessor):
+    """A batch is also cut to the sequence length."""
     for text, width in (("ok", 4), ("free call now", 5), ("call " * 100, LENGTH)):
         assert preprocessor(tf.constant([text, "a"]))["input_word_ids"].shape[1] <= width
     tokens, whole = tokenize_all(preprocessor, ["free call now", "", "call " * 100])

@@ -58,7 +58,8 @@ def test_the_step_finds_the_champions_statistics_in_mlflow(store, artifact, data
         call(artifact, other, champion=champion, checks={"severity": {"skew": "ignore", "missing_label": "ignore"}})
 
 
-def test_errors_fail_the_step_with_a_line_each_and_its_artifacts_stay(store, artifact, dataset, capsys):
+def test_errors_fail_the_step_and_keep_its_artifacts(store, artifact, dataset, capsys):
+    """Each error has its own line."""
     schema = SCHEMA + 'feature { name: "age" type: INT presence { min_count: 1 } }'
     with pytest.raises(
         BerthError, match=r"^3 errors in the data: train\.age: expected a column 'age'.*; .*Fix the data"

@@ -32,7 +32,8 @@ def test_the_same_data_do_not_drift_from_the_champions(run, dataset, baseline, t
     assert "the champion&#39;s train" in (tmp_path / "out/report").read_text()
 
 
-def test_swapped_shares_and_longer_texts_drift_and_are_said_in_words(run, tmp_path, real_rows, baseline):
+def test_swapped_shares_and_longer_texts_are_reported_as_drift(run, tmp_path, real_rows, baseline):
+    """The drift is described in words."""
     ham = [row for row in real_rows["train"] if row[1] == "ham"]
     spam = [row for row in real_rows["train"] if row[1] == "spam"]
     train = [(f"{text} {text} {text}", label) for text, label in ham[:20] + spam]

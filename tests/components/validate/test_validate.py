@@ -10,7 +10,7 @@ from tests.components.validate.conftest import SCHEMA, SPLITS, kinds, lines
 from tests.support.datasets import write_dataset
 
 
-def test_real_messages_hold_the_schema_that_is_inferred_from_train(run, dataset, tmp_path):
+def test_real_messages_fit_the_schema_inferred_from_train(run, dataset, tmp_path):
     validation = run(dataset)
     assert [found for found in validation.anomalies if found.kind != "skew"] == []
     assert validation.schema_source == "inferred from the train split"
@@ -20,7 +20,7 @@ def test_real_messages_hold_the_schema_that_is_inferred_from_train(run, dataset,
     assert "token_count" not in schema
 
 
-def test_the_statistics_count_every_row_and_have_the_derived_features(run, dataset, tmp_path):
+def test_statistics_count_all_rows_and_have_derived_features(run, dataset, tmp_path):
     import tensorflow_data_validation as tfdv
 
     run(dataset)
@@ -40,7 +40,8 @@ def test_free_text_is_no_vocabulary_however_few_texts_there_are(run, tmp_path):
     assert "train text 1" not in (tmp_path / "out/schema").read_text()
 
 
-def test_a_label_that_the_schema_does_not_have_is_said_with_counts_and_rows(run, tmp_path, real_rows):
+def test_label_outside_the_schema_is_reported(run, tmp_path, real_rows):
+    """The report gives counts and rows."""
     junk = [(f"a new kind of text {number}", "junk") for number in range(5)]
     rows = real_rows | {"test": real_rows["test"] + junk}
     validation = run(write_dataset(tmp_path / "junk", rows, ["ham", "junk", "spam"]), SCHEMA)
@@ -54,7 +55,8 @@ def test_a_label_that_the_schema_does_not_have_is_said_with_counts_and_rows(run,
     assert "a new kind of text 1" in report
 
 
-def test_a_domain_of_more_labels_than_tfdv_keeps_by_itself_is_whole(run, tmp_path):
+def test_large_label_domain_is_kept_whole(run, tmp_path):
+    """The domain has more labels than TFDV keeps by default."""
     labels = [f"class {number:04d}" for number in range(1500)]
     rows = {
         split: [(f"{split} text {number}", label) for number, label in enumerate(labels * copies)]
@@ -65,7 +67,8 @@ def test_a_domain_of_more_labels_than_tfdv_keeps_by_itself_is_whole(run, tmp_pat
     assert (tmp_path / "out/schema").read_text().count("value: ") == 1500
 
 
-def test_many_strange_labels_are_one_short_line_and_whole_in_the_artifact(run, tmp_path, real_rows):
+def test_many_unknown_labels_give_one_short_line(run, tmp_path, real_rows):
+    """The artifact lists all of them."""
     junk = [(f"new kind of text {number}", f"junk {number}") for number in range(100)]
     rows = real_rows | {"test": real_rows["test"] + junk}
     labels = ["ham", *(label for _, label in junk), "spam"]
@@ -75,7 +78,7 @@ def test_many_strange_labels_are_one_short_line_and_whole_in_the_artifact(run, t
     assert "junk 99" in (tmp_path / "out/anomalies/test.pbtxt").read_text()
 
 
-def test_labels_that_are_numbers_or_truth_values_are_held_to_those_of_train(run, tmp_path):
+def test_number_and_boolean_labels_are_checked_against_train(run, tmp_path):
     for low, high, other in (("0", "1", "7"), ("false", "true", "maybe")):
         rows = {split: [(f"{split} text {n}", (low, high)[n % 2]) for n in range(10)] for split in SPLITS}
         rows["test"].append(("another text", other))
@@ -95,7 +98,7 @@ def test_a_schema_is_held_as_it_is_given(run, dataset, tmp_path):
     assert "junk" in (tmp_path / "out/schema").read_text()
 
 
-def test_slice_columns_are_no_part_of_the_schema_nor_of_the_statistics(run, dataset, tmp_path):
+def test_slice_columns_stay_out_of_schema_and_statistics(run, dataset, tmp_path):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -177,7 +180,7 @@ def test_what_is_wrong_between_the_splits_is_seen(run, tmp_path, real_rows):
     assert {anomaly.kind for anomaly in validation.errors} == {"duplicates", "two_labels"}
 
 
-def test_rejected_rows_and_near_duplicates_that_were_kept_are_counted(run, dataset):
+def test_rejected_rows_and_kept_near_duplicates_are_counted(run, dataset):
     manifest = Manifest.read(dataset)
     changed = manifest.model_copy(
         update={"rows_read": 500, "rejected": {"empty text": 100}, "near_duplicates": 9, "near_duplicates_kept": True}
@@ -188,7 +191,8 @@ def test_rejected_rows_and_near_duplicates_that_were_kept_are_counted(run, datas
     assert found["near_duplicates"].endswith("found 9 in validation and test")
 
 
-def test_each_kind_is_an_error_a_warning_or_nothing_as_the_configuration_says(run, tmp_path, real_rows):
+def test_anomaly_severity_follows_the_configuration(run, tmp_path, real_rows):
+    """Each kind is an error, a warning or ignored."""
     rows = real_rows | {"test": [("new kind of text", "junk"), *real_rows["test"]]}
     dataset = write_dataset(tmp_path / "junk", rows, ["ham", "junk", "spam"])
     assert ("unexpected_label", "error", "test") in kinds(run(dataset))

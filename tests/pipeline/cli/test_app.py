@@ -36,7 +36,8 @@ def test_bad_usage_is_exit_code_2(tmp_path, arguments):
     assert berth(*arguments, cwd=tmp_path).returncode == 2
 
 
-def test_a_config_mistake_is_one_line_and_exit_code_1_and_nothing_is_written(tmp_path):
+def test_config_mistake_gives_one_line_and_writes_nothing(tmp_path):
+    """The exit code is 1."""
     (tmp_path / "c.yaml").write_text("name: a\nsource: b\nepoch: 1\n")
     done = berth("run", "c.yaml", cwd=tmp_path)
     assert done.returncode == 1
@@ -58,7 +59,8 @@ def test_config_docs_prints_the_reference(tmp_path):
     assert berth("config", "docs", cwd=tmp_path).stdout == (ROOT / "docs/configuration.md").read_text()
 
 
-def test_a_model_that_nobody_registered_and_a_folder_that_is_none_are_one_line(tmp_path):
+def test_unknown_model_and_invalid_folder_give_one_line_errors(tmp_path):
+    """An unregistered model and a folder that holds none each end in a one-line error."""
     done = berth("predict", "sms-spam", "hello", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr == "error: no model 'sms-spam' is registered. None is: run 'berth run CONFIG' first.\n"
@@ -66,7 +68,8 @@ def test_a_model_that_nobody_registered_and_a_folder_that_is_none_are_one_line(t
     assert done.stderr == "error: .: a folder without saved_model.pb. Name a SavedModel or a registered model.\n"
 
 
-def test_the_ui_says_when_its_port_is_taken_or_the_store_is_a_server(tmp_path):
+def test_ui_reports_a_taken_port_and_a_server_store(tmp_path):
+    """The second report is for a store that is a server."""
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -22,7 +22,8 @@ def two_runs(store) -> list[str]:
     return ["sms-spam-20260101-000000", run_id]
 
 
-def test_compare_shows_metrics_side_by_side_and_only_parameters_that_differ(two_runs, tmp_path):
+def test_compare_shows_metrics_and_only_differing_parameters(two_runs, tmp_path):
+    """Metrics stand side by side."""
     done = berth("compare", *two_runs, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert all(len(line) <= 80 for line in done.stdout.splitlines())

@@ -13,7 +13,8 @@ from pipeline.local import predict
 from tests.support.model_commands import berth
 
 
-def test_predict_answers_for_several_labels_and_pairs_and_refuses_a_changed_model(store, models, tmp_path):
+def test_predict_handles_labels_and_pairs_and_checks_the_model(store, models, tmp_path):
+    """It answers for several labels and for pairs, and refuses a model that was changed."""
     done = berth("predict", str(models / "multi"), "--json", "hello", "win 100", cwd=tmp_path)
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert [answer["label"] for answer in answers] == [["ham"], ["ham", "spam"]], done.stderr

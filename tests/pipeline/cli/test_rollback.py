@@ -18,9 +18,7 @@ def audits(store, name: str, version: int) -> list[str]:
     return [tags[key] for key in sorted(tags) if re.fullmatch(r"berth\.audit\.\d{8}T\d{6}\.\d{3}Z", key)]
 
 
-def test_a_rollback_moves_alias_and_folder_together_and_destroys_nothing(
-    store, push, aliases, name, tmp_path, monkeypatch
-):
+def test_rollback_moves_alias_and_folder_and_deletes_nothing(store, push, aliases, name, tmp_path, monkeypatch):
     monkeypatch.setenv("LOGNAME", "sam")
     push(tmp_path)
     push(tmp_path)
@@ -42,7 +40,7 @@ def test_a_rollback_moves_alias_and_folder_together_and_destroys_nothing(
     assert len(audits(store, name, 2)) == 2
 
 
-def test_a_version_that_was_rolled_back_from_is_never_made_champion_by_a_push(push, aliases, name, models, tmp_path):
+def test_rolled_back_version_is_never_made_champion_by_a_push(push, aliases, name, models, tmp_path):
     for _ in range(3):
         push(tmp_path)
     rollback(name, to=1)
@@ -52,9 +50,7 @@ def test_a_version_that_was_rolled_back_from_is_never_made_champion_by_a_push(pu
     assert served(tmp_path / name) == ["1", "4"]
 
 
-def test_files_that_were_rolled_back_from_are_the_challenger_when_they_are_pushed_again(
-    push, aliases, name, models, tmp_path
-):
+def test_repushed_files_after_a_rollback_become_challenger(push, aliases, name, models, tmp_path):
     push(tmp_path, of=models / "multi")
     push(tmp_path)
     rollback(name)
@@ -72,7 +68,8 @@ def test_files_that_were_rolled_back_from_are_the_challenger_when_they_are_pushe
     assert push(tmp_path).champion == 4, "they were taken back"
 
 
-def test_a_promotion_of_what_was_not_pushed_again_spares_the_files_of_another_registry(push, name, models, tmp_path):
+def test_promotion_keeps_model_files_of_another_registry(push, name, models, tmp_path):
+    """This holds where the promoted version was not pushed again."""
     push(tmp_path, of=models / "multi")
     push(tmp_path)
     rollback(name)
@@ -85,7 +82,8 @@ def test_a_promotion_of_what_was_not_pushed_again_spares_the_files_of_another_re
     assert theirs.read_text() == "theirs"
 
 
-def test_a_version_that_retention_removed_is_published_again_from_the_registry(push, aliases, name, model, tmp_path):
+def test_version_removed_by_retention_is_republished(push, aliases, name, model, tmp_path):
+    """Its files come from the registry."""
     for _ in range(3):
         push(tmp_path, keep=1)
     assert served(tmp_path / name) == ["3"]
@@ -95,7 +93,7 @@ def test_a_version_that_retention_removed_is_published_again_from_the_registry(p
     assert aliases()["champion"] == 1
 
 
-def test_files_that_were_damaged_in_the_folder_are_put_right_from_the_registry(push, name, model, tmp_path):
+def test_damaged_served_files_are_restored_from_the_registry(push, name, model, tmp_path):
     push(tmp_path)
     push(tmp_path)
     (tmp_path / name / "1/assets/labels.txt").write_text("spam\nham\n")
@@ -103,7 +101,7 @@ def test_files_that_were_damaged_in_the_folder_are_put_right_from_the_registry(p
     assert integrity.verify(tmp_path / name / "1") == integrity.verify(model)
 
 
-def test_a_stored_model_that_is_damaged_is_refused_before_anything_moves(store, push, aliases, name, tmp_path):
+def test_damaged_stored_model_is_refused_before_any_change(store, push, aliases, name, tmp_path):
     push(tmp_path)
     push(tmp_path)
     before = aliases(), {version.number: version.tags for version in versions.versions(name)}
@@ -144,9 +142,8 @@ def test_a_rollback_that_is_killed_is_finished_by_the_next(store, push, aliases,
     assert served(tmp_path / name) == ["1"]
 
 
-def test_a_challenger_can_be_promoted_and_the_output_says_that_it_was_not_blessed(
-    store, push, refuse, aliases, name, tmp_path
-):
+def test_promoting_an_unblessed_challenger_is_reported(store, push, refuse, aliases, name, tmp_path):
+    """A challenger can be promoted, and the output mentions that it was not blessed."""
     push(tmp_path)
     refuse(tmp_path)
     said = promote(name, 2, "the gate was wrong")
@@ -168,7 +165,7 @@ def test_a_first_model_that_was_not_blessed_can_be_promoted(refuse, aliases, nam
     assert served(tmp_path / name) == ["1"]
 
 
-def test_a_version_that_was_never_served_is_promoted_and_not_rolled_back_to(push, refuse, aliases, name, tmp_path):
+def test_never_served_version_is_promoted_but_no_rollback_target(push, refuse, aliases, name, tmp_path):
     refuse()
     push(tmp_path)
     with pytest.raises(BerthError, match=rf"version 1 was not blessed.*'berth promote {name} 1 --reason WHY'"):
@@ -196,7 +193,8 @@ def test_what_cannot_be_rolled_back_is_one_clear_line(push, refuse, name, tmp_pa
         promote(name, 1)
 
 
-def test_a_rollback_without_a_serving_folder_moves_the_alias_and_says_so(push, aliases, name):
+def test_rollback_without_a_serving_folder_moves_only_the_alias(push, aliases, name):
+    """The output mentions that only the alias moved."""
     push()
     push()
     assert rollback(name)[1] == "Its serving folder is unknown to the registry: only the alias has moved."

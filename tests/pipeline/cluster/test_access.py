@@ -84,7 +84,7 @@ def test_a_wrong_namespace_is_one_line_and_nothing_is_made(call, server, namespa
     assert not any((server.pipelines, server.experiments, server.runs))
 
 
-def test_with_several_users_everything_is_made_in_ones_own_namespace(call, server):
+def test_multi_user_mode_creates_everything_in_own_namespace(call, server):
     server.health["multi_user"] = True
     server.namespaces = {"mine"}
     access = ("--host", server.url, "--namespace", "mine")
@@ -93,7 +93,7 @@ def test_with_several_users_everything_is_made_in_ones_own_namespace(call, serve
     assert {one["namespace"] for kept in (server.pipelines, server.runs) for one in kept.values()} == {"mine"}
 
 
-def test_a_token_file_is_read_anew_for_each_request_and_its_token_is_never_shown(call, server, folder):
+def test_token_file_is_read_per_request_and_never_shown(call, server, folder):
     server.token = "s3cr3t-token"
     (folder / "token").write_text("s3cr3t-token\n")
     access = ("--host", server.url, "--token-file", "token")
@@ -111,7 +111,7 @@ def test_a_token_file_is_read_anew_for_each_request_and_its_token_is_never_shown
 
 
 @pytest.mark.parametrize("content", [None, "", "two words", "\x1b[31m", b"\xff\xfe"])
-def test_a_token_file_without_a_token_is_one_line_that_does_not_show_it(call, server, folder, content):
+def test_empty_token_file_gives_one_line_without_its_content(call, server, folder, content):
     if content is not None:
         (folder / "token").write_bytes(content if isinstance(content, bytes) else content.encode())
     line = one_line(call("runs", "--host", server.url, "--token-file", "token"))

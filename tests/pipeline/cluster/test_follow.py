@@ -24,7 +24,7 @@ DONE = {"locate": "SUCCEEDED", "train": "SUCCEEDED", "evaluate": "SUCCEEDED", "f
         ("CANCELED", {"locate": "SUCCEEDED", "train": "CANCELED"}, [], 1, ""),
     ],
 )
-def test_wait_shows_each_steps_states_once_and_ends_with_the_verdict(call, server, state, tasks, flags, code, verdict):
+def test_wait_shows_each_step_state_once_and_ends_with_verdict(call, server, state, tasks, flags, code, verdict):
     server.script = [("PENDING", {}), RUNNING, RUNNING, (state, tasks)]
     called = call("submit", "config.yaml", "--host", server.url, "--wait", *flags)
     assert called.code == code, called
@@ -38,7 +38,7 @@ def test_wait_shows_each_steps_states_once_and_ends_with_the_verdict(call, serve
         assert "canceled" in called.err
 
 
-def test_conditions_and_groups_of_the_pipeline_are_not_shown_as_steps(call, server):
+def test_pipeline_conditions_and_groups_are_not_shown_as_steps(call, server):
     server.script = [("SUCCEEDED", DONE | {"condition-something-new-1": "SUCCEEDED", "root": "SUCCEEDED"})]
     called = call("submit", "config.yaml", "--host", server.url, "--wait")
     assert "condition" not in called.out

@@ -17,12 +17,14 @@ from tests.support.kfp_models import Refused, checked
         {"pipeline_version_reference": {"pipeline": "x"}},
     ],
 )
-def test_the_loopback_server_refuses_what_the_official_models_do_not_have(body):
+def test_loopback_server_refuses_fields_the_models_lack(body):
+    """The models are the official ones."""
     with pytest.raises(Refused):
         checked("V2beta1Run", body)
 
 
-def test_the_loopback_server_refuses_parameters_that_the_pipeline_does_not_take(call, server, folder, monkeypatch):
+def test_loopback_server_refuses_unknown_parameters(call, server, folder, monkeypatch):
+    """These are parameters that the pipeline does not take."""
     real = runs.RunConfig.parameters
     monkeypatch.setattr(runs.RunConfig, "parameters", lambda self: real(self) | {"epochs": "three"})
     assert "epochs is 'three'" in one_line(call("submit", "config.yaml", "--host", server.url))

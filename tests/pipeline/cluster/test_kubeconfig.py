@@ -29,7 +29,7 @@ def test_a_kubeconfig_leads_to_kfp_through_kubernetes_own_api(call, server, kube
 
 
 @pytest.mark.parametrize("command", [["submit", "config.yaml"], ["schedule", "config.yaml", "--cron", "0 3 * * 1"]])
-def test_a_secret_that_does_not_exist_is_named_before_anything_is_made(call, server, folder, kubeconfig, command):
+def test_missing_secret_is_reported_before_anything_is_created(call, server, folder, kubeconfig, command):
     write_config(folder, cluster={"store_secret": "of-the-store", "mlflow_secret": "of-mlflow"})
     server.secrets = {("kubeflow", "of-mlflow")}
     line = one_line(call(*command))
@@ -40,9 +40,8 @@ def test_a_secret_that_does_not_exist_is_named_before_anything_is_made(call, ser
 
 
 @pytest.mark.parametrize("why", ["no permission", "defaults", "no kubeconfig", "another cluster"])
-def test_secrets_that_cannot_be_seen_or_need_not_exist_are_no_hindrance(
-    call, server, folder, why, request, monkeypatch
-):
+def test_unreadable_or_optional_secrets_do_not_block(call, server, folder, why, request, monkeypatch):
+    """Without permission or a kubeconfig, or for optional secrets, the submission goes on."""
     if why != "no kubeconfig":
         request.getfixturevalue("kubeconfig")
     if why == "no permission":

@@ -16,7 +16,7 @@ from tests.support.kfp_server import Fault
 README = Path(__file__).parents[3] / "README.md"
 
 
-def test_runs_lists_a_clusters_runs_newest_first_over_several_pages(call, server, monkeypatch):
+def test_runs_lists_cluster_runs_newest_first_across_pages(call, server, monkeypatch):
     monkeypatch.setattr(api, "_PAGE", 2)
     for _ in range(5):
         call("submit", "config.yaml", "--host", server.url)
@@ -28,7 +28,8 @@ def test_runs_lists_a_clusters_runs_newest_first_over_several_pages(call, server
     assert "no experiment of the name 'other'" in one_line(call("runs", "other", "--host", server.url))
 
 
-def test_a_run_is_cancelled_by_name_or_id_and_only_while_it_goes_on(call, server):
+def test_active_run_is_cancelled_by_name_or_id(call, server):
+    """A run that has ended or does not exist cannot be cancelled."""
     call("submit", "config.yaml", "--host", server.url)
     ((run_id, run),) = server.runs.items()
     assert call("cancel", run["display_name"], "--host", server.url).code == 0
@@ -41,7 +42,8 @@ def test_a_run_is_cancelled_by_name_or_id_and_only_while_it_goes_on(call, server
 
 
 @pytest.mark.parametrize("kind", [None, "lost", 503])
-def test_a_failed_run_is_tried_again_once_whatever_becomes_of_the_answer(call, server, kind):
+def test_failed_run_is_retried_exactly_once(call, server, kind):
+    """It is retried once even if the server's answer is lost, late or an error."""
     call("submit", "config.yaml", "--host", server.url)
     (run,) = server.runs.values()
     assert "Only a run that failed" in one_line(call("retry", run["display_name"], "--host", server.url))

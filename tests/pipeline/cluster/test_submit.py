@@ -13,7 +13,8 @@ from pipeline.dags import training
 from tests.support.cluster_calls import one_line, references, write_config
 
 
-def test_submit_uploads_a_version_named_by_its_hash_and_starts_a_run_with_the_configs_parameters(call, server, folder):
+def test_submit_uploads_a_version_and_starts_a_run(call, server, folder):
+    """The version is named by its hash, and the run has the configuration's parameters."""
     write_config(folder, epochs=2, gates={"min_accuracy": 0.9})
     called = call("submit", "config.yaml", "--host", server.url)
     assert called.code == 0, called.err
@@ -32,7 +33,8 @@ def test_submit_uploads_a_version_named_by_its_hash_and_starts_a_run_with_the_co
     assert experiment["display_name"] == "sms-spam"
 
 
-def test_the_version_names_images_by_digest_and_is_the_same_bytes_each_time(call, server, folder):
+def test_version_pins_images_by_digest_and_is_deterministic(call, server, folder):
+    """Its bytes are the same each time."""
     for _ in range(2):
         assert call("submit", "config.yaml", "--host", server.url).code == 0
     assert len(server.runs) == 2
@@ -45,12 +47,13 @@ def test_the_version_names_images_by_digest_and_is_the_same_bytes_each_time(call
     assert len(server.versions) == 2
 
 
-def test_what_is_uploaded_is_what_compile_writes_with_the_same_images(call, server, folder, compiled):
+def test_submit_uploads_what_compile_writes(call, server, folder, compiled):
+    """Both use the same images."""
     call("submit", "config.yaml", "--host", server.url)
     assert server.asked("upload_version")[0] == compiled.read_text()
 
 
-def test_a_claim_for_checkpoints_is_compiled_in_and_named_by_a_parameter(call, server, folder):
+def test_checkpoint_claim_is_compiled_in_and_named_by_parameter(call, server, folder):
     write_config(folder, cluster={"checkpoint_claim": "train-checkpoints", "gpu_count": 2})
     called = call("submit", "config.yaml", "--host", server.url)
     assert called.code == 0, called.err
@@ -60,7 +63,7 @@ def test_a_claim_for_checkpoints_is_compiled_in_and_named_by_a_parameter(call, s
     assert (given["cluster_checkpoint_claim"], given["cluster_gpu_count"]) == ("train-checkpoints", "2")
 
 
-def test_submit_prints_the_link_to_kubeflow_and_the_one_to_mlflow(call, server, folder, monkeypatch):
+def test_submit_prints_the_kubeflow_and_mlflow_links(call, server, folder, monkeypatch):
     called = call("submit", "config.yaml", "--host", server.url)
     (run_id,) = server.runs
     assert f"{server.url}/#/runs/details/{run_id}" in called.out
@@ -81,7 +84,7 @@ def test_submit_prints_the_link_to_kubeflow_and_the_one_to_mlflow(call, server, 
     assert "mlflow    https://ml.example/#/experiments" in called.out
 
 
-def test_the_experiment_is_the_named_one_and_kfps_variable_overrides_it(call, server, monkeypatch):
+def test_experiment_is_named_and_the_kfp_variable_overrides_it(call, server, monkeypatch):
     call("submit", "config.yaml", "--host", server.url, "--experiment", "mine")
     monkeypatch.setenv("KF_PIPELINES_OVERRIDE_EXPERIMENT_NAME", "of-the-team")
     call("submit", "config.yaml", "--host", server.url, "--experiment", "mine")
@@ -99,7 +102,8 @@ def test_the_experiment_is_the_named_one_and_kfps_variable_overrides_it(call, se
         ({"push_to": ""}, "push_to: a cluster's steps have no folder that stays"),
     ],
 )
-def test_a_path_of_this_machine_is_refused_before_anything_is_sent(call, server, folder, changes, words):
+def test_local_path_is_refused_before_submission(call, server, folder, changes, words):
+    """A cluster cannot read a path of this machine, so nothing is sent."""
     write_config(folder, **changes)
     line = one_line(call("submit", "config.yaml", "--host", server.url))
     assert words in line
@@ -108,7 +112,7 @@ def test_a_path_of_this_machine_is_refused_before_anything_is_sent(call, server,
 
 
 @pytest.mark.parametrize("missing", ["file", "image"])
-def test_an_image_that_is_not_in_the_lock_is_refused_before_anything_is_sent(call, server, folder, missing):
+def test_image_missing_from_the_lock_is_refused_before_sending(call, server, folder, missing):
     lock = folder / image_lock.LOCK
     if missing == "file":
         lock.unlink()
@@ -127,7 +131,7 @@ def test_the_verdict_cannot_be_asked_for_without_waiting(call, server):
     assert called.code == 2
 
 
-def test_the_package_of_the_demo_has_the_pipelines_steps_and_no_others(folder, monkeypatch):
+def test_demo_package_has_exactly_the_pipeline_steps(folder, monkeypatch):
     monkeypatch.undo()
     monkeypatch.chdir(folder)
     config = runs.RunConfig.load(write_config(folder))

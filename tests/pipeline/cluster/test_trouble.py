@@ -9,7 +9,8 @@ from tests.support.kfp_server import Fault
 
 @pytest.mark.parametrize("kind", ["drop", "lost", "hang", "late", 429, 500, 502, 503, 504])
 @pytest.mark.parametrize("thing", CREATES)
-def test_whatever_becomes_of_a_request_or_its_answer_there_is_one_of_everything(call, server, monkeypatch, thing, kind):
+def test_request_faults_never_create_duplicates(call, server, monkeypatch, thing, kind):
+    """Whatever becomes of a request or its answer, exactly one of everything exists."""
     if kind in ("late", "hang"):
         if thing in ("pipeline", "version"):
             pytest.skip("as lost, for what KFP holds unique itself")
@@ -41,7 +42,8 @@ def test_somebody_else_making_the_same_thing_at_once_is_no_error(call, server, t
 
 
 @pytest.mark.parametrize("kind", [503, "drop"])
-def test_trouble_that_stays_ends_in_one_line_after_a_bounded_number_of_requests(call, server, kind):
+def test_lasting_trouble_ends_in_one_line(call, server, kind):
+    """The number of requests is bounded."""
     server.faults = [Fault(CREATES["run"], kind, 99)]
     line = one_line(call("submit", "config.yaml", "--host", server.url))
     assert server.url in line

@@ -28,7 +28,8 @@ def test_the_demo_needs_nothing_but_its_own_folder():
     assert config.model_name == "sms-spam"
 
 
-def test_relative_paths_are_relative_to_the_file_and_addresses_stay(load, tmp_path):
+def test_relative_paths_start_at_the_file_and_addresses_stay(load, tmp_path):
+    """Relative paths are resolved from the folder of the file."""
     config = load("name: a\nsource: data/*.csv\npush_to: s3://bucket/models\nencoder: ../bert\npreprocessor: /p\n")
     assert config.source.files == str(tmp_path / "data/*.csv")
     assert config.push_to == "s3://bucket/models"
@@ -46,7 +47,8 @@ def test_the_baseline_recipe_brings_its_own_learning_rate(load):
     assert peak("") == 3e-5
 
 
-def test_the_schema_travels_by_content_because_a_cluster_has_no_such_file(load, tmp_path):
+def test_schema_travels_by_content(load, tmp_path):
+    """A cluster does not have the local schema file."""
     (tmp_path / "schema.pbtxt").write_text('feature { name: "text" }')
     assert load("name: a\nsource: b\nschema: schema.pbtxt\n").parameters()["schema"] == 'feature { name: "text" }'
 
@@ -133,7 +135,8 @@ def test_labels_to_map_are_texts_as_ingest_sees_them(load):
     assert config.label_map == {"1": "positive", "false": "", "2.5": "3"}
 
 
-def test_a_query_is_a_source_and_starts_where_the_configuration_is(load, tmp_path):
+def test_query_source_resolves_paths_from_the_config_folder(load, tmp_path):
+    """A SQL query is a valid source, and it starts in the folder of the configuration."""
     assert load("name: a\nsource: {sql: SELECT 1}\n").parameters()["source"] == {
         "sql": "SELECT 1",
         "folder": str(tmp_path),

@@ -82,13 +82,16 @@ def test_parameters_choose_every_step_s_memory_and_cpu(ir):
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_no_step_s_own_parameter_is_called_as_kfp_calls_what_it_asks_for_the_pod(ir, step):
+def test_step_parameters_avoid_kfp_pod_resource_names(ir, step):
+    """Examples are memory_limit and accelerator_type."""
     own = ir["components"][f"comp-{step}"]["inputDefinitions"]["parameters"]
     resources = {f"{what}_{end}" for what in ("memory", "cpu") for end in ("request", "limit")}
     assert not own.keys() & (resources | {"accelerator_type", "accelerator_count"})
 
 
-def test_every_parameter_that_a_step_takes_is_passed_down_to_it_from_the_run(ir, pods):
+def test_step_parameters_are_passed_down_from_the_run(ir, pods):
+    """Every parameter that a step takes is checked."""
+
     def check(component: dict, groups: list[str]) -> None:
         given = component.get("inputDefinitions", {}).get("parameters", {})
         for name, found in component["dag"]["tasks"].items():
@@ -112,7 +115,8 @@ def test_train_has_shared_memory(pods):
     assert (mount.mount_path, mount.medium, mount.size_limit) == ("/dev/shm", "Memory", "2Gi")
 
 
-def test_a_claim_for_checkpoints_is_mounted_where_train_writes_them_and_only_if_asked_for(pods, ir, tmp_path):
+def test_checkpoint_claim_is_mounted_only_on_request(pods, ir, tmp_path):
+    """The claim is mounted in the train step alone, at the path where it writes checkpoints."""
     assert not any(pod.pvc_mount for pod in pods.values())
     assert "componentInputParameter" in task(ir, "train")["inputs"]["parameters"]["checkpoints"]
     compiler.write_yaml(tmp_path / "pipeline.yaml", checkpoint_claim=True)
@@ -168,7 +172,8 @@ def test_no_pod_runs_as_root_or_pulls_an_image_that_is_there(pods):
         assert pod.image_pull_policy == "IfNotPresent"
 
 
-def test_a_pod_knows_its_run_without_a_parameter_that_would_spoil_the_cache(ir, pods):
+def test_pod_knows_its_run_without_spoiling_the_cache(ir, pods):
+    """The run's identity does not come as a parameter, which would change the cache key."""
     for pod in pods.values():
         (variable,) = pod.field_path_as_env
         assert (variable.name, variable.field_path) == ("KFP_RUN_ID", "metadata.labels['pipeline/runid']")
@@ -187,7 +192,8 @@ def test_a_pod_knows_its_run_without_a_parameter_that_would_spoil_the_cache(ir, 
         ({"kfp_ui": "https://ada:secret@kfp"}, "without credentials"),
     ],
 )
-def test_what_a_cluster_would_refuse_after_an_hour_is_refused_before(cluster, message):
+def test_submission_refuses_what_the_cluster_would_refuse_late(cluster, message):
+    """The cluster would take an hour to refuse it."""
     with pytest.raises(ValueError, match=message) as refused:
         RunConfig(name="n", source="s", cluster=cluster)
     assert "secret@" not in refused.value.errors()[0]["msg"]

@@ -36,7 +36,8 @@ def test_kfp_reads_what_was_written():
     assert components.load_component_from_file(str(ROOT / "pipeline.yaml")).name == "berth"
 
 
-def test_every_config_field_is_a_pipeline_parameter_with_its_default(ir):
+def test_config_fields_are_pipeline_parameters_with_defaults(ir):
+    """Every field is checked."""
     parameters = ir["root"]["inputDefinitions"]["parameters"]
     config = RunConfig(name="n", source="s").parameters()
     assert parameters.keys() == config.keys() | {"git_commit", "config_file"}
@@ -58,7 +59,8 @@ def test_what_depends_on_its_inputs_alone_is_cached(ir, name):
     assert task(ir, name)["cachingOptions"]["enableCache"]
 
 
-def test_ingest_takes_the_fingerprint_of_the_source_so_that_the_cache_cannot_serve_a_changed_one(ir):
+def test_ingest_takes_the_source_fingerprint_as_input(ir):
+    """So the cache cannot serve a source that has changed."""
     parameter = task(ir, "ingest")["inputs"]["parameters"]["source_fingerprint"]
     assert parameter["taskOutputParameter"]["producerTask"] == "locate"
 
@@ -125,14 +127,16 @@ def test_the_exit_handler_sees_how_the_run_ended(ir):
         ("finish", 2, "30s"),
     ],
 )
-def test_what_may_be_transient_is_tried_again_with_growing_pauses_and_no_gate_is(ir, step, retries, wait):
+def test_transient_errors_are_retried_with_growing_pauses(ir, step, retries, wait):
+    """A gate that refuses is not retried."""
     policy = task(ir, step).get("retryPolicy", {})
     assert policy.get("maxRetryCount", 0) == retries
     assert policy.get("backoffDuration") == wait
     assert policy.get("backoffFactor", 2) == 2
 
 
-def test_with_a_lock_every_image_is_named_by_digest_and_none_by_a_tag(tmp_path):
+def test_lock_names_every_image_by_digest(tmp_path):
+    """None is named by a tag."""
     digests = {name: f"registry.example/{name}@sha256:{'0' * 64}" for name in ("berth-core", "berth-validate")}
     digests["berth-train"] = f"registry.example/berth-train@sha256:{'1' * 64}"
     compiler.write_yaml(tmp_path / "pipeline.yaml", digests)
@@ -142,7 +146,8 @@ def test_with_a_lock_every_image_is_named_by_digest_and_none_by_a_tag(tmp_path):
     assert all(re.fullmatch(r"[^@:]+@sha256:[0-9a-f]{64}", image) for image in images)
 
 
-def test_the_exit_handler_runs_after_everything_and_takes_what_it_tells_from_parameters(ir):
+def test_exit_handler_runs_last_and_reads_parameters(ir):
+    """What it reports comes from parameters."""
     found = task(ir, "finish")
     assert found["triggerPolicy"]["strategy"] == "ALL_UPSTREAM_TASKS_COMPLETED"
     (group,) = found["dependentTasks"]

@@ -92,7 +92,7 @@ def test_missed_times_are_made_up_for_once_also_after_a_kill(serve, folder):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_second_scheduler_is_refused_and_a_signal_ends_the_first(serve, call, number):
+def test_second_scheduler_is_refused_and_a_signal_ends_the_first(serve, call, number):
     first = serve()
     assert "a scheduler is running in this folder already" in one_line(call("scheduler"))
     first.send_signal(number)
