@@ -4,6 +4,7 @@ import os
 import re
 import socket
 import sys
+import sysconfig
 import urllib.error
 import urllib.request
 
@@ -52,6 +53,7 @@ def serve_ui(port: int) -> None:
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # workers for what Berth has no use for
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # else it asks a server on the internet what to report
     os.environ["PYTHONSAFEPATH"] = "1"  # else a working folder with an mlflow.py would come before MLflow
+    os.environ["UVICORN_APP_DIR"] = sysconfig.get_path("stdlib")  # else uvicorn looks into the working folder first
     one_person = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]  # each worker imports MLflow for itself
     arguments = ["-m", "mlflow", "ui", "--backend-store-uri", uri, *one_person]
     os.execv(sys.executable, [sys.executable, *arguments])

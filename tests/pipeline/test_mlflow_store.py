@@ -262,14 +262,15 @@ def test_an_experiment_that_another_run_has_just_made_is_used(used, use, monkeyp
 
 def test_berth_ui_runs_no_file_of_the_working_folder(fresh, use, monkeypatch):
     use(fresh)
-    for name in ("PYTHONSAFEPATH", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "MLFLOW_DISABLE_TELEMETRY"):
+    for name in ("PYTHONSAFEPATH", "UVICORN_APP_DIR", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "MLFLOW_DISABLE_TELEMETRY"):
         monkeypatch.setenv(name, "")  # is put back after the test
     (fresh / "not_of_mlflow.py").touch()
     ended: list[str] = []
 
     def execv(program: str, arguments: list[str]) -> None:
         assert arguments[1:4] == ["-m", "mlflow", "ui"]
-        ended.append(subprocess.run([program, "-m", "not_of_mlflow"], stderr=subprocess.PIPE, text=True).stderr)
+        for tried in (["not_of_mlflow"], ["uvicorn", "not_of_mlflow:app"]):  # MLflow's server is uvicorn's app
+            ended.append(subprocess.run([program, "-m", *tried], stderr=subprocess.PIPE, text=True).stderr)
 
     monkeypatch.setattr(os, "execv", execv)
     with socket.create_server(("127.0.0.1", 0)) as found:
@@ -277,3 +278,4 @@ def test_berth_ui_runs_no_file_of_the_working_folder(fresh, use, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     mlflow_store.serve_ui(port)
     assert "No module named not_of_mlflow" in ended[0]
+    assert 'Could not import module "not_of_mlflow"' in ended[1]
