@@ -107,7 +107,7 @@ def test_what_an_error_quotes_from_data_is_shown_and_not_run(store):
     assert r"\*\*b\*\*" in note
 
 
-def test_an_error_that_a_later_try_mended_is_not_the_run_s(store):
+def test_an_error_of_an_earlier_try_is_not_the_runs(store):
     with pytest.raises(BerthError), step_run("ingest"):
         raise BerthError("the server is busy.")
     with step_run("ingest"):
