@@ -9,6 +9,7 @@ import ssl
 import threading
 
 import pytest
+import trustme
 
 from berth.errors import BerthError
 from berth.settings import Notify
@@ -17,7 +18,6 @@ from berth.tracking.step_run import step_run
 from components.finish import notify
 from components.finish.notify import Ending, slack_message, tell
 from components.finish.step import finish_run
-from tests.support.tls import certificate
 
 BLESSED = Ending("sms-spam", "sms-spam-1", "FINISHED", "BLESSED", {"MLflow": "http://mlflow/#/x?a=1&b=2"})
 REFUSED = Ending("sms-spam", "sms-spam-1", "FINISHED", "NOT BLESSED: accuracy 0.5 is below 0.9; f1 0.4 < 0.8", {})
@@ -208,7 +208,9 @@ def test_a_password_is_sent_over_tls_only(mail_server, tmp_path, monkeypatch):
     (warning,) = tell(by_mail(mail_server), FAILED)
     assert warning == "the mail was not sent: the server offers no TLS, and a password is not sent without."
     mail_server.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    mail_server.context.load_cert_chain(certificate(tmp_path))
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    authority.issue_cert("127.0.0.1", "localhost").configure_cert(mail_server.context)
     (warning,) = tell(by_mail(mail_server), FAILED)
     assert "its certificate is not trusted" in warning
     assert not any(line.startswith("AUTH") for line in mail_server.lines)

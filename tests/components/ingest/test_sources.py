@@ -2,7 +2,6 @@
 
 import functools
 import getpass
-import hashlib
 import http.server
 import json
 import os
@@ -14,17 +13,17 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.parse
 from pathlib import Path
 
 import pytest
+import trustme
 
 from berth.data.dataset import Manifest
 from berth.errors import BerthError
 from components.ingest.settings import IngestSettings
 from components.ingest.sources.source import fingerprint
 from tests.components.ingest.conftest import ROWS, everything, write
-from tests.support.tls import certificate
+from tests.support import google_storage
 
 ROOT = Path(__file__).parents[3]
 
@@ -88,46 +87,11 @@ def test_a_bucket_that_cannot_be_read_is_said_without_a_secret(ingest, bucket, m
         ingest("s3://texts/one.csv")
 
 
-class GoogleStorage(http.server.BaseHTTPRequestHandler):
-    """As much of Google Cloud Storage's JSON API as reading takes; no server of it comes as a package."""
-
-    objects: dict[str, bytes] = {}  # noqa: RUF012
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-    def _described(self, key: str) -> dict[str, object]:
-        content = self.objects[key]
-        tag = hashlib.md5(content).hexdigest()
-        return {"name": key, "bucket": "texts", "size": str(len(content)), "etag": tag, "generation": "1"}
-
-    def do_GET(self) -> None:
-        url = urllib.parse.urlsplit(self.path)
-        query = urllib.parse.parse_qs(url.query)
-        bucket, _, key = url.path.partition("/b/texts/o")
-        key = urllib.parse.unquote(key.lstrip("/"))
-        body, status = b"{}", 404
-        if bucket and not key:
-            found = [one for one in sorted(self.objects) if one.startswith(query.get("prefix", [""])[0])]
-            body, status = json.dumps({"items": [self._described(one) for one in found]}).encode(), 200
-        elif key in self.objects:
-            whole = "alt" in query or url.path.startswith("/download")
-            body, status = self.objects[key] if whole else json.dumps(self._described(key)).encode(), 200
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-
 def test_google_storage_object_folder_and_glob_are_read_whole(ingest, tmp_path, monkeypatch):
-    GoogleStorage.objects = {
-        f"in/{name}": write(tmp_path / name, rows).read_bytes()
-        for name, rows in (("a.csv.gz", ROWS[:100]), ("b.csv.gz", ROWS[100:]))
-    }
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), GoogleStorage) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("NO_GCE_CHECK", "true")  # or Google's library looks for a machine of its own for seconds
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.server_port}")
+    """Their fingerprint changes with the object."""
+    with google_storage.bucket("texts", monkeypatch) as objects:
+        for name, rows in (("a.csv.gz", ROWS[:100]), ("b.csv.gz", ROWS[100:])):
+            objects[f"in/{name}"] = write(tmp_path / name, rows).read_bytes()
         for number, source in enumerate(("gs://texts/in", "gs://texts/in/*.csv.gz")):
             manifest, splits, _ = ingest(source, name=f"out{number}")
             assert everything(splits) == set(ROWS)
@@ -136,11 +100,10 @@ def test_google_storage_object_folder_and_glob_are_read_whole(ingest, tmp_path, 
         settings = IngestSettings.of(source={"files": "gs://texts/in/a.csv.gz"})
         first = fingerprint(settings)
         assert fingerprint(settings) == first
-        GoogleStorage.objects["in/a.csv.gz"] = write(tmp_path / "a.csv.gz", ROWS[1:]).read_bytes()
+        objects["in/a.csv.gz"] = write(tmp_path / "a.csv.gz", ROWS[1:]).read_bytes()
         assert fingerprint(settings) != first
         with pytest.raises(BerthError, match=r"gs://texts/gone\.csv.*GOOGLE_APPLICATION_CREDENTIALS"):
             ingest("gs://texts/gone.csv", name="gone")
-        server.shutdown()
 
 
 @pytest.fixture
@@ -182,12 +145,15 @@ def test_https_is_read_and_an_untrusted_certificate_is_reported(ingest, tmp_path
     write(tmp_path / "site" / "a.csv")
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "site"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate(tmp_path))
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    authority.issue_cert("127.0.0.1").configure_cert(context)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"https://127.0.0.1:{server.server_port}/a.csv"
-        with pytest.raises(BerthError, match=rf"^source: {address} cannot be read \(its certificate: self-signed cert"):
+        refused = rf"^source: {address} cannot be read \(its certificate: unable to get local issuer"
+        with pytest.raises(BerthError, match=refused):
             ingest(address)
         settings = {"source": {"files": address}, "cleaning": {"near_duplicates": 0}}
         subprocess.run(  # aiohttp looks for authorities when it is imported
