@@ -33,7 +33,7 @@ class Texts:
 
 
 def read(data: str) -> dict[str, Texts]:
-    """Return the distinct texts of `data`, dealt to train, validation and test: 70, 10 and 20 percent."""
+    """Return the distinct texts of `data`, split into train, validation and test: 70, 10 and 20 percent."""
     rows: dict[str, str] = {}
     for path in DATA[data]:
         for line in (ROOT / path).read_text(encoding="utf-8").splitlines():
@@ -51,19 +51,19 @@ PARTS = ("train", "validation", "test")
 
 
 def timed(
-    step: Callable[[Any], object], dealt: list[Any], widths: "np.ndarray", which: int, of: int
+    step: Callable[[Any], object], epoch: list[Any], widths: "np.ndarray", which: int, of: int
 ) -> dict[str, float]:
-    """Take SAMPLE steps on batches of an epoch's `dealt`, and return what they were and how long they took.
+    """Take SAMPLE steps on batches of `epoch`, and return what they were and how long they took.
 
     The batches are evenly from the shortest to the longest, each time (`which` of `of`) others.
     """
-    ordered = sorted(dealt, key=lambda rows: int(widths[rows].max()))
+    ordered = sorted(epoch, key=lambda rows: int(widths[rows].max()))
     chosen = [ordered[int((number + (which + 0.5) / of) * len(ordered) / SAMPLE)] for number in range(SAMPLE)]
     start = time.perf_counter()
     for rows in chosen:
         step(rows)
     seconds = time.perf_counter() - start
-    padded = sum(len(rows) * int(widths[rows].max()) for rows in dealt)
+    padded = sum(len(rows) * int(widths[rows].max()) for rows in epoch)
     return {**work(widths[np.concatenate(chosen)]), "padding": 1 - widths.sum() / padded, "seconds": seconds}
 
 

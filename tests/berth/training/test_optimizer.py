@@ -143,9 +143,9 @@ def test_unclear_variable_names_matter_only_if_settings_use_them():
     """Layer decay and freezing fail with an error, and the default settings work."""
     names = ["Variable:0", "Variable_1:0"]
     assert rate_factors(names, 1.0, False, 0) == [1.0, 1.0]
-    for knobs, setting in (((0.9, False, 0), "layer_decay"), ((1.0, False, 1), "freeze_layers")):
+    for options, setting in (((0.9, False, 0), "layer_decay"), ((1.0, False, 1), "freeze_layers")):
         with pytest.raises(BerthError, match=f"^{setting}: the encoder's variables have no layers"):
-            rate_factors(names, *knobs)
+            rate_factors(names, *options)
     with pytest.raises(BerthError, match=r"^freeze_embeddings: none of the encoder's variables has embeddings"):
         rate_factors(names, 1.0, True, 0)
     with pytest.raises(BerthError, match=r"^freeze_layers: 3, but the encoder has 2 layers"):

@@ -202,8 +202,8 @@ def test_the_step_says_what_came_out_and_logs_each_epoch(store, artifact, datase
     settings = {"encoder": tiny.encoder, "preprocessor": tiny.preprocessor, "sequence_length": LENGTH, **flat()}
     outputs = {"model": model, "metrics": metrics, "predictions": predictions}
     places = {"checkpoints": str(tmp_path / "checkpoints"), "checkpoint_minutes": 10.0, "require_gpu": False}
-    knobs = {"training": {"accumulate": 2.0}, "pooling": "mean"}  # KFP makes every number of a dict a float
-    component_body("train", "train")(**inputs, **settings, **knobs, **places, threshold_metric="mcc", **outputs)
+    options = {"training": {"accumulate": 2.0}, "pooling": "mean"}  # KFP makes every number of a dict a float
+    component_body("train", "train")(**inputs, **settings, **options, **places, threshold_metric="mcc", **outputs)
     (step,) = run_tree.children(store.client, store.parent)
     assert len(store.client.get_metric_history(step.info.run_id, "val_loss")) == 2
     assert len(store.client.get_metric_history(step.info.run_id, "steps/train_loss")) == 20
