@@ -41,8 +41,12 @@ def run(
     if scheduled:
         run_config = run_config.as_scheduled()
 
+    from pipeline import home
     from pipeline.local.warm_pool import pool_for_run
 
+    if runner == Runner.ENVIRONMENTS:  # what the configuration gets wrong is reported before the pool makes .berth/
+        run_config.parameters()
+        home.serving_folder(run_config.push_to)
     console = Console(file=sys.stdout)  # this very stream: kfp's own prints are sent elsewhere during a run
     with pool_for_run(runner == Runner.ENVIRONMENTS) as pool:
         from pipeline.display import run_progress  # slow to import, while the pool's processes start

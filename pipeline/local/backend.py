@@ -8,8 +8,6 @@ exit handler are kfp's own.
 
 import contextlib
 import datetime
-import errno
-import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -46,7 +44,7 @@ def run(
     else:
         runner = environments(pool)
     parameters = config.parameters()
-    parameters["push_to"] = _serving_folder(config.push_to)
+    parameters["push_to"] = home.serving_folder(config.push_to)
     # The same text for every run, or train would never come out of the cache.
     parameters["checkpoints"] = config.checkpoints or str(home.writable_home() / "checkpoints")
     arguments = {"git_commit": checkout.git_commit(), "config_file": str(config_file), **parameters}
@@ -88,20 +86,6 @@ def run_pipeline(
         raise BerthError(f"{failed.name} failed: {failed.summary} Log: {home.relative(log_dir / failed.name)}.log")
     blessed = any(step.name == "push" for step in steps)
     return Result(run_id, steps, blessed, log_dir)
-
-
-def _serving_folder(push_to: str) -> str:
-    """Return the folder that push will write to, made now: better an error here than after an hour of training."""
-    if "://" in push_to:
-        return push_to
-    folder = Path(push_to) if push_to else home.writable_home() / "serving"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    except OSError as error:
-        raise BerthError(f"push_to: {folder} cannot be written ({error.strerror}). Name a folder that can.") from None
-    return str(folder)
 
 
 def _open_run(experiment: str, run_name: str) -> str:

@@ -148,5 +148,7 @@ def kill_the_python_of(step: str, folder: Path) -> None:
             inside = (process / "cwd").resolve() == folder.resolve()
         except OSError:
             continue
-        if inside and b"kfp.dsl.executor_main" in command and step.encode() in command:
+        ordinary = b"kfp.dsl.executor_main" in command and step.encode() in command
+        warm = b"berth.warm_process" in command and f"components.{step}.step".encode() in command
+        if inside and (ordinary or warm):
             os.kill(int(process.name), signal.SIGKILL)
