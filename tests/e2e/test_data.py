@@ -10,7 +10,7 @@ from berth.tracking import tags
 from tests.support.browser import browser
 from tests.support.calling import DEMO, MESSAGES, berth, write_config
 
-pytestmark = pytest.mark.timeout(600)  # whole runs
+pytestmark = pytest.mark.timeout(1200)  # whole runs
 
 
 def newest_run(folder: Path, experiment: str) -> mlflow.entities.Run:

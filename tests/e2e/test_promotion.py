@@ -8,7 +8,7 @@ import pytest
 from berth.tracking import tags
 from tests.support.calling import MESSAGES, Done, berth, write_config
 
-pytestmark = pytest.mark.timeout(600)  # whole runs
+pytestmark = pytest.mark.timeout(1200)  # whole runs
 
 GATES = {"min_accuracy": 0.9, "max_drop": 0.05}
 GOOD = {"epochs": 12, "batch_size": 16, "learning_rate": 2e-3, "sequence_length": 32, "gates": GATES}

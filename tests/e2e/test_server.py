@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.calling import berth
 
-pytestmark = pytest.mark.timeout(600)  # whole runs
+pytestmark = pytest.mark.timeout(1200)  # whole runs
 
 
 @pytest.fixture
