@@ -107,9 +107,9 @@ def test_a_gpu_that_is_required_and_not_there_is_said():
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ("{", "TF_CONFIG has to be"),
-        ("[]", "TF_CONFIG has to be"),
-        ('{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 2}}', "TF_CONFIG has to be"),
+        ("{", "TF_CONFIG must be"),
+        ("[]", "TF_CONFIG must be"),
+        ('{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 2}}', "TF_CONFIG must be"),
         ('{"cluster": {"ps": ["a:1"]}, "task": {"type": "ps", "index": 0}}', "type 'ps' does not train"),
     ],
 )
