@@ -6,7 +6,7 @@ A step gets its sections as dicts, KFP parameters, in which every number is a fl
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Score = Annotated[float, Field(ge=0, le=1)]
@@ -293,6 +293,14 @@ class Cluster(Section):
     )
     kfp_ui: str = Field("", description="Address of the Kubeflow Pipelines UI, for links to the run.")
     mlflow_ui: str = Field("", description="Address of the MLflow UI, for links to the run; of `berth run` too.")
+
+    @field_validator("tolerations")
+    @classmethod
+    def _seconds_are_a_number(cls, tolerations: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        for toleration in tolerations:
+            if "tolerationSeconds" in toleration:
+                toleration["tolerationSeconds"] = int(toleration["tolerationSeconds"])
+        return tolerations
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

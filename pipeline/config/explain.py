@@ -1,5 +1,6 @@
 """Pydantic's errors in the words of the configuration file."""
 
+import re
 from typing import Any
 
 from berth.errors import nearest
@@ -21,4 +22,10 @@ def explain(root: type[Section], problem: Any) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "value_error":
         return f"{location}: {message}" if location else message
-    return f"{location}: {message[0].lower()}{message[1:]}, not {problem['input']!r}"
+    given = problem["input"]
+    # A number is a text in the file, and is shown as it is written.
+    shown = given if isinstance(given, str) and _NUMBER.fullmatch(given) else repr(given)
+    return f"{location}: {message[0].lower()}{message[1:]}, not {shown}"
+
+
+_NUMBER = re.compile(r"[-+]?[0-9.]+(e[-+]?[0-9]+)?", re.IGNORECASE)

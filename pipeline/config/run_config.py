@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from berth.errors import BerthError
 from berth.settings import Checks, Cleaning, Cluster, Evaluation, Gates, Notify, Section, Source, Split, Training
+from pipeline.config import yaml_file
 from pipeline.config.explain import explain
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
@@ -26,17 +27,9 @@ def _as_section(source: Any) -> Any:
     return {"files": source} if isinstance(source, str) else source
 
 
-def _as_texts(labels: Any) -> Any:
-    """Return a label map whose labels are texts, as ingest sees them; YAML reads 1 and true as what they look like."""
-    if not isinstance(labels, dict):
-        return labels
-
-    def text(label: Any) -> Any:
-        if label is None or isinstance(label, bool):
-            return str(label).lower() if label is not None else ""
-        return str(label) if isinstance(label, int | float) else label
-
-    return {text(old): text(new) for old, new in labels.items()}
+def _without_nulls(labels: Any) -> Any:
+    """Return a label map in which a missing or null `new` is empty: the label's rows are left out."""
+    return {old: "" if new is None else new for old, new in labels.items()} if isinstance(labels, dict) else labels
 
 
 GPU_COUNT = "cluster_gpu_count"
@@ -62,8 +55,10 @@ class RunConfig(Section):
     label_separator: str = Field(
         ",", min_length=1, description="The text between two labels of `multi_label`; a list column needs none."
     )
-    label_map: Annotated[dict[str, str], BeforeValidator(_as_texts)] = Field(
-        {}, description="Labels to rename or merge, `old: new`; an empty `new` leaves the label's rows out."
+    label_map: Annotated[dict[str, str], BeforeValidator(_without_nulls)] = Field(
+        {},
+        description="Labels to rename or merge, `old: new`; an empty `new` leaves the label's rows out. Each `old` has to "
+        "be in the data.",
     )
     slice_columns: list[str] = Field(
         [], description="Columns whose values divide the test split into slices that evaluate scores one by one."
@@ -196,21 +191,17 @@ class RunConfig(Section):
         Raises:
             BerthError: the file is missing, is not YAML, or does not describe a run.
         """
-        import yaml
-
         path = Path(path)
         try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+            values = yaml_file.parse(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise BerthError(f"{path}: no such configuration file. Start from examples/sms-spam/config.yaml.") from None
         except OSError as error:
             raise BerthError(f"{path}: cannot be read ({error.strerror}). Name a YAML file.") from None
         except UnicodeDecodeError:
             raise BerthError(f"{path}: not UTF-8 text. Name a YAML file.") from None
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-            raise BerthError(f"{path}: {where}not valid YAML: {getattr(error, 'problem', None) or error}.") from None
+        except ValueError as error:
+            raise BerthError(f"{path}: {error}") from None
         if not isinstance(values, dict):
             raise BerthError(f"{path}: holds no settings. It needs at least 'name:' and 'source:'.")
         try:
