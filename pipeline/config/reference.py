@@ -12,7 +12,7 @@ def reference() -> str:
     """Return the reference of the configuration file as Markdown tables."""
     parts = ["# Configuration", "", "Written by `berth config docs`; one YAML file is one run.", ""]
     parts += [
-        "Plain values are read as they are written (YAML 1.2): the labels `no`, `on`, `01` and `1.10` need no quotes, and "
+        "Plain values are read as they are written (YAML 1.2): the labels `no`, `on` and `01` need no quotes, and "
         "numbers and `true` are what their fields make of them. `null`, `~` or nothing means no value. A key that is "
         "given twice is an error.",
         "",

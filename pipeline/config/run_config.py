@@ -57,8 +57,8 @@ class RunConfig(Section):
     )
     label_map: Annotated[dict[str, str], BeforeValidator(_without_nulls)] = Field(
         {},
-        description="Labels to rename or merge, `old: new`; an empty `new` leaves the label's rows out. Each `old` has to "
-        "be in the data.",
+        description="Labels to rename or merge, `old: new`; an empty `new` leaves the label's rows out. "
+        "Each `old` has to be in the data.",
     )
     slice_columns: list[str] = Field(
         [], description="Columns whose values divide the test split into slices that evaluate scores one by one."

@@ -22,7 +22,7 @@ def parse(text: str) -> Any:
         ValueError: it is not YAML, or a mapping has a key twice; the message begins with the line.
     """
     try:
-        return yaml.load(text, _Loader)  # noqa: S506 a SafeLoader
+        return yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
@@ -47,7 +47,7 @@ class _Loader(yaml.SafeLoader):
             if key.value in lines:
                 first = lines[key.value]
                 raise ValueError(
-                    f"line {line}: the key {printable(key.value)!r} is there already, in line {first}. Keep one of them."
+                    f"line {line}: the key {printable(key.value)!r} is there already, in line {first}. Keep one."
                 )
             lines[key.value] = line
         super().flatten_mapping(node)
