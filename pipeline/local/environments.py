@@ -44,6 +44,7 @@ def _execute(
             errors="replace",
             env=environment_variables(image) | variables,
             process_group=0,
+            preexec_fn=_heed_interrupts,
         )
         assert process.stdout is not None
         with process.stdout:
@@ -63,3 +64,8 @@ def _execute(
                         process.wait(patience)
                         break
                 raise
+
+
+def _heed_interrupts() -> None:
+    """Undo what a shell does to a job in the background: it ignores SIGINT, and so would the step."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -38,12 +38,15 @@ def step(kind: str, folder: str):
         sys.exit(7)
     if kind == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
+    if kind == "interrupted":
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
     if kind in ("sleep", "deaf"):
         child = subprocess.Popen(["sleep", "60"])
         if kind == "deaf":
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-        (folder / "pids").write_text(f"{os.getpid()} {child.pid}")
         try:
+            (folder / "pids").write_text(f"{os.getpid()} {child.pid}")
             time.sleep(60)
         except KeyboardInterrupt:
             (folder / "left").write_text("a checkpoint")
@@ -154,6 +157,17 @@ def test_an_interrupted_step_leaves_in_order_or_is_killed(pool, tmp_path, monkey
         signal.signal(signal.SIGALRM, before)
     assert (tmp_path / "left").exists() == (kind == "sleep")
     assert gone(*(tmp_path / "pids").read_text().split())
+
+
+def test_ctrl_c_reaches_a_step_of_a_background_job(tmp_path):
+    """A shell that starts a job in the background lets it ignore SIGINT, which the job's processes inherit."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        code, log = execute(WarmPool(), tmp_path, "interrupted")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert log.splitlines()[-1] == "KeyboardInterrupt"
+    assert code != 0
 
 
 @pytest.mark.parametrize("single", [True, False])
