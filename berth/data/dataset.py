@@ -45,6 +45,8 @@ class Manifest(BaseModel):
     """Unusable rows by reason."""
     changed: dict[str, int] = {}
     """Rows whose text or label a cleaning rule changed, by rule."""
+    notes: list[str] = []
+    """What ingest decided about doubtful data, and what may be wrong with it: one line each."""
     near_duplicates: int | None = None
     """Texts that resemble one of an earlier split; None: not searched for."""
     near_duplicates_kept: bool = False

@@ -106,6 +106,8 @@ def ingest(
     )
     with step_run("ingest", settings.parameters()) as run:
         manifest = ingest_source(settings, dataset.path, rejected.path)
+        for note in manifest.notes:
+            print(f"anomaly warn {note}", flush=True)
         files = settings.source.split_files()
         datasets = {}
         for name in SPLITS:

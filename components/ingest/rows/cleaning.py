@@ -53,7 +53,10 @@ def cleaned(number: int, columns: str, settings: IngestSettings) -> str:
         _empty=unless_plain(f"trim(coalesce({{0}}3, ''), {literal(BLANKS)}) = ''", "{0}3 = ''"),
         _undecodable=unless_plain(f"contains({{0}}0, {literal(UNDECODABLE)})", "false"),
     )
-    query = f"SELECT *, {_per_label(several, 'label0', _TRIMMED)} AS label1 FROM ({query})"
+    trimmed = _per_label(several, "label0", _TRIMMED)
+    if several:
+        trimmed = f"list_filter({trimmed}, lambda one: one <> '')"
+    query = f"SELECT *, {trimmed} AS label1 FROM ({query})"
     query = f"SELECT *, {_per_label(several, 'label1', _mapped(settings))} AS label2 FROM ({query})"
     label = "label2"
     if several:
@@ -65,7 +68,8 @@ def cleaned(number: int, columns: str, settings: IngestSettings) -> str:
         return "(" + " OR ".join(f"{name}{suffix}" for name in names) + ")"
 
     rules = [any_text("_entities"), any_text("_controls"), any_text("_form")]
-    rules += ["(label0 IS DISTINCT FROM label1)", "(label1 IS DISTINCT FROM label2)"]
+    given = "list_filter(label0, lambda one: one <> '')" if several else "label0"
+    rules += [f"({given} IS DISTINCT FROM label1)", "(label1 IS DISTINCT FROM label2)"]
     changes = " + ".join(f"{1 << bit} * coalesce({rule}, false)::INTEGER" for bit, rule in enumerate(rules))
     flat_label = "array_to_string(label0, '')" if several else "label0"
     missing, left_out = (
@@ -77,6 +81,7 @@ def cleaned(number: int, columns: str, settings: IngestSettings) -> str:
         )
     )
     reason = f"""CASE
+        WHEN fault IS NOT NULL THEN fault
         WHEN {any_text("_undecodable")} OR contains({flat_label}, {literal(UNDECODABLE)}) THEN 'undecodable bytes'
         WHEN {any_text("_empty")} OR {any_text("3 IS NULL")} THEN 'empty text'
         WHEN {missing} THEN 'missing label'

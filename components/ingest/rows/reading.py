@@ -5,14 +5,19 @@ import html
 from pathlib import Path
 
 import duckdb
+from duckdb.func import FunctionNullHandling
 
 from berth.errors import BerthError
 from components.ingest.rows.cleaning import cleaned
 from components.ingest.rows.duckdb_errors import LONGEST_ROW, explain, lack
 from components.ingest.rows.encoding import is_plain, readable
+from components.ingest.rows.json_values import NESTED, NOT_AN_OBJECT
+from components.ingest.rows.label_lists import labels_of
 from components.ingest.rows.selection import selected
 from components.ingest.rows.sql import literal
 from components.ingest.settings import IngestSettings
+from components.ingest.sources import json_lines
+from components.ingest.sources.columns import text_lines
 from components.ingest.sources.files import DELIMITERS, File, Rows
 
 
@@ -27,6 +32,10 @@ def read_rows(connection: duckdb.DuckDBPyConnection, rows: Rows, settings: Inges
     Raises:
         BerthError: a file breaks the rules of its format; the message names the file and the line.
     """
+    if settings.task == "multi_label":
+        connection.create_function(
+            "berth_labels", labels_of, ["VARCHAR"], "VARCHAR[]", null_handling=FunctionNullHandling.SPECIAL
+        )
     if settings.cleaning.html_entities:
         connection.create_function("berth_unescape", html.unescape, ["VARCHAR"], "VARCHAR")
     counts: list[int] = []
@@ -44,6 +53,8 @@ def read_rows(connection: duckdb.DuckDBPyConnection, rows: Rows, settings: Inges
         counts.append(total - sum(counts))
         if rows.format == "csv":
             _check_swallowed(connection, rows, file, number, settings)
+        elif rows.format == "json":
+            _check_values(connection, file, number, total - counts[-1], settings)
     return counts
 
 
@@ -56,7 +67,8 @@ def _read(connection: duckdb.DuckDBPyConnection, rows: Rows, number: int, path: 
         target = "INSERT INTO rows" if number else "CREATE TABLE rows AS"
         connection.execute(f"{target} {cleaned(number, columns, settings)}")
     except duckdb.Error as error:
-        raise BerthError(f"{file.uri}: {lack(error) or explain(str(error))}") from None
+        broken = "" if lack(error) or rows.format != "json" else json_lines.fault(file.uri, text_lines(file))
+        raise BerthError(broken or f"{file.uri}: {lack(error) or explain(str(error))}") from None
 
 
 def _reader(rows: Rows, path: Path, settings: IngestSettings) -> str:
@@ -66,13 +78,7 @@ def _reader(rows: Rows, path: Path, settings: IngestSettings) -> str:
     if rows.format == "parquet":
         return f"read_parquet({file}) AS rows({', '.join(places)})"
     if rows.format == "json":
-        types = {"label_column": "JSON"} if settings.task == "multi_label" else {}
-        kinds = {name: "VARCHAR" for name in settings.wanted.values()}  # two fields may name the same column
-        kinds |= {settings.wanted[field]: kind for field, kind in types.items()}
-        columns = ", ".join(f"{literal(name)}: '{kind}'" for name, kind in kinds.items())
-        return (
-            f"read_json({file}, format='newline_delimited', columns={{{columns}}}, maximum_object_size={LONGEST_ROW})"
-        )
+        return f"read_ndjson_objects({literal(glob.escape(str(path)))}, maximum_object_size={LONGEST_ROW})"
     # TSV has no quoting: text messages contain stray double quotes, which would join several rows into one.
     quote, escape = ('"', '"') if rows.format == "csv" else ("", "")
     columns = ", ".join(f"{place}: 'VARCHAR'" for place in places)
@@ -80,6 +86,30 @@ def _reader(rows: Rows, path: Path, settings: IngestSettings) -> str:
         f"read_csv({file}, auto_detect=false, header={str(rows.has_header).lower()}, columns={{{columns}}}, "
         f"delim={literal(DELIMITERS[rows.format])}, quote={literal(quote)}, escape={literal(escape)}, "
         f"max_line_size={LONGEST_ROW})"
+    )
+
+
+def _check_values(
+    connection: duckdb.DuckDBPyConnection, file: File, number: int, before: int, settings: IngestSettings
+) -> None:
+    """Raise if a row is not an object, or has a list or an object where a text or a label is expected."""
+    found = connection.execute(
+        f"""SELECT reason, count(*), min(rowid) - {before} + 1 FROM rows
+        WHERE file = {number} AND reason IN ('{NOT_AN_OBJECT}', '{NESTED}') GROUP BY 1 ORDER BY 3"""
+    ).fetchone()
+    if not found:
+        return
+    reason, count, row = found
+    line = json_lines.line_of(row, text_lines(file))
+    if reason == NOT_AN_OBJECT:
+        raise BerthError(
+            f'{file.uri}: line {line} is not a JSON object. Write one object a line, such as {{"text": "..."}}.'
+        )
+    columns = ", ".join(settings.wanted.values())
+    raise BerthError(
+        f"{file.uri}: {count:,} rows have a list or an object where one text or label is expected ({columns}), the "
+        f"first in line {line}. Name a field of an object, such as label.name; lists of labels need "
+        "'task: multi_label'."
     )
 
 

@@ -6,10 +6,12 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from berth.errors import BerthError, first_line, nearest
 from components.ingest.settings import IngestSettings
+from components.ingest.sources import json_lines
 from components.ingest.sources.files import (
     CARRIAGE_RETURN,
     COMPRESSIONS,
@@ -22,8 +24,6 @@ from components.ingest.sources.files import (
 )
 
 _LONGEST_NAME = 60
-_KEYS_FROM = 100
-"""JSON rows whose keys are read to find the columns: a row may leave one out."""
 
 
 def inspect(files: list[File], settings: IngestSettings) -> Rows:
@@ -34,7 +34,7 @@ def inspect(files: list[File], settings: IngestSettings) -> Rows:
     format = formats.pop()
     found: list[str] = []
     for file in files:
-        there = _columns(file, format, settings.columns)
+        there = _columns(file, format, settings)
         if found and there != found and format != "json":
             raise BerthError(
                 f"{file.uri}: its columns ({_list(there)}) are not those of {files[0].path.name} ({_list(found)}). "
@@ -42,9 +42,7 @@ def inspect(files: list[File], settings: IngestSettings) -> Rows:
             )
         found = there
         name = file.path.name if file.path.name in file.uri else file.uri
-        check_columns(name, there, settings)
-        if format == "json":
-            _check_case(name, settings)
+        check_columns(name, [*there, *_record_fields(file, format)], settings)
     return Rows(files, format, found, has_header=not settings.columns)
 
 
@@ -60,12 +58,18 @@ def check_columns(name: str, there: list[str], settings: IngestSettings) -> None
             raise BerthError(f"{field}: {name} has several columns {column!r}. Rename all but one.")
 
 
-def _check_case(name: str, settings: IngestSettings) -> None:
-    """Raise if two keys differ in case only: DuckDB treats them as the same JSON key."""
-    wanted = sorted(set(settings.wanted.values()))
-    for one, other in itertools.combinations(wanted, 2):
-        if one.lower() == other.lower():
-            raise BerthError(f"{name}: the keys {one!r} and {other!r} differ in case only. Rename one of them.")
+def _record_fields(file: File, format: str) -> list[str]:
+    """Return the fields of the records in a Parquet file, as `label.name`."""
+    found: list[str] = []
+
+    def add(prefix: str, type: pa.DataType) -> None:
+        for field in type if pa.types.is_struct(type) else ():
+            found.append(f"{prefix}.{field.name}")
+            add(found[-1], field.type)
+
+    for column in pq.read_schema(file.path) if format == "parquet" else ():
+        add(column.name, column.type)
+    return found
 
 
 def _delimiter_hint(columns: list[str]) -> str:
@@ -86,18 +90,17 @@ def _format(path: Path) -> str:
     return FORMATS[suffixes[-1]]
 
 
-def _columns(file: File, format: str, given: list[str]) -> list[str]:
-    path, name = file.path, file.uri
+def _columns(file: File, format: str, settings: IngestSettings) -> list[str]:
+    path, name, given = file.path, file.uri, settings.columns
     if format == "parquet":
-        from pyarrow import ArrowException
-
         try:
-            return list(pq.read_schema(path).names)
-        except (ArrowException, OSError) as error:
+            schema = pq.read_schema(path)
+        except (pa.ArrowException, OSError) as error:
             raise BerthError(f"{name}: not a whole Parquet file ({first_line(error)}). Write it again.") from None
-    lines = _text_lines(file)
+        return list(schema.names)
+    lines = text_lines(file)
     if format == "json":
-        return _json_keys(name, lines)
+        return json_lines.keys(name, lines, settings.wanted.values())
     number, first = next(lines)
     if number > 1 and not given:
         raise BerthError(
@@ -124,24 +127,7 @@ def _columns(file: File, format: str, given: list[str]) -> list[str]:
     return list(given)
 
 
-def _json_keys(name: str, lines: Iterator[tuple[int, str]]) -> list[str]:
-    import json
-
-    keys: dict[str, None] = {}
-    for number, line in itertools.islice(lines, _KEYS_FROM):
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise BerthError(f"{name}: line {number} is not JSON ({error}). Write one JSON object a line.") from None
-        if not isinstance(record, dict):
-            raise BerthError(
-                f'{name}: line {number} is not a JSON object. Write one object a line, such as {{"text": "..."}}.'
-            )
-        keys.update(dict.fromkeys(record))
-    return list(keys)
-
-
-def _text_lines(file: File) -> Iterator[tuple[int, str]]:
+def text_lines(file: File) -> Iterator[tuple[int, str]]:
     """Yield the lines that are not blank with their numbers, without byte order mark and line end."""
     blank = True
     for number, line in enumerate(open_decompressed(file), start=1):

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,8 @@ class Rows:
     format: str
     columns: list[str]
     has_header: bool
+    notes: list[str] = field(default_factory=list)
+    """What Berth decided where a file leaves room for doubt, one line each."""
 
 
 def open_decompressed(file: File) -> Iterator[bytes]:

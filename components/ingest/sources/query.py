@@ -1,8 +1,10 @@
 """A source that is a query: to any database that SQLAlchemy supports, or to any files that DuckDB reads."""
 
+import math
 import os
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -140,9 +142,19 @@ def _text(value: Any) -> Any:
         return [_text(item) for item in value]
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, (float, Decimal)):
+        return _number(value)
     if isinstance(value, (bytes, memoryview)):
         return bytes(value).decode("utf-8", errors="berth-mark")
     return str(value)
+
+
+def _number(value: float | Decimal) -> str | None:
+    """Return a number as text, as from every other source: 1.0 is 1, and NaN is missing."""
+    number = float(value)
+    if math.isnan(number):
+        return None
+    return str(int(number)) if number.is_integer() and abs(number) < 2**53 else str(value)
 
 
 def _reason(error: BaseException) -> str:

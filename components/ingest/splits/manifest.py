@@ -1,6 +1,7 @@
 """The manifest of a dataset, and the check that a classifier can be trained on it."""
 
 import hashlib
+import re
 from importlib.metadata import version
 
 import duckdb
@@ -90,6 +91,10 @@ def check(name: str, label_column: str, manifest: Manifest) -> None:
         )
     if broken := [label for label in labels if label.splitlines() != [label]]:
         raise BerthError(f"{name}: the class {broken[0]!r} has a line break in it. Rename it with label_map.")
+    if manifest.task == "single_label" and all(re.fullmatch(r"\[.*\]", label) for label in labels):
+        raise BerthError(
+            f"{name}: the labels are lists, such as {labels[0]!r}. Set 'task: multi_label', or write one label a row."
+        )
     for split in SPLITS:
         if not manifest.rows[split]:
             total = sum(manifest.rows.values())

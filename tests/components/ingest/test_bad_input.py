@@ -77,7 +77,7 @@ CASES = {
         text("a.jsonl", "".join(json.dumps({"text": a, "label": b}) + "\n" for a, b in ROWS) + '["secret"]\n'),
         "a.jsonl",
         {},
-        r"line 201: not the JSON that is expected",
+        r"line 201 is not a JSON object",
     ),
     "UTF-16": (text("a.csv", CSV.encode("utf-16")), "a.csv", {}, r"a\.csv: UTF-16 text\. Save it as UTF-8"),
     # Columns.

@@ -1,0 +1,62 @@
+"""Notes about labels that may not mean what the configuration says."""
+
+import duckdb
+
+from berth.data.dataset import Manifest
+from components.ingest.rows.sql import BETWEEN, literal
+from components.ingest.settings import IngestSettings
+
+_SEPARATORS = {",": "a comma", ";": "a semicolon", "|": "a bar", "\t": "a tab", "/": "a slash", " ": "a space"}
+_CERTAIN = ",;|\t"
+"""Separators that a name rarely has inside it; with the others, parts of labels have to recur in several labels."""
+
+
+def notes_on_labels(connection: duckdb.DuckDBPyConnection, settings: IngestSettings, manifest: Manifest) -> list[str]:
+    """Return what is doubtful about the labels of the view `kept`, one line each."""
+    name = settings.label_column
+    found = _same_numbers(name, manifest.labels)
+    if settings.task == "multi_label":
+        found += _without_labels(connection, name, sum(manifest.rows.values()))
+        found += _other_separator(connection, settings, manifest.labels)
+    return found
+
+
+def _same_numbers(name: str, labels: list[str]) -> list[str]:
+    """Return notes on classes that are one value in two spellings: 1 and 1.0, 1 and true."""
+    there, notes = set(labels), []
+    for label in labels:
+        whole = label.removesuffix(".0")
+        if label != whole and whole in there:
+            notes.append(
+                f"{name}: {whole!r} and {label!r} are two classes. If they are one, map {label!r} with label_map."
+            )
+    booleans, numbers = {"true", "false"} & {label.lower() for label in labels}, {"0", "1"} & there
+    if booleans and numbers:
+        notes.append(
+            f"{name}: {', '.join(sorted(numbers))} and {', '.join(sorted(booleans))} are different classes. "
+            "If they are the same, map them with label_map."
+        )
+    return notes
+
+
+def _without_labels(connection: duckdb.DuckDBPyConnection, name: str, total: int) -> list[str]:
+    ((number,),) = connection.execute("SELECT count(*) FROM kept WHERE label = ''").fetchall()
+    return [f"{name}: {number:,} of {total:,} texts have no label, and are examples of none."] if number else []
+
+
+def _other_separator(connection: duckdb.DuckDBPyConnection, settings: IngestSettings, labels: list[str]) -> list[str]:
+    """Return a note if no text has two labels, and another separator would give some."""
+    ((several,),) = connection.execute(
+        f"SELECT count(*) FROM kept WHERE contains(label, {literal(BETWEEN)})"
+    ).fetchall()
+    if several:
+        return []
+    for separator, words in _SEPARATORS.items():
+        split = [label for label in labels if len([part for part in label.split(separator) if part.strip()]) > 1]
+        parts = {part.strip() for label in labels for part in label.split(separator)}
+        if split and separator != settings.label_separator and (separator in _CERTAIN or len(parts) < len(labels)):
+            return [
+                f"{settings.label_column}: no text has two labels, but {split[0]!r} is several with {words} between "
+                f"them. If so, set label_separator: {separator!r}."
+            ]
+    return []
