@@ -19,9 +19,13 @@ COMPARED = ("token_count", "letter_share")
 """The numbers whose Jensen-Shannon divergence is useful: TFDV computes it between histograms with buckets of equal
 width, and a feature that is 0 for most texts has nearly all of them in one bucket."""
 CATEGORIES = ("script", "language")
-FLAGS = ("is_empty", "is_short", "is_truncated")
+EMPTY = "is_empty"
+"""1 or 0, for every text: an error, and whether a run stops must not depend on the sample."""
+FLAGS = (EMPTY, "is_short", "is_truncated")
 """1 or 0, so that their means are the shares of such texts."""
 DERIVED = (*NUMBERS, *CATEGORIES, *FLAGS)
+SAMPLED = tuple(name for name in DERIVED if name != EMPTY)
+"""The features that only a sample's texts have."""
 _LANGUAGE_SAMPLE = 1_000
 """Texts of a sample whose language is identified, which is the slowest feature."""
 _CONFIDENT = 0.9
@@ -65,7 +69,6 @@ class TextFeatures:
             "digit_share": [digits for _, digits, _ in characters],
             "script": [script for _, _, script in characters],
             "language": identified + [None] * (len(whole) - len(identified)),
-            "is_empty": [int(count == 0) for count in counts],
             "is_short": [int(0 < count < self.short_tokens) for count in counts],
             "is_truncated": [int(count > self.longest) for count in counts],
         }

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from berth.data.dataset import LABEL, PAIR, TEXT, Manifest, split_dir
+from berth.data.tokenless import TOKEN
 from berth.errors import BerthError, first_line
-from berth.statistics.text_features import CATEGORIES, DERIVED, TextFeatures
+from berth.statistics.text_features import CATEGORIES, EMPTY, SAMPLED, TextFeatures
 
 if TYPE_CHECKING:
     import numpy as np
@@ -219,17 +220,31 @@ def _batches(path: Path, features: TextFeatures | None, quota: int) -> "Iterator
         if features and chosen > 0:
             sample = texts.slice(0, chosen).to_pylist()
             derived = features.derive(sample, pairs[:chosen] if pairs else None, languages=seen == 0)
-            for name in DERIVED:
+            for name in SAMPLED:
                 values = derived.values[name] + [None] * (read.num_rows - chosen)
                 columns[name] = _as_lists(pa.array(values, _type(name)))
             scan.tokens, scan.sampled = derived.tokens, chosen
             scan.lengths = derived.values["token_count"]
             _note_examples(scan, derived.values, sample)
-        elif features:
-            for name in DERIVED:
+        if features:
+            columns[EMPTY] = _as_lists(_empty_ones(table))
+            flagged = texts.filter(columns[EMPTY].flatten().cast(pa.bool_())).slice(0, _EXAMPLES).to_pylist()
+            scan.note("empty_texts", [1.0] * len(flagged), flagged)
+        if features and chosen <= 0:
+            for name in SAMPLED:
                 columns[name] = pa.nulls(read.num_rows, pa.list_(_type(name)))
         seen += read.num_rows
         yield pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns)), scan
+
+
+def _empty_ones(table: "pa.Table") -> "pa.Array":
+    """Return 1 for each row without a token in it, int64."""
+    import pyarrow.compute as pc
+
+    found = pc.match_substring_regex(table[TEXT].combine_chunks(), TOKEN)
+    if PAIR in table.column_names:
+        found = pc.or_(found, pc.match_substring_regex(table[PAIR].combine_chunks(), TOKEN))
+    return pc.invert(found).cast("int64")
 
 
 def _hashes(table: "pa.Table | pa.RecordBatch") -> "np.ndarray":
@@ -245,7 +260,6 @@ def _hashes(table: "pa.Table | pa.RecordBatch") -> "np.ndarray":
 def _note_examples(scan: Scan, values: dict[str, list[Any]], texts: list[str]) -> None:
     """Keep the texts that best show the possible anomalies of each derived feature."""
     lengths = values["token_count"]
-    scan.note("empty_texts", values["is_empty"], texts)
     scan.note("short_texts", values["is_short"], texts)
     scan.note("unknown_tokens", values["unknown_share"], texts)
     scan.note("truncated_texts", [flag * n for flag, n in zip(values["is_truncated"], lengths, strict=True)], texts)

@@ -148,11 +148,14 @@ def _several(items: Sequence[str]) -> str:
     return f"{shown} and {len(items) - _LISTED} more" if len(items) > _LISTED else shown
 
 
+OF_A_SAMPLE = ("short_texts", "truncated_texts", "unknown_tokens")
+"""Kinds that a sample is enough for while they are warnings; as errors they are decided on all texts."""
+
 _TEXT_WORDS = {
-    "empty_texts": ("texts of at least one token, but for {bound:.1%}", "{value:.1%} empty"),
-    "short_texts": ("at most {bound:.1%} very short texts", "{value:.1%}"),
-    "truncated_texts": ("at most {bound:.1%} of the texts to be cut off by sequence_length", "{value:.1%}"),
-    "unknown_tokens": ("at most {bound:.1%} unknown tokens", "{value:.1%}"),
+    "empty_texts": ("texts of at least one token, but for {bound:.1%}", "{value} empty"),
+    "short_texts": ("at most {bound:.1%} very short texts", "{value}"),
+    "truncated_texts": ("at most {bound:.1%} of the texts to be cut off by sequence_length", "{value}"),
+    "unknown_tokens": ("at most {bound:.1%} unknown tokens", "{value}"),
 }
 
 
@@ -160,13 +163,14 @@ def _about_texts(kind: str, split: str, feature: str, statistics: Any, scan: Sca
     _, bound = _bounds(checks)[kind]
     expected, found = _TEXT_WORDS[kind]
     examples = [text for _, text in scan.examples.get(kind, [])]
+    value = mean(statistics, feature)
     return Anomaly(
         kind,
         checks.severity_of(kind),
         split,
         TEXT,
         expected.format(bound=bound),
-        found.format(value=mean(statistics, feature)),
+        found.format(value=f"{value:.1%}" if value >= 0.0005 else "less than 0.1%"),
         examples,
     )
 

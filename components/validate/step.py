@@ -13,7 +13,7 @@ from berth.statistics.distances import Distance
 from berth.statistics.text_features import TextFeatures
 from berth.statistics.tfdv import Scan, in_memory, scan_only, with_beam
 from components.validate import report as reports
-from components.validate.checks import Anomaly, add_to_tfdv, from_tfdv, of_the_whole
+from components.validate.checks import OF_A_SAMPLE, Anomaly, add_to_tfdv, from_tfdv, of_the_whole
 
 
 @dataclass(frozen=True)
@@ -80,14 +80,15 @@ def validate_dataset(
     given = schemas.parse(schema_text) if schema_text else None
     manifest = Manifest.read(dataset)
     features = TextFeatures(vocabulary, sequence_length, checks, manifest.pairs)
+    sample = 0 if any(checks.severity_of(kind) == "error" for kind in OF_A_SAMPLE) else checks.sample
     statistics: dict[str, Any] = {}
     scans: dict[str, Scan] = {}
     for split in SPLITS:
         if beam_args:
-            statistics[split] = with_beam(dataset, split, features, checks.sample, list(beam_args))
-            scans[split] = scan_only(dataset, split, features, checks.sample)
+            statistics[split] = with_beam(dataset, split, features, sample, list(beam_args))
+            scans[split] = scan_only(dataset, split, features, sample)
         else:
-            statistics[split], scans[split] = in_memory(dataset, split, features, checks.sample)
+            statistics[split], scans[split] = in_memory(dataset, split, features, sample)
     outputs.statistics.mkdir(parents=True)
     for split, values in statistics.items():
         (outputs.statistics / f"{split}.pb").write_bytes(values.SerializeToString())

@@ -1,5 +1,6 @@
 """SQL that cleans texts and labels."""
 
+from berth.data.tokenless import TOKEN
 from components.ingest.rows.encoding import UNDECODABLE
 from components.ingest.rows.sql import BETWEEN, literal, slices
 from components.ingest.settings import IngestSettings
@@ -51,6 +52,7 @@ def cleaned(number: int, columns: str, settings: IngestSettings) -> str:
         _form=unless_plain("({0}3 IS DISTINCT FROM {0}2)", "false"),
         _normal=unless_plain(_NORMALISED, "lower({0}3)"),
         _empty=unless_plain(f"trim(coalesce({{0}}3, ''), {literal(BLANKS)}) = ''", "{0}3 = ''"),
+        _tokenless=unless_plain(f"NOT regexp_matches({{0}}3, '{TOKEN}')", "false"),
         _undecodable=unless_plain(f"contains({{0}}0, {literal(UNDECODABLE)})", "false"),
     )
     trimmed = _per_label(several, "label0", _TRIMMED)
@@ -84,6 +86,7 @@ def cleaned(number: int, columns: str, settings: IngestSettings) -> str:
         WHEN fault IS NOT NULL THEN fault
         WHEN {any_text("_undecodable")} OR contains({flat_label}, {literal(UNDECODABLE)}) THEN 'undecodable bytes'
         WHEN {any_text("_empty")} OR {any_text("3 IS NULL")} THEN 'empty text'
+        WHEN {any_text("_tokenless")} THEN 'text without a token'
         WHEN {missing} THEN 'missing label'
         WHEN {left_out} THEN 'label left out'
         WHEN given NOT IN ('train', 'validation', 'test') THEN 'unknown split'

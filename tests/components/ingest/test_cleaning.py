@@ -45,6 +45,13 @@ def test_texts_of_control_characters_alone_are_empty(ingest, tmp_path):
     assert manifest.rejected == {"empty text": 1}
 
 
+@pytest.mark.parametrize("text", ["\u00ad", "\u200e \u00ad", "\u0301", "\ufffd", "\ue000", "\u061c"])
+def test_a_text_without_a_token_is_rejected_with_its_reason(ingest, tmp_path, text):
+    manifest, _, rejected = ingest(write(tmp_path / "a.csv", [(text, "ham"), (f"{text}a{text}", "ham"), *ROWS]))
+    assert manifest.rejected == {"text without a token": 1}
+    assert [(row["row"], row["text"]) for row in rejected if row["action"] == "rejected"] == [(1, text)]
+
+
 def near_duplicates(texts: dict[str, str], threshold: float) -> set[str]:
     """Return the texts of later splits that resemble one of an earlier, by comparing all pairs."""
     import re

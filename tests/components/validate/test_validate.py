@@ -153,6 +153,26 @@ def test_texts_are_looked_at_in_the_encoders_own_tokens(run, tmp_path, real_rows
     assert "CUSTOM_VALIDATION" in (tmp_path / "out/anomalies/test.pbtxt").read_text()
 
 
+def test_texts_without_a_token_are_found_outside_the_sample(run, tmp_path, real_rows):
+    """Whether a run stops does not depend on the sample."""
+    rows = real_rows | {"train": [*real_rows["train"], ("\u00ad", "ham"), ("\u0301\u200e", "ham")]}
+    validation = run(write_dataset(tmp_path / "odd", rows, ["ham", "spam"]), sample=1)
+    (found,) = [found for found in validation.anomalies if found.kind == "empty_texts"]
+    assert str(found).startswith("train.text: expected texts of at least one token, but for 0.0%, found ")
+    assert "0.0% empty" not in str(found)
+    assert found.examples == ["\u00ad", "\u0301\u200e"]
+
+
+@pytest.mark.parametrize("severity", ["error", "warn"])
+def test_errors_are_decided_on_all_texts_and_warnings_on_a_sample(run, dataset, tmp_path, severity):
+    import tensorflow_data_validation as tfdv
+
+    run(dataset, sample=10, severity={"short_texts": severity})
+    (found,) = tfdv.load_stats_binary(str(tmp_path / "out/statistics/test.pb")).datasets
+    (counts,) = [one for one in found.features if ".".join(one.path.step) == "token_count"]
+    assert counts.num_stats.common_stats.num_non_missing == (found.num_examples if severity == "error" else 10)
+
+
 def test_without_a_vocabulary_a_token_is_a_word(run, dataset, tmp_path):
     run(dataset, vocabulary=False)
     assert "words, as there is no vocabulary" in (tmp_path / "out/report").read_text()
