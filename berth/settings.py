@@ -6,12 +6,15 @@ A step gets its sections as dicts, KFP parameters, in which every number is a fl
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from berth.storage.addresses import with_lower_scheme
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Score = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Severity = Literal["error", "warn", "ignore"]
+Address = Annotated[str, AfterValidator(with_lower_scheme)]
 
 SETTINGS_END = "\n---\n"
 """Separates the settings of a run, `name=value` each, in one text."""
@@ -21,49 +24,12 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-_ENVIRONMENT = re.compile(r"(env:[A-Za-z_][A-Za-z0-9_]*)?")
+ENVIRONMENT = "env:"
+"""Begins a value that is in an environment variable, `env:NAME`."""
+VARIABLE = re.compile(rf"({ENVIRONMENT}[A-Za-z_][A-Za-z0-9_]*)?")
 _QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|[KMGTPE]i?)?$"
 _OBJECT_NAME = r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$"
 """Patterns that Kubernetes accepts: a quantity, and the name of a secret or a claim."""
-
-
-class Source(Section):
-    """The source of the rows: files, one set of files per split, or a query. `source: PATH` means `files`."""
-
-    files: str = Field("", description="A file, a glob or a folder: a path, s3://, gs:// or https://.")
-    train: str = Field("", description="The train split's files, where the data comes split.")
-    validation: str = Field("", description="The validation split's files; empty: a share of train.")
-    test: str = Field("", description="The test split's files; empty: a share of train.")
-    sql: str = Field("", description="A query; its columns are the source's.")
-    connection: str = Field(
-        "",
-        description="`env:NAME`: the variable that holds the database's SQLAlchemy URL. Empty: DuckDB runs the query.",
-    )
-    folder: str = Field(
-        "", description="Where a DuckDB query's relative paths start; empty: the configuration's folder."
-    )
-
-    @model_validator(mode="after")
-    def _is_one_kind(self) -> Self:
-        kinds = [bool(self.files), bool(self.train), bool(self.sql)]
-        if sum(kinds) != 1:
-            raise ValueError("give one of: files, train (with validation and test), sql")
-        if (self.validation or self.test) and not self.train:
-            raise ValueError("validation and test need train as well")
-        if self.connection and not self.sql:
-            raise ValueError("connection is for sql, which is not set")
-        # Neither message shows the value: it may hold a password.
-        if not _ENVIRONMENT.fullmatch(self.connection):
-            raise ValueError("connection: write env:NAME, and put the database's URL into the variable NAME")
-        if any(re.match(r"\w+://[^/]*@", files) for files in self.split_files().values()):
-            raise ValueError("an address with a user or password in it; put credentials into the environment")
-        return self
-
-    def split_files(self) -> dict[str, str]:
-        """Return the addresses of the files by split; files that are not split have the empty name."""
-        if self.files:
-            return {"": self.files}
-        return {name: getattr(self, name) for name in ("train", "validation", "test") if getattr(self, name)}
 
 
 class Split(Section):
@@ -340,7 +306,7 @@ class Notify(Section):
     @model_validator(mode="after")
     def _has_somewhere_to_send(self) -> Self:
         # The value is not shown: it may be the address itself, which is a secret.
-        if not _ENVIRONMENT.fullmatch(self.webhook):
+        if not VARIABLE.fullmatch(self.webhook):
             raise ValueError("webhook: write env:NAME, and put the webhook's address into the variable NAME")
         if self.on and not (self.webhook or self.smtp_host):
             raise ValueError("on: there is neither a webhook nor an smtp_host to notify")

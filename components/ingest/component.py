@@ -82,6 +82,7 @@ def ingest(
     from mlflow.data.meta_dataset import MetaDataset
 
     from berth.data.dataset import SPLITS
+    from berth.settings import ENVIRONMENT
     from berth.tracking import tags
     from berth.tracking.step_run import log_datasets, log_to_parent, metric_name, step_run
     from components.ingest.settings import IngestSettings
@@ -111,10 +112,13 @@ def ingest(
         files = settings.source.split_files()
         datasets = {}
         for name in SPLITS:
+            address = "" if settings.source.sql else files.get(name) or files.get("") or files["train"]
             origin = (
                 CodeDatasetSource({"sql": settings.source.sql, "connection": settings.source.connection})
                 if settings.source.sql
-                else resolve_dataset_source(files.get(name) or files.get("") or files["train"])
+                else CodeDatasetSource({"files": address})
+                if address.startswith(ENVIRONMENT)
+                else resolve_dataset_source(address)
             )
             digest = f"{manifest.fingerprint[:16]}-{manifest.rows[name]}"
             datasets[name] = MetaDataset(origin, name=f"{name} split", digest=digest)  # type: ignore[abstract]

@@ -6,8 +6,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from berth.data.dataset import LABEL, PAIR, TEXT
+from berth.data.source import Source
 from berth.errors import BerthError
-from berth.settings import Cleaning, Source, Split
+from berth.settings import Cleaning, Split
 
 
 class IngestSettings(BaseModel):

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from berth.data.source import Source
 from berth.errors import BerthError
+from berth.settings import ENVIRONMENT
 from pipeline import checkout
 from pipeline.config.run_config import RunConfig
 from pipeline.image_lock import LOCK, locked
@@ -36,6 +38,7 @@ def make_package(config: RunConfig, config_file: Path) -> Package:
         BerthError: an image is missing from images.lock.yaml, or a setting is a path of this machine.
     """
     _check_no_local_paths(config)
+    _check_variables(config.source)
     images = locked(Path(LOCK))
 
     from pipeline.dags import compiler, training
@@ -52,13 +55,24 @@ def make_package(config: RunConfig, config_file: Path) -> Package:
 
 def _check_no_local_paths(config: RunConfig) -> None:
     for field, value in _places(config):
-        if value and "://" not in value:
+        if value and "://" not in value and not value.startswith(ENVIRONMENT):
             raise BerthError(
                 f"{field}: {value} is a path of this machine, which the cluster's steps do not see. "
                 "Use s3://, gs:// or https://."
             )
     if not config.push_to:
         raise BerthError("push_to: a cluster's steps have no folder that stays. Name one in s3:// or gs://.")
+
+
+def _check_variables(source: Source) -> None:
+    from pipeline.dags.pods import ADDRESS_VARIABLES
+
+    for text in (*source.split_files().values(), source.connection):
+        if text.startswith(ENVIRONMENT) and text.removeprefix(ENVIRONMENT) not in ADDRESS_VARIABLES:
+            raise BerthError(
+                f"source: {text} is not among the variables that a cluster's steps have from cluster.store_secret. "
+                f"Use one of them: {', '.join(ADDRESS_VARIABLES)}."
+            )
 
 
 def _places(config: RunConfig) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from berth.errors import nearest
 from berth.settings import Section
+from berth.storage.addresses import without_secrets
 
 
 def explain(root: type[Section], problem: Any) -> str:
@@ -24,7 +25,7 @@ def explain(root: type[Section], problem: Any) -> str:
         return f"{location}: {message}" if location else message
     given = problem["input"]
     # A number is a text in the file, and is shown as it is written.
-    shown = given if isinstance(given, str) and _NUMBER.fullmatch(given) else repr(given)
+    shown = given if isinstance(given, str) and _NUMBER.fullmatch(given) else without_secrets(repr(given))
     return f"{location}: {message[0].lower()}{message[1:]}, not {shown}"
 
 

@@ -4,7 +4,8 @@ import types
 import typing
 from typing import Annotated, Any, Literal
 
-from berth.settings import KINDS, Checks, Cleaning, Cluster, Evaluation, Gates, Notify, Section, Source, Split, Training
+from berth.data.source import Source
+from berth.settings import KINDS, Checks, Cleaning, Cluster, Evaluation, Gates, Notify, Section, Split, Training
 from pipeline.config.run_config import RunConfig
 
 

@@ -1,15 +1,30 @@
 """Run configuration: one YAML file is one run. Its fields are documented here and in berth/settings.py."""
 
-import glob
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import pydantic
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from berth.data.source import Source
 from berth.errors import BerthError
-from berth.settings import Checks, Cleaning, Cluster, Evaluation, Gates, Notify, Section, Source, Split, Training
+from berth.settings import (
+    ENVIRONMENT,
+    Address,
+    Checks,
+    Cleaning,
+    Cluster,
+    Evaluation,
+    Gates,
+    Notify,
+    Section,
+    Split,
+    Training,
+)
+from berth.storage.addresses import NO_SECRETS, has_secret
+from berth.storage.globs import with_literal_folders
 from pipeline.config import yaml_file
 from pipeline.config.explain import explain
 
@@ -30,6 +45,18 @@ def _as_section(source: Any) -> Any:
 def _without_nulls(labels: Any) -> Any:
     """Return a label map in which a missing or null `new` is empty: the label's rows are left out."""
     return {old: "" if new is None else new for old, new in labels.items()} if isinstance(labels, dict) else labels
+
+
+def _texts(value: Any, field: str = "") -> Iterator[tuple[str, str]]:
+    """Yield all texts of a configuration with the names of their fields."""
+    if isinstance(value, str):
+        yield field, value
+    elif isinstance(value, dict):
+        for name, one in value.items():
+            yield from _texts(one, f"{field}.{name}" if field else name)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _texts(one, field)
 
 
 GPU_COUNT = "cluster_gpu_count"
@@ -87,13 +114,13 @@ class RunConfig(Section):
     beam_args: list[str] = Field(
         [], description="Compute the statistics as an Apache Beam pipeline with these arguments; empty: in memory."
     )
-    encoder: str = Field(
+    encoder: Address = Field(
         "minilm",
         min_length=1,
         description="`minilm` (built in), or a TF-Hub text encoder: a tfhub.dev or Kaggle URL, an https .tar.gz "
         "(`#sha256=` and its digest behind it pins it), gs://, s3:// or a folder. See docs/encoders.md.",
     )
-    preprocessor: str = Field("", description="The encoder's TF-Hub text preprocessor; `minilm` has its own.")
+    preprocessor: Address = Field("", description="The encoder's TF-Hub text preprocessor; `minilm` has its own.")
     pooling: Literal["auto", "pooled_output", "cls", "mean"] = Field(
         "auto",
         description="How the encoder's outputs become one vector: its `pooled_output`, or of `sequence_output` the "
@@ -125,7 +152,7 @@ class RunConfig(Section):
         "validation split, and store it in the model; `none`: 0.5. Useful with many validation texts, or a rare class.",
     )
     training: Training = Field(Training.model_validate({}), description="Options of fine-tuning that few runs change.")
-    checkpoints: str = Field(
+    checkpoints: Address = Field(
         "",
         description="Where training saves checkpoints, to continue after an interruption: a folder, s3:// or gs://. "
         "Empty: .berth/checkpoints on one machine, nowhere on a cluster.",
@@ -139,7 +166,7 @@ class RunConfig(Section):
     model_name: Name = Field(
         "", validate_default=False, description="Name in the model registry; empty: the run's name."
     )
-    push_to: str = Field(
+    push_to: Address = Field(
         "",
         description="Serving folder, `<push_to>/<model>/<version>/`: a path, s3:// or gs://; "
         "empty: .berth/serving where berth runs.",
@@ -170,8 +197,9 @@ class RunConfig(Section):
                 raise ValueError(f"{field}: mcc needs exactly one label per text; choose macro_f1 or accuracy")
         if self.gates.must_beat_baseline and not self.evaluation.baseline_rows:
             raise ValueError("gates.must_beat_baseline: there is no baseline with evaluation.baseline_rows: 0")
-        if re.match(r"\w+://[^/]*@", self.push_to):
-            raise ValueError("push_to: an address with a user or password in it; put credentials into the environment")
+        for field, text in _texts(self.model_dump(by_alias=True)):
+            if has_secret(text):
+                raise ValueError(f"{field}: {NO_SECRETS}. Put credentials into the environment")
         for field in ("label_column", "text_pair_column"):
             if self.text_column == getattr(self, field):
                 raise ValueError(f"{field}: {self.text_column!r} is the text column too")
@@ -232,17 +260,20 @@ class RunConfig(Section):
 
     def _with_absolute_paths(self, folder: Path) -> "RunConfig":
         def absolute(path: str) -> str:
-            return path if not path or "://" in path else str(folder / Path(path).expanduser())
+            elsewhere = not path or "://" in path or path.startswith(ENVIRONMENT)
+            return path if elsewhere else str(folder / Path(path).expanduser())
 
         paths: dict[str, Any] = {
             field: absolute(getattr(self, field)) for field in ("schema_file", "preprocessor", "push_to", "checkpoints")
         }
 
         def pattern(path: str) -> str:
-            """Return the absolute glob for `path`: what the folder's own name has of `*?[` stands for itself."""
-            if not path or "://" in path or Path(absolute(path)).exists():
-                return absolute(path)
-            return str(Path(glob.escape(str(folder))) / Path(path).expanduser())
+            """Return the absolute glob for `path`: what its folders' own names have of `*?[` stands for itself."""
+            whole = absolute(path)
+            is_glob = whole != path or Path(path).is_absolute()
+            if not is_glob or Path(whole).exists():
+                return whole
+            return with_literal_folders(whole, lambda one: Path(one).is_dir())
 
         files = {kind: pattern(getattr(self.source, kind)) for kind in ("files", "train", "validation", "test")}
         if self.source.sql and not self.source.connection:

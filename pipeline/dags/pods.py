@@ -11,9 +11,11 @@ from kfp import dsl, kubernetes
 
 from berth.tracking import pipeline_run
 
+ADDRESS_VARIABLES = ("DATABASE_URL", "SOURCE_URL", "VALIDATION_URL", "TEST_URL")
+"""The variables that a configuration may name, `env:NAME`, on a cluster: of a database, and of files."""
 STORE_VARIABLES = (
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"),
-    *("MLFLOW_S3_ENDPOINT_URL", "DATABASE_URL"),
+    *("MLFLOW_S3_ENDPOINT_URL", *ADDRESS_VARIABLES),
 )
 NOTIFY_VARIABLES = ("BERTH_WEBHOOK_URL", "BERTH_SMTP_USER", "BERTH_SMTP_PASSWORD")
 """The keys of two secrets, which are the variables that they become. A key that a secret lacks is not set."""

@@ -130,6 +130,7 @@ def _readable(config: RunConfig) -> list[Path]:
     named = [*source.split_files().values(), config.encoder, config.preprocessor]
     if source.sql and not source.connection:
         named.append(source.folder)
+    named += [os.environ.get(name.removeprefix("env:"), "") for name in named if name.startswith("env:")]
     if source.connection:
         address = os.environ.get(source.connection.removeprefix("env:"), "")
         named += [address.removeprefix("sqlite:///")] if address.startswith("sqlite:///") else []

@@ -8,11 +8,11 @@ from typing import Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from berth.errors import BerthError
+from berth.storage.addresses import has_secret, without_secrets
 from berth.storage.object_store import OBJECT_STORES
 
 ADVICE = "Name a TF-Hub text model: a tfhub.dev or Kaggle URL, an https .tar.gz, gs://, s3:// or a folder."
 _ARCHIVES = (".tar.gz", ".tgz", ".tar")
-_SECRETS = re.compile(r"sig|token|key|secret|password|credential", re.IGNORECASE)
 _MOST_LETTERS = 60
 
 
@@ -68,8 +68,8 @@ def parse(field: str, text: str) -> Handle:
     try:
         parts = urlsplit(address)
     except ValueError as error:
-        raise BerthError(f"{field}: {text!r} is not a valid address ({error}). {ADVICE}") from None
-    if parts.username or any(_SECRETS.search(name) for name, _ in parse_qsl(parts.query, keep_blank_values=True)):
+        raise BerthError(f"{field}: {without_secrets(text)!r} is not a valid address ({error}). {ADVICE}") from None
+    if has_secret(address):
         raise BerthError(
             f"{field}: an address on {parts.hostname} with a password, a key or a signature in it, which would be "
             "recorded with the run. Give a bucket's address and put credentials into the environment, or a folder."

@@ -4,7 +4,6 @@ import codecs
 import csv
 import itertools
 from collections.abc import Iterator
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,12 +13,11 @@ from components.ingest.settings import IngestSettings
 from components.ingest.sources import json_lines
 from components.ingest.sources.files import (
     CARRIAGE_RETURN,
-    COMPRESSIONS,
     DELIMITERS,
-    FORMATS,
     KINDS,
     File,
     Rows,
+    format_of,
     open_decompressed,
 )
 
@@ -28,7 +26,7 @@ _LONGEST_NAME = 60
 
 def inspect(files: list[File], settings: IngestSettings) -> Rows:
     """Return the files with their format and columns."""
-    formats = {_format(file.path) for file in files}
+    formats = {_format(file) for file in files}
     if len(formats) > 1:
         raise BerthError(f"source: holds files of different formats ({', '.join(sorted(formats))}). Name one kind.")
     format = formats.pop()
@@ -81,13 +79,10 @@ def _delimiter_hint(columns: list[str]) -> str:
     return " For a file without a header row, name them with 'columns'."
 
 
-def _format(path: Path) -> str:
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] in COMPRESSIONS:
-        suffixes.pop()
-    if not suffixes or suffixes[-1] not in FORMATS:
-        raise BerthError(f"{path}: its name does not say what it holds. Berth reads {KINDS}.")
-    return FORMATS[suffixes[-1]]
+def _format(file: File) -> str:
+    if format := format_of(file.path.name):
+        return format
+    raise BerthError(f"{file.uri}: its name does not say what it holds. Berth reads {KINDS}.")
 
 
 def _columns(file: File, format: str, settings: IngestSettings) -> list[str]:

@@ -43,6 +43,14 @@ class Rows:
     """What Berth decided where a file leaves room for doubt, one line each."""
 
 
+def format_of(name: str) -> str:
+    """Return the format that the extension of the file `name` gives; empty: none."""
+    suffixes = [suffix.lower() for suffix in Path(name).suffixes]
+    if suffixes and suffixes[-1] in COMPRESSIONS:
+        suffixes.pop()
+    return FORMATS.get(suffixes[-1], "") if suffixes else ""
+
+
 def open_decompressed(file: File) -> Iterator[bytes]:
     """Yield the lines of `file`, bytes with their line ends, decompressed by its extension; raises as `opened` does."""
     import io

@@ -12,8 +12,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from berth.data.source import Source
 from berth.errors import BerthError, first_line
-from berth.settings import Source
 
 _BATCH = 20_000
 """Rows that are fetched at a time."""

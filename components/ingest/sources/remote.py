@@ -1,14 +1,18 @@
-"""Files of object stores and web servers, through fsspec: find them with their versions, and fetch them."""
+"""Files of object stores, through fsspec, and of web servers: find them with their versions, and fetch them."""
 
 import contextlib
 import datetime
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from berth.errors import BerthError
 from berth.storage import object_store
-from berth.storage.object_store import OBJECT_STORES, TIMEOUT_SECONDS, scheme_of
+from berth.storage.addresses import without_secrets
+from berth.storage.globs import with_literal_folders
+from berth.storage.object_store import OBJECT_STORES, scheme_of
+from components.ingest.sources import web
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -16,89 +20,95 @@ if TYPE_CHECKING:
 _WEB = ("http", "https")
 
 
-def find(address: str) -> list[tuple[str, int, str]]:
-    """Return the URI, the size in bytes (-1: not known) and the version of the files at `address`.
+@dataclass(frozen=True)
+class Found:
+    """A file of a store or a web server."""
 
-    `address` is a file, a glob or a folder. The version is the ETag or the time of the last change; empty if the
-    server sends neither.
+    uri: str
+    """The name for users. It holds no secret, unlike `address`."""
+    address: str
+    size: int
+    """In bytes; -1: not known."""
+    version: str
+    """The ETag or the time of the last change; empty: the server sends neither."""
+
+
+def find(address: str, name: str) -> list[Found]:
+    """Return the files at `address`, a file, a glob or a folder, which the configuration calls `name`.
 
     Raises:
         BerthError: nothing is found, or it cannot be listed.
     """
-    scheme = address.partition("://")[0].lower()
+    scheme = scheme_of(address)
     if scheme not in (*OBJECT_STORES, *_WEB):
-        raise BerthError(f"source: {address}: no store of the kind {scheme}://. Berth reads s3://, gs:// and https://.")
-    with _explained(address):
+        raise BerthError(f"source: {name}: no store of the kind {scheme}://. Berth reads s3://, gs:// and https://.")
+    with _explained(address, name):
+        if scheme in _WEB:
+            served = web.look(address)
+            return [Found(name, address, served.size, served.version)]
         client, path = _client_of(address)
-        found = [path] if scheme in _WEB else _files_at(client, path)
-        infos = [client.info(one) for one in found]
-        uris = [one if scheme in _WEB else f"{scheme}://{one}" for one in found]
-    if not found:
-        raise BerthError(f"source: nothing at {address}. {_advice_on(address)}")
-    return [(uri, int(info.get("size") or -1), _version(info)) for uri, info in zip(uris, infos, strict=True)]
+        paths = _files_at(client, path)
+        infos = [client.info(one) for one in paths]
+    if not paths:
+        raise BerthError(f"source: nothing at {name}. {object_store.advice_on(address)}")
+    prefix = address.partition("://")[0]
+    return [
+        Found(
+            uri=f"{prefix}://{one}" if name == address else f"{name}/{PurePosixPath(one).name}",
+            address=f"{prefix}://{one}",
+            size=int(info.get("size") or -1),
+            version=_version(info),
+        )
+        for one, info in zip(paths, infos, strict=True)
+    ]
 
 
-def fetch(uri: str, target: Path) -> None:
-    """Copy the file at `uri` to `target`.
+def fetch(found: Found, folder: Path) -> Path:
+    """Copy the file to `folder` and return its path there; its name keeps the extension, which gives the format.
 
     Raises:
         BerthError: it cannot be read to its end.
     """
-    with _explained(uri):
-        client, path = _client_of(uri)
+    with _explained(found.address, found.uri):
+        if scheme_of(found.address) in _WEB:
+            return web.fetch(found.address, folder)
+        client, path = _client_of(found.address)
+        target = folder / PurePosixPath(path).name
         client.get_file(path, str(target))
+        return target
 
 
 def _client_of(address: str) -> "tuple[AbstractFileSystem, str]":
     """Return the client for `address`, and the address in the client's form."""
-    import fsspec
-
-    options = _web_options() if scheme_of(address) in _WEB else object_store.options_of(address)
-    client, path = fsspec.core.url_to_fs(address, **options)
-    return client, path
-
-
-def _web_options() -> dict[str, Any]:
-    import aiohttp
-
-    limits = aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT_SECONDS, sock_read=TIMEOUT_SECONDS)
-    return {"client_kwargs": {"timeout": limits, "raise_for_status": True}, "skip_instance_cache": True}
+    return object_store.store_of(address), address.partition("://")[2].strip("/")
 
 
 def _files_at(client: "AbstractFileSystem", path: str) -> list[str]:
-    """Return the files of an object store at `path`, a file, a glob or a folder; hidden ones are left out."""
+    """Return the files at `path`, an object, a folder or a glob; hidden ones are left out.
+
+    What is there under exactly this name is not a glob: names of objects may have `*`, `?` and `[` in them.
+    """
     from fsspec.core import has_magic
 
-    found = client.glob(path) if has_magic(path) else [path]
-    if found == [path] and client.isdir(path):
-        found = client.find(path)
-    return sorted(one for one in found if not Path(one).name.startswith((".", "_")) and not one.endswith("/"))
+    if has_magic(path) and not client.exists(path):
+        found = client.glob(with_literal_folders(path, client.isdir))
+    else:
+        found = client.find(path) if client.isdir(path) else [path]
+    return sorted(one for one in found if not PurePosixPath(one).name.startswith((".", "_")) and not one.endswith("/"))
 
 
 @contextlib.contextmanager
-def _explained(address: str) -> Iterator[None]:
-    """Convert the libraries' exceptions about `address` into a one-line BerthError."""
+def _explained(address: str, name: str) -> Iterator[None]:
+    """Convert the libraries' exceptions about `address` into a one-line BerthError that calls it `name`."""
     try:
         yield
     except BerthError:
         raise
     except Exception as error:
-        raise BerthError(f"source: {address} cannot be read ({_reason(error)}). {_advice_on(address)}") from None
-
-
-def _reason(error: Exception) -> str:
-    import aiohttp
-
-    # fsspec reports a web server that does not answer, or is not trusted, as a missing file.
-    cause = error.__cause__ or error.__context__ if isinstance(error, FileNotFoundError) else None
-    if isinstance(cause, aiohttp.ClientConnectorCertificateError):
-        why = getattr(cause.certificate_error, "verify_message", "not valid")
-        return f"its certificate: {why}; SSL_CERT_FILE names other authorities"
-    return "no answer" if isinstance(cause, aiohttp.ClientConnectionError) else object_store.reason_of(error)
-
-
-def _advice_on(address: str) -> str:
-    return "Check the address." if scheme_of(address) in _WEB else object_store.advice_on(address)
+        is_web = scheme_of(address) in _WEB
+        why = web.reason(error) if is_web else without_secrets(object_store.reason_of(error))
+        advice = web.advice(error) if is_web else object_store.advice_on(address)
+        raise BerthError(f"source: {name} cannot be read ({why}). {advice}") from None
 
 
 def _version(info: dict[str, Any]) -> str:

@@ -1,12 +1,14 @@
 """Find a source's files, their format, and their columns."""
 
 import hashlib
+import os
 import tempfile
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from berth.errors import BerthError
 from berth.models.integrity import sha256_of
+from berth.settings import ENVIRONMENT
+from berth.storage.addresses import with_lower_scheme
 from components.ingest.settings import IngestSettings
 from components.ingest.sources import query, remote
 from components.ingest.sources.columns import check_columns, inspect
@@ -26,12 +28,13 @@ def fingerprint(settings: IngestSettings) -> str:
         check_columns(query.name(source), query.columns(source), settings)
         return query.digest(source)
     digest = hashlib.sha256()
-    for split, address in source.split_files().items():
+    for split, name in source.split_files().items():
+        address = _address(name)
         if "://" in address:
-            for uri, size, version in remote.find(address):
+            for found in remote.find(address, name):
                 with tempfile.TemporaryDirectory(prefix="berth-locate-") as scratch:
-                    known = version or sha256_of(_fetched(uri, Path(scratch)))
-                digest.update(f"{split}\0{uri}\0{size}\0{known}\n".encode())
+                    known = found.version or sha256_of(_fetched(found, Path(scratch)))
+                digest.update(f"{split}\0{found.uri}\0{found.size}\0{known}\n".encode())
         else:
             files = local_files(address, split)
             inspect(files, settings)
@@ -53,14 +56,15 @@ def open_rows(settings: IngestSettings, scratch: Path) -> Rows:
         query.store(source, path)
         return inspect([File(query.name(source), path, path.stat().st_size, "")], settings)
     files: list[File] = []
-    for split, address in source.split_files().items():
+    for split, name in source.split_files().items():
+        address = _address(name)
         if "://" not in address:
             files += local_files(address, split)
             continue
-        for number, (uri, size, version) in enumerate(remote.find(address)):
+        for number, found in enumerate(remote.find(address, name)):
             folder = scratch / f"{split}{number}"
             folder.mkdir()
-            files.append(File(uri, _fetched(uri, folder), size, version, split))
+            files.append(File(found.uri, _fetched(found, folder), found.size, found.version, split))
     return inspect(files, settings)
 
 
@@ -77,10 +81,22 @@ def check_unchanged(rows: Rows) -> None:
             raise BerthError(f"{file.uri}: changed while it was read. Run again when no process writes to it.")
 
 
-def _fetched(uri: str, folder: Path) -> Path:
-    """Return the copy of the file at `uri` in `folder`; its name keeps the extension, which gives the format."""
-    target = folder / (Path(urlsplit(uri).path).name or "source")
-    remote.fetch(uri, target)
+def _address(name: str) -> str:
+    """Return where files are that the configuration calls `name`: in the value of a variable, for `env:NAME`."""
+    if not name.startswith(ENVIRONMENT):
+        return name
+    variable = name.removeprefix(ENVIRONMENT)
+    address = with_lower_scheme(os.environ.get(variable, "").strip())
+    if not address:
+        raise BerthError(f"source: the variable {variable} is not set. Put the address of the files there.")
+    if "://" not in address and not Path(address).is_absolute():
+        raise BerthError(f"source: {variable} holds a relative path. Put an absolute path or an address there.")
+    return address
+
+
+def _fetched(found: remote.Found, folder: Path) -> Path:
+    """Return the copy of the file in `folder`; its name keeps the extension, which gives the format."""
+    target = remote.fetch(found, folder)
     if not target.stat().st_size:
-        raise BerthError(f"{uri}: the file is empty. It needs a text and a label in each row.")
+        raise BerthError(f"{found.uri}: the file is empty. It needs a text and a label in each row.")
     return target

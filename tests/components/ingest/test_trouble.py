@@ -110,7 +110,7 @@ def test_a_query_that_is_wrong(here, monkeypatch):
 def test_a_server_that_is_silent_is_given_up(here, monkeypatch):
     import socket
 
-    monkeypatch.setattr("components.ingest.sources.remote.TIMEOUT_SECONDS", 1)
+    monkeypatch.setattr("components.ingest.sources.web.TIMEOUT_SECONDS", 1)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"http://127.0.0.1:{server.getsockname()[1]}/a.csv"
         threading.Thread(target=server.accept, daemon=True).start()

@@ -111,6 +111,22 @@ def test_local_path_is_refused_before_submission(call, server, folder, changes, 
     assert not server.requests
 
 
+def test_signed_address_comes_from_a_variable_of_the_secret(call, server, folder):
+    write_config(folder, source={"train": "env:SOURCE_URL", "test": "env:TEST_URL"})
+    called = call("submit", "config.yaml", "--host", server.url)
+    assert called.code == 0, called.err
+    (run,) = server.runs.values()
+    assert run["runtime_config"]["parameters"]["source"] == {"train": "env:SOURCE_URL", "test": "env:TEST_URL"}
+
+
+def test_variable_that_steps_do_not_have_is_refused(call, server, folder):
+    write_config(folder, source="env:MY_URL")
+    line = one_line(call("submit", "config.yaml", "--host", server.url))
+    assert "source: env:MY_URL is not among the variables" in line
+    assert "SOURCE_URL" in line
+    assert not server.requests
+
+
 @pytest.mark.parametrize("missing", ["file", "image"])
 def test_image_missing_from_the_lock_is_refused_before_sending(call, server, folder, missing):
     lock = folder / image_lock.LOCK

@@ -1,11 +1,13 @@
+import glob
 import re
 from pathlib import Path
 
 import pytest
 import yaml
 
+from berth.data.source import Source
 from berth.errors import BerthError
-from berth.settings import Checks, Cleaning, Gates, Source, Split
+from berth.settings import Checks, Cleaning, Gates, Split
 from berth.training.recipe import Recipe
 from pipeline.config.reference import reference
 from pipeline.config.run_config import RunConfig
@@ -205,6 +207,27 @@ def test_query_source_resolves_paths_from_the_config_folder(load, tmp_path):
         ("source: {sql: SELECT 1, connection: 'postgresql://me:secret@host/x'}", "source: connection: write env:NAME"),
         ("source: {sql: SELECT 1, files: a.csv}", "source: give one of: files, train"),
         ("source: https://me:secret@host/a.csv", "source: an address with a user or password in it"),
+        (
+            "source: HTTPS://h/a.csv?X-Amz-Date=1&X-Amz-Signature=secret",
+            "source: an address with a user or password in",
+        ),
+        (
+            "source: https://h/a.csv?sv=1&sig=secret",
+            "in it, a key or a signature, which would be recorded with the run",
+        ),
+        (
+            "source: {train: a, test: 'https://h/a.csv?token=secret'}",
+            "Write env:NAME, and put the address into the var",
+        ),
+        ("source: https://h/a.csv#access_token=secret", "source: an address with a user or password in it"),
+        ("source: ['https://h/a.csv?sig=secret']", "source: input should be a valid dictionary"),
+        ("source: {sql: 'FROM \"https://h/a.csv?sig=secret\"'}", "source: sql: an address with a user or password"),
+        ("source: {sql: SELECT 'dbname=x password=secret'}", "source: sql: an address with a user or password"),
+        ("source: env:secret/word", "source: write env:NAME"),
+        ("source: a.csv\npush_to: s3://me:secret@bucket/x", "push_to: an address with a user or password"),
+        ("source: a.csv\ncheckpoints: s3://b/x?key=secret", "checkpoints: an address with a user or password"),
+        ("source: a.csv\nbeam_args: ['--to=https://h/?token=secret']", "beam_args: an address with a user or password"),
+        ("source: a.csv\npreprocessor: https://h/x.tgz?sig=secret", "preprocessor: an address with a user or password"),
         ("source: {}", "source: give one of: files, train"),
         ("source: {files: a.csv, test: b.csv}", "source: validation and test need train"),
         ("source: a.csv\nsplit: {by: time}", "split: by time and by column need the name of a column"),
@@ -225,6 +248,36 @@ def test_a_wrong_setting_about_data_is_one_line_that_names_it(load, text, messag
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://h/a.csv?version=3&design=x&author=y",
+        "s3://b/what?.csv",
+        "https://h/#top",
+        "env:SOURCE_URL",
+        "gs://b/k#2",
+    ],
+)
+def test_address_without_a_secret_is_kept_as_it_is(load, address):
+    assert load(f"name: a\nsource: '{address}'\n").source.files == address
+
+
+def test_schemes_are_written_in_lower_case(load):
+    config = load("name: a\nsource: {train: S3://B/Key, test: HTTPS://Host/Key}\npush_to: GS://Bucket/M\n")
+    assert config.source.split_files() == {"train": "s3://B/Key", "test": "https://Host/Key"}
+    assert config.push_to == "gs://Bucket/M"
+
+
+def test_absolute_glob_finds_a_folder_with_a_bracket(tmp_path, load):
+    """The folder `p [1]` is meant, not a folder `p 1`."""
+    for folder in ("p [1]", "p 1"):
+        (tmp_path / folder / "in[2]").mkdir(parents=True)
+        (tmp_path / folder / "in[2]" / "rows.csv").write_text("text,label\na,b\n")
+    for pattern in ("in[2]/*.csv", "*/*.csv", "in[[]2]/r*.csv"):
+        files = load(f"name: a\nsource: '{tmp_path}/p [1]/{pattern}'\n").source.files
+        assert glob.glob(files) == [str(tmp_path / "p [1]" / "in[2]" / "rows.csv")]  # noqa: PTH207
 
 
 @pytest.mark.parametrize("name", ["a[1]b", "what?", "st*r"])
