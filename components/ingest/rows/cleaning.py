@@ -1,26 +1,29 @@
 """SQL that cleans texts and labels."""
 
+from collections.abc import Callable
+
 from berth.data.tokenless import TOKEN
 from components.ingest.rows.encoding import UNDECODABLE
+from components.ingest.rows.labels import BLANKS, CONTROLS, cleaned_form, mapped, trimmed
 from components.ingest.rows.sql import BETWEEN, literal, slices
 from components.ingest.settings import IngestSettings
 
-CHANGES = ("HTML entities", "control characters", "Unicode form", "spaces around the label", "mapped label")
+CHANGES = (
+    *("HTML entities", "control characters", "Unicode form"),
+    *("characters of the label", "spaces around the label", "mapped label"),
+)
 """The cleaning rules that change a row, in the order of their bits in the column `changes`."""
 
-# White space as in str.isspace(), and characters without width.
-BLANKS = "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f"
-BLANKS += "\u205f\u3000" + "\u200b\u200c\u200d\u2060\ufeff"
-# All control characters except the tab and line ends (U+0085 is one).
-_CONTROLS = r"[\x00-\x08\x0B\x0E-\x1F\x7F-\x{84}\x{86}-\x{9F}]"
 # Texts that differ only in case, white space or Unicode form are not duplicates, but are always in the same split.
 _NORMALISED = r"lower(trim(regexp_replace(nfc_normalize({0}3), '[\s\p{Z}]+', ' ', 'g')))"
 # Anything except printable ASCII with single spaces inside.
 _NOT_PLAIN = "[^ -~]|  |^ | $|^$"
 
 
-def cleaned(number: int, columns: str, settings: IngestSettings) -> str:
+def cleaned(number: int, columns: str, settings: IngestSettings, mapping: dict[str, str]) -> str:
     """Return the query that cleans a file's rows; `columns` selects text0, pair0, label0 and the rest of them.
+
+    With a `mapping` of labels, the column `original` has each row's labels before it.
 
     Most texts are plain: one check of a text avoids the expensive functions that would not change it.
     """
@@ -42,7 +45,7 @@ def cleaned(number: int, columns: str, settings: IngestSettings) -> str:
     entities = "CASE WHEN contains({0}0, '&') THEN berth_unescape({0}0) ELSE {0}0 END"
     query = stage(columns, **{"1": entities if cleaning.html_entities else "{0}0"})
     query = stage(query, _plain=f"NOT regexp_matches({{0}}1, '{_NOT_PLAIN}')")
-    controls = f"regexp_replace({{0}}1, '{_CONTROLS}', '', 'g')" if cleaning.control_characters else "{0}1"
+    controls = f"regexp_replace({{0}}1, '{CONTROLS}', '', 'g')" if cleaning.control_characters else "{0}1"
     query = stage(query, **{"2": unless_plain(controls, "{0}1")})
     query = stage(query, **{"3": unless_plain("nfc_normalize({0}2)", "{0}2") if cleaning.nfc else "{0}2"})
     query = stage(
@@ -55,11 +58,13 @@ def cleaned(number: int, columns: str, settings: IngestSettings) -> str:
         _tokenless=unless_plain(f"NOT regexp_matches({{0}}3, '{TOKEN}')", "false"),
         _undecodable=unless_plain(f"contains({{0}}0, {literal(UNDECODABLE)})", "false"),
     )
-    trimmed = _per_label(several, "label0", _TRIMMED)
+    form = _per_label(several, "label0", lambda value: cleaned_form(value, cleaning.html_entities))
+    query = f"SELECT *, {form} AS label_form FROM ({query})"
+    bare = _per_label(several, "label_form", trimmed)
     if several:
-        trimmed = f"list_filter({trimmed}, lambda one: one <> '')"
-    query = f"SELECT *, {trimmed} AS label1 FROM ({query})"
-    query = f"SELECT *, {_per_label(several, 'label1', _mapped(settings))} AS label2 FROM ({query})"
+        bare = f"list_filter({bare}, lambda one: one <> '')"
+    query = f"SELECT *, {bare} AS label1 FROM ({query})"
+    query = f"SELECT *, {_per_label(several, 'label1', lambda value: mapped(value, mapping))} AS label2 FROM ({query})"
     label = "label2"
     if several:
         label = "list_sort(list_distinct(list_filter(label2, lambda one: one <> '')))"
@@ -70,8 +75,9 @@ def cleaned(number: int, columns: str, settings: IngestSettings) -> str:
         return "(" + " OR ".join(f"{name}{suffix}" for name in names) + ")"
 
     rules = [any_text("_entities"), any_text("_controls"), any_text("_form")]
-    given = "list_filter(label0, lambda one: one <> '')" if several else "label0"
-    rules += [f"({given} IS DISTINCT FROM label1)", "(label1 IS DISTINCT FROM label2)"]
+    given = "list_filter(label_form, lambda one: one <> '')" if several else "label_form"
+    rules += ["(label_form IS DISTINCT FROM label0)", f"({given} IS DISTINCT FROM label1)"]
+    rules.append("(label1 IS DISTINCT FROM label2)")
     changes = " + ".join(f"{1 << bit} * coalesce({rule}, false)::INTEGER" for bit, rule in enumerate(rules))
     flat_label = "array_to_string(label0, '')" if several else "label0"
     missing, left_out = (
@@ -94,7 +100,9 @@ def cleaned(number: int, columns: str, settings: IngestSettings) -> str:
     END"""
     whole, normal = (" || chr(31) || ".join(f"{name}{suffix}" for name in names) for suffix in ("3", "_normal"))
     pair = "pair3" if settings.text_pair_column else "NULL::VARCHAR"
-    kept = "".join(f"{name}, " for name in slices(settings))
+    kept = "".join(f"{cleaned_form(name, cleaning.html_entities)} AS {name}, " for name in slices(settings))
+    if mapping:
+        kept += f"array_to_string(label1, {literal(BETWEEN)}) AS original, " if several else "label1 AS original, "
     return f"""
     SELECT {number}::INTEGER AS file, text3 AS text, {pair} AS pair, label, given, moment, {kept}
         ({changes})::UTINYINT AS changes, {reason} AS reason, md5_number({whole}) AS id,
@@ -102,20 +110,5 @@ def cleaned(number: int, columns: str, settings: IngestSettings) -> str:
     FROM ({query})"""
 
 
-_TRIMMED = (
-    f"CASE WHEN regexp_full_match({{0}}, '[!-~]([ -~]*[!-~])?') THEN {{0}} ELSE trim({{0}}, {literal(BLANKS)}) END"
-)
-
-
-def _mapped(settings: IngestSettings) -> str:
-    """Return the SQL expression that maps a label; a label that is mapped to "" becomes empty."""
-    if not settings.label_map:
-        return "{0}"
-    cases = " ".join(f"WHEN {literal(old)} THEN {literal(new)}" for old, new in settings.label_map.items())
-    return f"CASE {{0}} {cases} ELSE {{0}} END"
-
-
-def _per_label(several: bool, column: str, expression: str) -> str:
-    if several:
-        return f"list_transform({column}, lambda one: {expression.replace('{0}', 'one')})"
-    return expression.replace("{0}", column)
+def _per_label(several: bool, column: str, expression: Callable[[str], str]) -> str:
+    return f"list_transform({column}, lambda one: {expression('one')})" if several else expression(column)

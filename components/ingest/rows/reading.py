@@ -13,6 +13,7 @@ from components.ingest.rows.duckdb_errors import LONGEST_ROW, explain, lack
 from components.ingest.rows.encoding import is_plain, readable
 from components.ingest.rows.json_values import NESTED, NOT_AN_OBJECT
 from components.ingest.rows.label_lists import labels_of
+from components.ingest.rows.labels import check_mapped, cleaned_map
 from components.ingest.rows.selection import selected
 from components.ingest.rows.sql import literal
 from components.ingest.settings import IngestSettings
@@ -30,7 +31,8 @@ def read_rows(connection: duckdb.DuckDBPyConnection, rows: Rows, settings: Inges
     bits of the SHA-256 of the seed and the normalised text and pair). Its rowid is the order of the source.
 
     Raises:
-        BerthError: a file breaks the rules of its format; the message names the file and the line.
+        BerthError: a file breaks the rules of its format, where the message names the file and the line; or no row
+            has a label of label_map.
     """
     if settings.task == "multi_label":
         connection.create_function(
@@ -38,34 +40,43 @@ def read_rows(connection: duckdb.DuckDBPyConnection, rows: Rows, settings: Inges
         )
     if settings.cleaning.html_entities:
         connection.create_function("berth_unescape", html.unescape, ["VARCHAR"], "VARCHAR")
+    mapping = cleaned_map(connection, settings)
     counts: list[int] = []
     for number, file in enumerate(rows.files):
         if rows.format in ("tsv", "json"):
-            _read(connection, rows, number, readable(file, rows.format, scratch), settings)
+            _read(connection, rows, number, readable(file, rows.format, scratch), settings, mapping)
         else:
             try:
-                _read(connection, rows, number, file.path, settings)
+                _read(connection, rows, number, file.path, settings, mapping)
             except BerthError:
                 if rows.format == "parquet" or is_plain(file, rows.format):
                     raise
-                _read(connection, rows, number, readable(file, rows.format, scratch), settings)
+                _read(connection, rows, number, readable(file, rows.format, scratch), settings, mapping)
         ((total,),) = connection.execute("SELECT count(*) FROM rows").fetchall()
         counts.append(total - sum(counts))
         if rows.format == "csv":
             _check_swallowed(connection, rows, file, number, settings)
         elif rows.format == "json":
             _check_values(connection, file, number, total - counts[-1], settings)
+    check_mapped(connection, mapping, settings)
     return counts
 
 
-def _read(connection: duckdb.DuckDBPyConnection, rows: Rows, number: int, path: Path, settings: IngestSettings) -> None:
+def _read(
+    connection: duckdb.DuckDBPyConnection,
+    rows: Rows,
+    number: int,
+    path: Path,
+    settings: IngestSettings,
+    mapping: dict[str, str],
+) -> None:
     """Add the rows of the file `number`, whose bytes are at `path`, to the table `rows`."""
     file = rows.files[number]
     reader = _reader(rows, path, settings)
     try:
         columns = selected(connection, rows, file, reader, settings)
         target = "INSERT INTO rows" if number else "CREATE TABLE rows AS"
-        connection.execute(f"{target} {cleaned(number, columns, settings)}")
+        connection.execute(f"{target} {cleaned(number, columns, settings, mapping)}")
     except duckdb.Error as error:
         broken = "" if lack(error) or rows.format != "json" else json_lines.fault(file.uri, text_lines(file))
         raise BerthError(broken or f"{file.uri}: {lack(error) or explain(str(error))}") from None
