@@ -1,14 +1,16 @@
 """The SavedModel as MLflow keeps it: a pyfunc that needs neither Berth nor a checkout to answer."""
 
+import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import berth
-from berth.models.saved_model import LABELS_ASSET
+from berth.models.saved_model import DEFAULTS, LABELS_ASSET, SETTINGS_ASSET
+from berth.tracking.artifacts import unpacked
 
 EXAMPLES = ["Are we still on for lunch tomorrow?", "You have won! Call now to claim your prize."]
 _SERVING_CODE = (
@@ -20,7 +22,7 @@ _SERVING_CODE = (
 
 @dataclass(frozen=True)
 class ModelInterface:
-    """What a model takes and gives, and the packages that it needs, pinned; what train says of it in its metadata."""
+    """What a model takes and gives, and the packages that it needs, pinned."""
 
     labels: Sequence[str]
     requirements: Sequence[str]
@@ -28,13 +30,14 @@ class ModelInterface:
     pairs: bool = False
 
     @classmethod
-    def of(cls, metadata: dict[str, Any], saved_model: str | Path) -> "ModelInterface":
-        """Return what `metadata` of a model artifact says; a model of an older Berth says less."""
-        labels = metadata.get("labels")
-        if labels is None:
-            labels = (Path(saved_model) / "assets" / LABELS_ASSET).read_text(encoding="utf-8").splitlines()
-        requirements = metadata.get("requirements", ["tensorflow", "tensorflow-text", "mlflow", "pandas"])
-        return cls(labels, requirements, metadata.get("task", cls.task), bool(metadata.get("pairs", False)))
+    def of(cls, metadata: Mapping[str, Any], saved_model: str | Path) -> "ModelInterface":
+        """Return what a model artifact says: its files, and `metadata` of the packages; an older Berth says less."""
+        assets = Path(saved_model) / "assets"
+        labels = (assets / LABELS_ASSET).read_text(encoding="utf-8").splitlines()
+        file = assets / SETTINGS_ASSET
+        settings = DEFAULTS | (json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {})
+        requirements = unpacked(metadata, "requirements", ["tensorflow", "tensorflow-text", "mlflow", "pandas"])
+        return cls(labels, requirements, settings["task"], bool(settings["pairs"]))
 
 
 def log_model(saved_model: str | Path, interface: ModelInterface) -> str:

@@ -30,6 +30,7 @@ def evaluate(
     from berth.errors import printable
     from berth.settings import Evaluation
     from berth.tracking import tags
+    from berth.tracking.artifacts import finite, packed
     from berth.tracking.step_run import log_to_parent, metric_name, step_run
     from components.evaluate.figures import confusion_figure, roc_figure
     from components.evaluate.gates import parse
@@ -56,9 +57,10 @@ def evaluate(
         for finding in judgement.findings:
             print(printable(finding), flush=True)
         numbers = judgement.numbers()
-        for key, value in numbers.items():
+        few = len(scored.labels) <= MOST_LABELS
+        for key, value in finite(numbers if few else scored.scores).items():
             metrics.log_metric(key, value)
-        if scored.confusion:
+        if scored.confusion and few:
             confusion.log_confusion_matrix(scored.labels, scored.confusion)
         if len(scored.roc) == 1:
             curve = scored.roc[0]
@@ -71,15 +73,15 @@ def evaluate(
         mlflow.set_tag(tags.DESCRIPTION, describe(judgement, bounds.confidence))
         mlflow.log_text(html, "report.html")
         mlflow.log_text(Path(mistakes.path).read_text(encoding="utf-8"), "mistakes.csv")
-        if scored.confusion and len(scored.labels) <= MOST_LABELS:
+        if scored.confusion and few:
             mlflow.log_figure(confusion_figure(scored), "confusion_matrix.png")
         if scored.roc:
             mlflow.log_figure(roc_figure(scored), "roc_curve.png")
         run_tags = {tags.VERDICT: str(verdict), tags.FINGERPRINT: dataset.metadata["fingerprint"]}
         log_to_parent(run_tags, scored.scores)
         report.metadata["verdict"] = str(verdict)
-        report.metadata["gates"] = verdict.as_dicts()
-        report.metadata["scores"] = scored.scores
+        report.metadata["gates"] = packed(verdict.as_dicts())
+        report.metadata["scores"] = packed(scored.scores)
         report.metadata["summary"] = (
             f"accuracy {scored.scores['accuracy']:.4f}, macro F1 {scored.scores['macro_f1']:.4f}: {verdict}"
         )

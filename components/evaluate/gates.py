@@ -6,12 +6,15 @@ from typing import Any, Literal
 
 from berth.errors import BerthError, nearest
 from berth.settings import Gates
+from berth.tracking.tags import TAG_LIMIT
 from components.evaluate.bootstrap import Interval
 
 Outcome = Literal["pass", "fail", "skipped"]
 
 _NO_BOUNDS = ("metric", "confidence")
 """Fields of Gates that say how to judge, and are no gate by themselves."""
+_WORDS = 500
+"""Characters of a gate's words that other steps get: a slice's name is of the data, and may be long."""
 SERVING_CHECK = "serving_check"
 """The one gate that nobody has to configure."""
 
@@ -79,11 +82,11 @@ class Verdict:
         failed = [str(gate) for gate in self.gates if gate.outcome == "fail"]
         if not self.configured:
             failed.insert(0, "no gates are configured")
-        return f"NOT BLESSED: {'; '.join(failed)}" if failed else "BLESSED"
+        return f"NOT BLESSED: {'; '.join(failed)}"[:TAG_LIMIT] if failed else "BLESSED"
 
     def as_dicts(self) -> list[dict[str, Any]]:
         """Return the gates as what JSON can hold."""
-        return [asdict(gate) for gate in self.gates]
+        return [asdict(gate) | {"words": gate.words[:_WORDS]} for gate in self.gates]
 
 
 def parse(gates: Mapping[str, Any]) -> Gates:

@@ -137,7 +137,7 @@ def ingest(
         mlflow.log_metrics(dict[str, float](numbers))
         mlflow.log_artifact(f"{dataset.path}/manifest.json")
         log_to_parent(tags={tags.FINGERPRINT: manifest.fingerprint})
-        dataset.metadata.update(labels=manifest.labels, fingerprint=manifest.fingerprint, **counts)
+        dataset.metadata.update(fingerprint=manifest.fingerprint, **counts)
         facts = {**manifest.rows, "duplicate": manifest.duplicates, "rejected": rejections}
         facts["changed"] = sum(manifest.changed.values())
         dataset.metadata["summary"] = ", ".join(f"{number:,} {name}" for name, number in facts.items() if number)

@@ -1,14 +1,16 @@
 """Record of a push: the version's tags and description, the pipeline run's tag, the step's own output."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from berth.code_version import code_version
+from berth.data.dataset import SPLITS, Manifest
 from berth.models.package import ModelInterface
 from berth.reports.markdown import escaped, table
 from berth.tracking import pipeline_run, tags
+from berth.tracking.artifacts import unpacked
 from berth.tracking.step_run import log_to_parent, step_run
 from components.push.step import Pushed
 
@@ -44,7 +46,7 @@ def register_as_step(
         done = register(
             ModelInterface.of(model.metadata, model.path),
             version_tags(report.metadata, dataset.metadata, settings_digest),
-            description(report.metadata, dataset.metadata),
+            description(report.metadata, Manifest.read(dataset.path)),
         )
         output.metadata.update(record_version(done, output.path))
         output.metadata[tags.RUN_ID] = run.info.run_id
@@ -52,7 +54,7 @@ def register_as_step(
 
 def version_tags(report: Mapping[str, Any], dataset: Mapping[str, Any], settings_digest: str) -> dict[str, str]:
     """Return a version's tags: what it was made of, by which pipeline run, its verdict, and the gates that failed."""
-    failed = [gate for gate in report.get("gates", ()) if gate.get("outcome") == "fail"]
+    failed = [gate for gate in unpacked(report, "gates", []) if gate.get("outcome") == "fail"]
     return {
         tags.PIPELINE_RUN: pipeline_run.parent_run().info.run_id,
         tags.FINGERPRINT: dataset.get("fingerprint", ""),
@@ -63,13 +65,13 @@ def version_tags(report: Mapping[str, Any], dataset: Mapping[str, Any], settings
     }
 
 
-def description(report: Mapping[str, Any], dataset: Mapping[str, Any]) -> str:
+def description(report: Mapping[str, Any], dataset: Manifest) -> str:
     """Return in Markdown what a version was trained on, by which run, and how it did; what comes from data is escaped.
 
-    `report` and `dataset` are the metadata of the artifacts, of which each may lack anything.
+    `report` is the metadata of evaluate's report, which may lack anything.
     """
     run = pipeline_run.parent_run()
-    scores = report.get("scores") or {}
+    scores = unpacked(report, "scores", {})
     # The list of versions shows the first line, and its Markdown as it is written.
     head, _, why = str(report.get("verdict", "no verdict")).partition(": ")
     lines = [", ".join([head, *(f"{name} {scores[name]:.4f}" for name in _HEADLINE if name in scores)]), ""]
@@ -78,7 +80,7 @@ def description(report: Mapping[str, Any], dataset: Mapping[str, Any]) -> str:
     lines += [f"By the MLflow run {escaped(run.info.run_name)} (`{run.info.run_id}`).", ""]
     if scores:
         lines += [*table(["metric", "value"], [[name, f"{scores[name]:.4f}"] for name in sorted(scores)]), ""]
-    if gates := report.get("gates"):
+    if gates := unpacked(report, "gates", []):
         cells = [[str(gate.get(key, "")) for key in ("name", "outcome", "words")] for gate in gates]
         lines += [*table(["gate", "outcome", "in words"], cells), ""]
     return "\n".join(lines).rstrip() + "\n"
@@ -92,13 +94,9 @@ def record_version(done: Pushed, path: str) -> dict[str, str]:
     return {**facts, "summary": str(done)}
 
 
-def _trained_on(dataset: Mapping[str, Any], params: Mapping[str, str]) -> str:
-    rows = {split: dataset.get(f"rows_{split}") for split in ("train", "validation", "test")}
-    # Kubeflow gives every number of an artifact's metadata back as a float.
-    counts = ", ".join(f"{int(count):,} {split}" for split, count in rows.items() if count is not None)
-    labels: Sequence[str] = dataset.get("labels") or ()
-    sentence = f"Trained on the dataset `{str(dataset.get('fingerprint', 'unknown'))[:16]}`"
-    sentence += f" ({counts} texts)" if counts else ""
-    shown = [escaped(label) for label in labels[:_LABELS]] + ["..."] * (len(labels) > _LABELS)
-    sentence += f", {len(labels)} labels: {', '.join(shown)}" if labels else ""
+def _trained_on(dataset: Manifest, params: Mapping[str, str]) -> str:
+    counts = ", ".join(f"{dataset.rows[split]:,} {split}" for split in SPLITS)
+    shown = [escaped(label) for label in dataset.labels[:_LABELS]] + ["..."] * (len(dataset.labels) > _LABELS)
+    sentence = f"Trained on the dataset `{dataset.fingerprint[:16]}` ({counts} texts)"
+    sentence += f", {len(dataset.labels)} labels: {', '.join(shown)}"
     return f"{sentence}; encoder {escaped(params['encoder'])}." if "encoder" in params else f"{sentence}."

@@ -41,6 +41,7 @@ def train(
 
     from berth.settings import Training
     from berth.tracking import tags
+    from berth.tracking.artifacts import finite, packed
     from berth.tracking.step_run import step_run
     from berth.training.recipe import Recipe
     from components.train.step import train_model
@@ -90,7 +91,7 @@ def train(
             "padding_share": outcome.padding_share,
             "threshold": trained.threshold.value,
         }
-        for name, value in numbers.items():
+        for name, value in finite(numbers).items():
             metrics.log_metric(name, value)
         Path(metrics.path).write_text(json.dumps(numbers), encoding="utf-8")  # the cache needs a file for every output
         mlflow.log_metrics(
@@ -102,12 +103,10 @@ def train(
             }
         )
         model.framework = "tensorflow"
-        model.metadata["labels"] = trained.labels
         model.metadata["task"] = trained.task
-        model.metadata["pairs"] = trained.pairs
         model.metadata["threshold"] = trained.threshold.value
         needed = ("tensorflow", "tensorflow-text", "mlflow", "numpy", "pandas")
-        model.metadata["requirements"] = [f"{package}=={version(package)}" for package in needed]
+        model.metadata["requirements"] = packed([f"{package}=={version(package)}" for package in needed])
         model.metadata["summary"] = (
             f"epoch {outcome.best_epoch} of {epochs}, validation loss {outcome.metrics['val_loss']:.4f}, "
             f"accuracy {outcome.metrics['val_accuracy']:.4f}"

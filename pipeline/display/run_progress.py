@@ -92,6 +92,7 @@ def closing_table(result: Result) -> Table:
     import mlflow
 
     from berth.tracking import tags
+    from berth.tracking.artifacts import unpacked
 
     run = mlflow.MlflowClient().get_run(result.run_id)
     table = tables.facts()
@@ -99,7 +100,8 @@ def closing_table(result: Result) -> Table:
     verdict, _, why = run.data.tags.get(tags.VERDICT, "NOT BLESSED").partition(": ")
     color = "green" if result.blessed else "cyan" if verdict == "UNCHANGED" else "yellow"
     tables.add(table, "verdict", Text(printable(verdict), style=f"bold {color}"))
-    gates = outputs["report"].metadata.get("gates", []) if "report" in outputs and verdict != "UNCHANGED" else []
+    judged = "report" in outputs and verdict != "UNCHANGED"
+    gates = unpacked(outputs["report"].metadata, "gates", []) if judged else []
     failed = [f"{gate['name']} {gate['words']}" for gate in gates if gate["outcome"] == "fail"]
     for words in failed or [why] * bool(why):
         tables.add(table, "failed" if failed else "why", words)

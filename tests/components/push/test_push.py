@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from berth.data.dataset import Manifest
 from berth.errors import BerthError
 from berth.registry import serving_folder, versions
+from berth.tracking.artifacts import packed
 from components.push import step
-from tests.support.datasets import component_body
+from tests.support.datasets import component_body, write_dataset
 from tests.support.pushes import REQUIREMENTS, TAGS, served
 
 
@@ -167,14 +169,15 @@ GATES = [
 
 
 @pytest.fixture
-def inputs(store, artifact, model):
-    """What the components of push are called with, as Kubeflow gives it: numbers are floats."""
+def inputs(store, artifact, model, tmp_path):
+    """What the components of push are called with, as Kubeflow gives it: structured metadata is a text."""
     store.client.log_param(store.parent, "encoder", "minilm")
-    rows = {"rows_train": 4457.0, "rows_validation": 557.0, "rows_test": 558.0}
-    report = {"gates": GATES, "scores": {"accuracy": 0.5, "macro_f1": 0.25}}
+    rows = {split: [("hello", "ham")] * number for split, number in (("train", 1200), ("validation", 2), ("test", 3))}
+    dataset = write_dataset(tmp_path / "dataset", rows, ["ham", "<b>spam</b> | x"])
+    report = {"gates": packed(GATES), "scores": packed({"accuracy": 0.5, "macro_f1": 0.25})}
     return {
-        "model": artifact("model", model, labels=["ham", "spam"], requirements=REQUIREMENTS),
-        "dataset": artifact("dataset", fingerprint="f" * 64, labels=["ham", "<b>spam</b> | x"], **rows),
+        "model": artifact("model", model, requirements=packed(REQUIREMENTS)),
+        "dataset": artifact("dataset", dataset, fingerprint=Manifest.read(dataset).fingerprint),
         "report": artifact("report", verdict="NOT BLESSED: min_accuracy 0.5000 < 0.9", **report),
         "model_name": "",
         "settings_digest": "s",
@@ -205,7 +208,7 @@ def test_refused_model_carries_failed_gates_and_description(store, artifact, inp
     assert "berth.gate.max_ece" not in version.tags
     assert version.tags["berth.verdict"].startswith("NOT BLESSED")
     for words in (
-        f"Trained on the dataset `{'f' * 16}` (4,457 train, 557 validation, 558 test texts)",
+        "Trained on the dataset `0123456789abcdef` (1,200 train, 2 validation, 3 test texts)",
         r"2 labels: ham, &lt;b&gt;spam&lt;/b&gt; \| x; encoder minilm.",
         f"By the MLflow run parent (`{store.parent}`).",
         "| accuracy &nbsp; | 0.5000 &nbsp; |",
