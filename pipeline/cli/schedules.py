@@ -54,7 +54,7 @@ def schedule(
     if local:
         from pipeline.schedules import local as here
 
-        replaced, version = int(here.put(name, when, config)), ""
+        replaced, version, running = int(here.put(name, when, config)), "", []
     else:
         from pipeline.cluster import secrets_check
         from pipeline.cluster.package import make_package
@@ -62,14 +62,17 @@ def schedule(
 
         run_config = run_config.as_scheduled()
         package = make_package(run_config, config)
+        package = package if follow_latest else package.pinned()
         wanted = cluster.Schedule(name, when, follow_latest, f"Made for {zone}." if timezone_note else "")
         api = connect(host, namespace, token_file)
         secrets_check.check(api, run_config)
-        _, replaced = cluster.put(api, wanted, run_config, package, experiment)
+        done = cluster.put(api, wanted, run_config, package, experiment)
+        replaced, running = done.schedules, done.running
         version = f", version {'latest' if follow_latest else package.version}"
     typer.echo(printable(f"schedule {name}{' replaced' if replaced else ''}: cron {when.cron.text} in UTC{version}"))
     for line in _next_times(when, zone):
         typer.echo(line)
+    _tell_of(running)
     if local:
         typer.echo("it runs while 'berth scheduler' runs in this folder")
 
@@ -128,6 +131,7 @@ def delete(
     name: Name, host: Host = "", namespace: Namespace = "", token_file: TokenFile = None, local: Local = False
 ) -> None:
     """Remove a schedule; the runs that it started stay."""
+    running: list[str] = []
     if local:
         from pipeline.schedules import local as here
 
@@ -135,8 +139,9 @@ def delete(
     else:
         from pipeline.schedules import cluster
 
-        cluster.delete(connect(host, namespace, token_file), name)
+        running = cluster.delete(connect(host, namespace, token_file), name)
     typer.echo(printable(f"{name}: deleted"))
+    _tell_of(running)
 
 
 def scheduler() -> None:
@@ -144,6 +149,11 @@ def scheduler() -> None:
     from pipeline.schedules import daemon
 
     daemon.serve()
+
+
+def _tell_of(running: list[str]) -> None:
+    for run in running:
+        typer.echo(printable(f"its run {run} continues; 'berth cancel {run}' stops it"))
 
 
 def _zone(name: str) -> datetime.tzinfo | None:

@@ -1,11 +1,14 @@
 """The package that is sent to a cluster: the compiled pipeline and the parameters of a run."""
 
+import dataclasses
 import hashlib
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from berth.data.source import Source
 from berth.errors import BerthError
@@ -15,6 +18,8 @@ from pipeline.config.run_config import RunConfig
 from pipeline.image_lock import LOCK, locked
 
 PIPELINE = "berth"
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,17 @@ class Package:
     pipeline: bytes
     parameters: dict[str, Any]
     steps: list[str]
+
+    def pinned(self) -> "Package":
+        """Return the package with its parameters as the pipeline's defaults.
+
+        A schedule's runs get no parameters from a KFP that lets its plugins look at each run.
+        """
+        documents = list(yaml.load_all(self.pipeline, Loader=_LOADER))
+        for name, value in self.parameters.items():
+            documents[0]["root"]["inputDefinitions"]["parameters"][name] |= {"defaultValue": value, "isOptional": True}
+        text = yaml.dump_all(documents, Dumper=_DUMPER, sort_keys=True, allow_unicode=True, width=120)
+        return dataclasses.replace(self, pipeline=text.encode())
 
     @property
     def version(self) -> str:

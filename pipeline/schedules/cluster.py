@@ -6,6 +6,7 @@ enabled again. What an interrupted replacement leaves are disabled ones of the s
 """
 
 import datetime
+import itertools
 import secrets
 from dataclasses import dataclass
 from typing import Any
@@ -16,12 +17,15 @@ from rich.table import Table
 from berth.errors import BerthError, nearest
 from pipeline.cluster import publish
 from pipeline.cluster.api import Api
+from pipeline.cluster.follow import ENDED
 from pipeline.cluster.package import Package
 from pipeline.config.run_config import RunConfig
 from pipeline.display import tables
 from pipeline.schedules.cron import UTC, Cron, When, five_fields
 
 _ENABLED = "ENABLED"
+_NEWEST = 100
+"""How many runs are looked through for those of a schedule: it has one at a time."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +38,20 @@ class Schedule:
     note: str = ""
 
 
-def put(
-    api: Api, schedule: Schedule, config: RunConfig, package: Package, experiment: str = ""
-) -> tuple[kfp_server_api.V2beta1RecurringRun, int]:
-    """Make the schedule, in the place of those that have its name; return it and how many it replaced."""
+@dataclass(frozen=True)
+class Replaced:
+    """What a schedule took the place of: how many of its name, and the names of their runs that go on."""
+
+    schedules: int
+    running: list[str]
+
+
+def put(api: Api, schedule: Schedule, config: RunConfig, package: Package, experiment: str = "") -> Replaced:
+    """Make the schedule, in the place of those that have its name."""
     experiment = publish.experiment_id(api, config.name, experiment)
     version = publish.publish(api, package)
     old = _of_name(api, schedule.name)
-    new = _create(api, schedule, config, package, experiment, version)
+    new = _create(api, schedule, package, experiment, version)
     active = [one for one in old if one.status == _ENABLED]
     try:
         for one in active:
@@ -57,7 +67,7 @@ def put(
     for one in _of_name(api, schedule.name):
         if one.recurring_run_id in replaced or _age(one) < _age(new):
             _delete(api, one)
-    return new, len(old)
+    return Replaced(len(old), [run for one in old for run in _active_runs(api, one)])
 
 
 def listing(api: Api) -> Table:
@@ -92,10 +102,12 @@ def resume(api: Api, name: str) -> None:
             _delete(api, one)
 
 
-def delete(api: Api, name: str) -> None:
-    """Remove the schedule; the runs that it started stay."""
-    for one in _named(api, name):
+def delete(api: Api, name: str) -> list[str]:
+    """Remove the schedule; the runs that it started stay, and the names of those that go on are returned."""
+    named = _named(api, name)
+    for one in named:
         _delete(api, one)
+    return [run for one in named for run in _active_runs(api, one)]
 
 
 def _times(one: Any, now: datetime.datetime) -> tuple[str, datetime.datetime | None]:
@@ -111,9 +123,12 @@ def _times(one: Any, now: datetime.datetime) -> tuple[str, datetime.datetime | N
 
 
 def _create(
-    api: Api, schedule: Schedule, config: RunConfig, package: Package, experiment: str, version: Any
+    api: Api, schedule: Schedule, package: Package, experiment: str, version: Any
 ) -> kfp_server_api.V2beta1RecurringRun:
-    """Create the schedule, disabled. The mark in its description tells it from those it replaces."""
+    """Create the schedule, disabled. The mark in its description tells it from those it replaces.
+
+    Without `plugins_input`: KFP 2.17.0 would start its runs without parameters.
+    """
     mark = f"[{secrets.token_hex(6)}]"
     reference = {"pipeline_id": version.pipeline_id}
     if not schedule.follow_latest:
@@ -132,7 +147,6 @@ def _create(
         mode=kfp_server_api.RecurringRunMode.DISABLE,
         max_concurrency="1",
         no_catchup=True,
-        plugins_input=publish.plugins(config),
     )
     return api.create(
         api.recurring_runs.recurring_run_service_create_recurring_run,
@@ -186,4 +200,14 @@ def _disable(api: Api, one: Any) -> None:
 
 
 def _delete(api: Api, one: Any) -> None:
-    api.delete(api.recurring_runs.recurring_run_service_delete_recurring_run, one.recurring_run_id)
+    """Delete the schedule alone: without ORPHAN Kubernetes deletes the pods of its run that goes on, too."""
+    remove = api.recurring_runs.recurring_run_service_delete_recurring_run
+    api.delete(remove, one.recurring_run_id, propagation_policy="ORPHAN")
+
+
+def _active_runs(api: Api, one: Any) -> list[str]:
+    """Return the names of the schedule's runs that go on, among the newest of its experiment."""
+    listed = api.runs.run_service_list_runs
+    newest = api.each(listed, "runs", experiment_id=one.experiment_id, sort_by="created_at desc")
+    started = [run for run in itertools.islice(newest, _NEWEST) if run.recurring_run_id == one.recurring_run_id]
+    return [run.display_name for run in started if run.state not in ENDED]

@@ -1,4 +1,4 @@
-"""The resources of the loopback KFP server: pipelines, versions, experiments, runs, recurring runs and secrets."""
+"""The resources of the loopback KFP server: pipelines, versions, experiments, runs and secrets."""
 
 import functools
 import json
@@ -11,7 +11,6 @@ import yaml
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from tests.support import kfp_cron
 from tests.support.kfp_models import Refused, checked
 
 if TYPE_CHECKING:
@@ -44,42 +43,42 @@ class Resources:
 
     def _get_pipelines(self, path: list[str], action: str, asked: dict[str, str], body: Any) -> Any:
         if not path:
-            return _page("pipelines", "Pipeline", self._mine(self.server.pipelines, asked), asked)
+            return page("pipelines", "Pipeline", self.mine(self.server.pipelines, asked), asked)
         if path[1:] == ["versions"]:
             of = [one for one in self.server.versions.values() if one["pipeline_id"] == path[0]]
-            return _page("pipeline_versions", "PipelineVersion", of, asked)
+            return page("pipeline_versions", "PipelineVersion", of, asked)
         raise Refused(404, "Not Found")
 
     def _post_pipelines(self, path: list[str], action: str, asked: dict[str, str], body: Any) -> Any:
         server = self.server
         if not path:
             checked("V2beta1Pipeline", body)
-            self._may(body.get("namespace"))
+            self.may(body.get("namespace"))
             name = body.get("display_name") or body.get("name")
-            _unique(server.pipelines, display_name=name, namespace=body.get("namespace"))
-            return _keep(server.pipelines, "pipeline_id", body | {"display_name": name, "created_at": server.now()})
+            unique(server.pipelines, display_name=name, namespace=body.get("namespace"))
+            return keep(server.pipelines, "pipeline_id", body | {"display_name": name, "created_at": server.now()})
         if path == ["upload_version"]:
             if asked.get("pipelineid") not in server.pipelines:
                 raise Refused(404, f"Pipeline {asked.get('pipelineid')} not found")
             if unknown := asked.keys() - {"name", "display_name", "pipelineid", "description", "tags"}:
                 raise Refused(400, f"unknown query parameters {unknown}")
             spec = _pipeline(body)
-            _unique(server.versions, display_name=asked["name"], pipeline_id=asked["pipelineid"])
+            unique(server.versions, display_name=asked["name"], pipeline_id=asked["pipelineid"])
             version = {"pipeline_id": asked["pipelineid"], "display_name": asked["name"], "name": asked["name"]}
             version |= {"description": asked.get("description", ""), "pipeline_spec": spec, "created_at": server.now()}
-            return _keep(server.versions, "pipeline_version_id", version)
+            return keep(server.versions, "pipeline_version_id", version)
         raise Refused(404, "Not Found")
 
     # experiments
 
     def _get_experiments(self, path: list[str], action: str, asked: dict[str, str], body: Any) -> Any:
-        return _page("experiments", "Experiment", self._mine(self.server.experiments, asked), asked)
+        return page("experiments", "Experiment", self.mine(self.server.experiments, asked), asked)
 
     def _post_experiments(self, path: list[str], action: str, asked: dict[str, str], body: Any) -> Any:
         checked("V2beta1Experiment", body)
-        self._may(body.get("namespace"))
-        _unique(self.server.experiments, display_name=body["display_name"], namespace=body.get("namespace"))
-        return _keep(self.server.experiments, "experiment_id", body | {"created_at": self.server.now()})
+        self.may(body.get("namespace"))
+        unique(self.server.experiments, display_name=body["display_name"], namespace=body.get("namespace"))
+        return keep(self.server.experiments, "experiment_id", body | {"created_at": self.server.now()})
 
     # runs
 
@@ -87,9 +86,9 @@ class Resources:
         if not path:
             if "experiment_id" in asked:
                 of = [one for one in self.server.runs.values() if one["experiment_id"] == asked["experiment_id"]]
-                return _page("runs", "Run", of, asked)
-            return _page("runs", "Run", self._mine(self.server.runs, asked), asked)
-        run = _there(self.server.runs, path[0])
+                return page("runs", "Run", of, asked)
+            return page("runs", "Run", self.mine(self.server.runs, asked), asked)
+        run = there(self.server.runs, path[0])
         if self.server.script:
             state, steps = self.server.script.pop(0) if len(self.server.script) > 1 else self.server.script[0]
             run["state"] = state
@@ -98,17 +97,17 @@ class Resources:
 
     def _post_runs(self, path: list[str], action: str, asked: dict[str, str], body: Any) -> Any:
         checked("V2beta1Run", body)
-        self._launchable(body)
+        self.launchable(body)
         experiment = self.server.experiments[body["experiment_id"]]
         run = body | {"state": "PENDING", "created_at": self.server.now(), "namespace": experiment.get("namespace")}
         run["finished_at"] = "1970-01-01T00:00:00Z"
         if self.server.mlflow_url:
             entry = {"run_url": {"value": self.server.mlflow_url, "render_type": "URL"}}
             run["plugins_output"] = {"mlflow": {"entries": entry, "state": "PLUGIN_SUCCEEDED"}}
-        return _keep(self.server.runs, "run_id", run)
+        return keep(self.server.runs, "run_id", run)
 
     def _post_do_runs(self, path: list[str], action: str, asked: dict[str, str], body: Any) -> Any:
-        run = _there(self.server.runs, path[0])
+        run = there(self.server.runs, path[0])
         if action == "terminate":
             if run["state"] in ("SUCCEEDED", "FAILED", "CANCELED"):
                 raise Refused(400, "Failed to terminate a run: it has finished")
@@ -121,48 +120,11 @@ class Resources:
             raise Refused(501, action)
         return {}
 
-    # recurring runs
-
-    def _get_recurringruns(self, path: list[str], action: str, asked: dict[str, str], body: Any) -> Any:
-        if path:
-            return _there(self.server.schedules, path[0])
-        return _page("recurringRuns", "RecurringRun", self._mine(self.server.schedules, asked), asked)
-
-    def _post_recurringruns(self, path: list[str], action: str, asked: dict[str, str], body: Any) -> Any:
-        checked("V2beta1RecurringRun", body)
-        self._may(body.get("namespace"))
-        self._launchable(body)
-        if not 1 <= int(body["max_concurrency"]) <= 10:
-            raise Refused(400, "The max concurrency of the recurring run is out of range. Support 1-10.")
-        try:
-            kfp_cron.parse(body["trigger"]["cron_schedule"]["cron"])
-        except ValueError as error:
-            raise Refused(400, f"Schedule cron is not a supported format: {error}") from None
-        status = {"ENABLE": "ENABLED", "DISABLE": "DISABLED"}[body["mode"]]
-        made = body | {"status": status, "created_at": self.server.now()}
-        kept = _keep(self.server.schedules, "recurring_run_id", made)
-        self._count(kept)
-        return kept
-
-    def _post_do_recurringruns(self, path: list[str], action: str, asked: dict[str, str], body: Any) -> Any:
-        one = _there(self.server.schedules, path[0])
-        one["status"] = {"enable": "ENABLED", "disable": "DISABLED"}[action]
-        self._count(one)
-        return {}
-
-    def _delete_recurringruns(self, path: list[str], action: str, asked: dict[str, str], body: Any) -> Any:
-        _there(self.server.schedules, path[0])
-        del self.server.schedules[path[0]]
-        return {}
-
-    def _count(self, one: dict[str, Any]) -> None:
-        self.server.most_active = max(self.server.most_active, len(self.server.active(one["display_name"])))
-
-    def _launchable(self, body: dict[str, Any]) -> None:
+    def launchable(self, body: dict[str, Any]) -> None:
         """Refuse what has no experiment or no pipeline version, and parameters that the pipeline does not take."""
         if body.get("experiment_id") not in self.server.experiments:
             raise Refused(404, f"Experiment {body.get('experiment_id')} not found")
-        self._may(self.server.experiments[body["experiment_id"]].get("namespace"))
+        self.may(self.server.experiments[body["experiment_id"]].get("namespace"))
         reference = body["pipeline_version_reference"]
         versions = [one for one in self.server.versions.values() if one["pipeline_id"] == reference["pipeline_id"]]
         if wanted := reference.get("pipeline_version_id"):
@@ -182,7 +144,7 @@ class Resources:
             if not isinstance(given[name], types) or (isinstance(given[name], bool) and bool not in types):
                 raise Refused(400, f"parameter {name} is {given[name]!r}, not a {definition['parameterType']}")
 
-    def _may(self, namespace: str | None) -> None:
+    def may(self, namespace: str | None) -> None:
         if not self.server.namespaces:
             if namespace:
                 raise Refused(400, "In single-user mode, a resource must not have a namespace")
@@ -194,8 +156,8 @@ class Resources:
         if namespace not in self.server.namespaces:
             raise Refused(404, f"namespaces {namespace!r} not found")
 
-    def _mine(self, kept: dict[str, dict[str, Any]], asked: dict[str, str]) -> list[dict[str, Any]]:
-        self._may(asked.get("namespace"))
+    def mine(self, kept: dict[str, dict[str, Any]], asked: dict[str, str]) -> list[dict[str, Any]]:
+        self.may(asked.get("namespace"))
         return [one for one in kept.values() if one.get("namespace") == asked.get("namespace")]
 
 
@@ -207,24 +169,24 @@ def _pipeline(text: str) -> dict[str, Any]:
     return spec
 
 
-def _unique(kept: dict[str, dict[str, Any]], **key: Any) -> None:
+def unique(kept: dict[str, dict[str, Any]], **key: Any) -> None:
     if any(all(one.get(name) == value for name, value in key.items()) for one in kept.values()):
         raise Refused(409, f"The name {key['display_name']} already exists. Please specify a new name.")
 
 
-def _keep(kept: dict[str, dict[str, Any]], id_name: str, thing: dict[str, Any]) -> dict[str, Any]:
+def keep(kept: dict[str, dict[str, Any]], id_name: str, thing: dict[str, Any]) -> dict[str, Any]:
     identity = str(uuid.uuid4())
     kept[identity] = {key: value for key, value in thing.items() if value is not None} | {id_name: identity}
     return kept[identity]
 
 
-def _there(kept: dict[str, dict[str, Any]], identity: str) -> dict[str, Any]:
+def there(kept: dict[str, dict[str, Any]], identity: str) -> dict[str, Any]:
     if identity not in kept:
         raise Refused(404, f"{identity} not found")
     return kept[identity]
 
 
-def _page(items: str, model: str, found: list[dict[str, Any]], asked: dict[str, str]) -> dict[str, Any]:
+def page(items: str, model: str, found: list[dict[str, Any]], asked: dict[str, str]) -> dict[str, Any]:
     if unknown := asked.keys() - {"page_token", "page_size", "sort_by", "filter", "namespace", "experiment_id"}:
         raise Refused(400, f"unknown query parameters {unknown}")
     if "filter" in asked:

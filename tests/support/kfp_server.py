@@ -21,7 +21,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from tests.support.kfp_models import Refused
-from tests.support.kfp_resources import Resources
+from tests.support.kfp_schedules import Schedules
 
 _PROXY = re.compile(r"^/api/v1/namespaces/kubeflow/services/ml-pipeline:http/proxy/+(?=/)")
 
@@ -74,6 +74,10 @@ class KfpServer(http.server.ThreadingHTTPServer):
         self.script: list[tuple[str, dict[str, str]]] = []
         """The state of a run and of its steps, one for each time that it is asked for; the last stays."""
         self.mlflow_url = ""
+        self.plugins = False
+        """Whether the server has KFP's MLflow plugin."""
+        self.killed: list[str] = []
+        """Runs whose pods were deleted with the schedule that owned them."""
         self.secrets: set[tuple[str, str]] | None = set()
         """Namespace and name of Kubernetes' secrets; None: the user may not look."""
         self.lock = threading.RLock()
@@ -82,6 +86,11 @@ class KfpServer(http.server.ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         if not isinstance(sys.exception(), ConnectionError):  # a client that went away, as those with a limit do
             super().handle_error(request, client_address)
+
+    def number(self) -> tuple[int, ...]:
+        """Return the server's version: (2, 17) of each 2.17, (2, 18) of what comes after it."""
+        tag = str((self.older_health or self.health or {})["tag_name"])
+        return tuple(map(int, tag.split(".")[:2]))
 
     def active(self, name: str) -> list[dict[str, Any]]:
         return [one for one in self.schedules.values() if one["display_name"] == name and one["status"] == "ENABLED"]
@@ -109,7 +118,7 @@ def kfp_server() -> Iterator[KfpServer]:
         server.server_close()
 
 
-class _Handler(Resources, http.server.BaseHTTPRequestHandler):
+class _Handler(Schedules, http.server.BaseHTTPRequestHandler):
     server: KfpServer
     protocol_version = "HTTP/1.1"
 

@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.schedules import cluster
 from tests.support.cluster_calls import give_up_early, one_line, write_config
+from tests.support.kfp_schedules import start
 from tests.support.kfp_server import Fault
 
 
@@ -29,7 +30,7 @@ def test_a_schedule_is_made_disabled_then_enabled(plan, server):
         "start_time": "2999-01-01T00:00:00+00:00",
         "end_time": "2999-12-31T10:00:00+00:00",
     }
-    assert asked["plugins_input"] == {"mlflow": {"experiment_name": "sms-spam"}}
+    assert "plugins_input" not in asked
     assert len(server.active("sms-spam")) == 1
 
 
@@ -47,6 +48,31 @@ def test_a_schedule_is_pinned_unless_it_follows_the_latest(plan, server):
     assert "latest" in plan("--follow-latest").out
     (following,) = server.schedules.values()
     assert list(following["pipeline_version_reference"]) == ["pipeline_id"]
+
+
+@pytest.mark.parametrize("kfp", ["2.17.0", "2.18.0"])
+@pytest.mark.parametrize("more", [(), ("--follow-latest",)])
+def test_a_run_of_a_schedule_has_its_parameters(plan, server, kfp, more):
+    """KFP with plugins starts the runs of a pinned schedule without parameters: they are the version's defaults."""
+    server.older_health["tag_name"], server.plugins = kfp, True
+    assert plan(*more).code == 0
+    (kept,) = server.schedules.values()
+    parameters = start(server, kept)["runtime_config"]["parameters"]
+    assert parameters == kept["runtime_config"]["parameters"]
+    assert (parameters["name"], parameters["source"]) == ("sms-spam", {"files": "s3://texts/messages.tsv"})
+
+
+def test_a_run_goes_on_when_its_schedule_is_replaced_or_deleted(plan, call, server):
+    """Kubernetes would delete its pods together with the schedule."""
+    plan()
+    for act in (plan, lambda: call("schedules", "delete", "sms-spam", "--host", server.url)):
+        (kept,) = server.schedules.values()
+        run = start(server, kept)
+        called = act()
+        assert called.code == 0, called.err
+        assert f"its run {run['display_name']} continues; 'berth cancel {run['display_name']}' stops it" in called.out
+        run["state"] = "SUCCEEDED"
+    assert not server.killed
 
 
 @pytest.mark.parametrize(("setting", "sent"), [({}, "skip"), ({"on_unchanged": "train"}, "train")])
