@@ -1,7 +1,9 @@
 """Logging of a step to MLflow: every pipeline run is one MLflow run, and every step a run nested in it."""
 
 import contextlib
+import os
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 
+TIME_LIMIT = "BERTH_TIME_LIMIT"
+"""The variable that tells a step on a cluster after how many seconds its pod is stopped."""
 _NAME_LIMIT = 250
 _METRICS_LIMIT = 1000
 """MLflow's own, of metrics in one request."""
@@ -29,6 +33,7 @@ def step_run(
     upstream: Sequence[Mapping[str, Any]] = (),
     system_metrics: bool = False,
     repeats_errors: bool = True,
+    resumes: bool = True,
 ) -> Iterator["Run"]:
     """Open the nested run of `step`; an exception ends it as FAILED, with the error as a tag there and on the parent.
 
@@ -36,7 +41,8 @@ def step_run(
     came out of the cache was made under another pipeline run; a nested run of this one then says which, with what
     that run logged. With `system_metrics` MLflow logs the use of CPU, memory, disk, network and GPU every 10 s.
     A cluster cannot tell a step's own error from a lost node and repeats both: with `repeats_errors` False, a step
-    whose last try ended in a BerthError raises it again at once.
+    whose last try ended in a BerthError raises it again at once. It repeats a step that was stopped at its time limit,
+    too: without `resumes`, such a step raises an error instead of starting from the beginning.
     """
     import mlflow
 
@@ -44,7 +50,7 @@ def step_run(
     parent = parent_run()
     own = own_run()
     if kfp_run_id() and parent.info.status == "RUNNING" and not repeats_errors:
-        _raise_again(client, parent, step)
+        _raise_again(client, parent, step, resumes)
     if parent.info.status != "RUNNING":  # KFP's own retry of a run that has ended
         client.update_run(parent.info.run_id, status="RUNNING")
     for metadata in upstream:
@@ -120,11 +126,20 @@ def metric_name(name: str) -> str:
     return "/".join(part if part.strip(". ") else "_" for part in name.split("/"))
 
 
-def _raise_again(client: "MlflowClient", parent: "Run", step: str) -> None:
+def _raise_again(client: "MlflowClient", parent: "Run", step: str, resumes: bool) -> None:
     """Raise the error of the last try of `step`, if that is one that trying again does not fix."""
     tries = [child for child in children(client, parent.info.run_id) if child.data.tags[tags.STEP] == step]
-    if tries and tries[-1].info.status == "FAILED" and tags.FINAL in tries[-1].data.tags:
-        raise BerthError(tries[-1].data.tags[tags.ERROR])
+    if not tries:
+        return
+    last = tries[-1]
+    if last.info.status == "FAILED" and tags.FINAL in last.data.tags:
+        raise BerthError(last.data.tags[tags.ERROR])
+    limit = int(os.environ.get(TIME_LIMIT, 0))
+    if last.info.status == "RUNNING" and not resumes and 0 < limit <= time.time() - last.info.start_time / 1000:
+        raise BerthError(
+            f"the last try was stopped, probably at its time limit of {limit // 3600} hours. Set checkpoints: the next "
+            "try then continues where the last one stopped."
+        )
 
 
 def _show_reused(client: "MlflowClient", parent: "Run", run_id: str) -> None:

@@ -63,7 +63,14 @@ def train(
         "threshold_metric": threshold_metric,
         **{f"training.{name}": value for name, value in settings},
     }
-    with step_run("train", parameters, [dataset.metadata], system_metrics=True, repeats_errors=False) as run:
+    with step_run(
+        "train",
+        parameters,
+        [dataset.metadata],
+        system_metrics=True,
+        repeats_errors=False,
+        resumes=bool(checkpoints),
+    ) as run:
         trained = train_model(
             dataset.path,
             model.path,

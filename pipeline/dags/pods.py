@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from kfp import dsl, kubernetes
 
 from berth.tracking import pipeline_run
+from berth.tracking.step_run import TIME_LIMIT
 
 ADDRESS_VARIABLES = ("DATABASE_URL", "SOURCE_URL", "VALIDATION_URL", "TEST_URL")
 """The variables that a configuration may name, `env:NAME`, on a cluster: of a database, and of files."""
@@ -31,7 +32,22 @@ class _Limits:
     retries: int = 0
     """Only where trying again helps: a network, a busy registry, a node that is taken away. A failed gate does not
     fail its step, and bad data stays bad."""
-    backoff: str = "30s"
+    backoff: int = 30
+    """Seconds before the first retry; twice as many before each further one."""
+
+    @property
+    def longest(self) -> int:
+        """Seconds from the first try's start to the end of the last: every try, every pause, every wait for a node.
+
+        Argo counts its `maxDuration` from the first try's start. When it has passed, it starts no other try and ends
+        the one that runs.
+        """
+        pauses = sum(self.backoff * 2**retry for retry in range(self.retries))
+        return (self.retries + 1) * (self.seconds + _WAIT) + pauses
+
+
+_WAIT = 24 * 3600
+"""Seconds that a try may wait for a node, a GPU's for example."""
 
 
 _LIMITS = {
@@ -39,7 +55,7 @@ _LIMITS = {
     "ingest": _Limits(6 * 3600, retries=2),
     "compare": _Limits(1800),
     "validate": _Limits(6 * 3600),
-    "train": _Limits(72 * 3600, retries=3, backoff="60s"),
+    "train": _Limits(72 * 3600, retries=3, backoff=60),
     "evaluate": _Limits(6 * 3600),
     "push": _Limits(2 * 3600, retries=2),
     "refuse": _Limits(2 * 3600, retries=2),
@@ -51,8 +67,9 @@ def settle(task: dsl.PipelineTask, p: SimpleNamespace) -> dsl.PipelineTask:
     """Give the step `task` what its pod needs, as the pipeline parameters `p` say; return it."""
     limits = _LIMITS[task.name]
     if limits.retries:
-        task.set_retry(limits.retries, backoff_duration=limits.backoff, backoff_factor=2, backoff_max_duration="600s")
+        task.set_retry(limits.retries, f"{limits.backoff}s", 2, f"{limits.longest}s")
     kubernetes.set_timeout(task, limits.seconds)
+    task.set_env_variable(TIME_LIMIT, str(limits.seconds))
     kubernetes.set_image_pull_policy(task, "IfNotPresent")  # images are named by their digests
     kubernetes.set_image_pull_secrets(task, [p.cluster_image_pull_secret])
     kubernetes.set_security_context(task, run_as_non_root=True)

@@ -1,5 +1,6 @@
 """The MLflow runs of a pipeline run, on a real SQLite store, across real processes."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -153,6 +154,18 @@ def test_users_error_is_not_retried_on_a_cluster(on_cluster):
     run_tree.close(root, "FAILED")
     with step_run("train", repeats_errors=False):  # somebody has fixed it and calls for a retry
         assert on_cluster.client.get_run(root).info.status == "RUNNING"
+
+
+@pytest.mark.parametrize("resumes", [True, False])
+def test_step_without_checkpoints_is_not_repeated_at_its_limit(on_cluster, monkeypatch, resumes):
+    """Kubernetes stops the pod, Argo starts it again, and it would be stopped again."""
+    root = pipeline_run.open_run("sms-spam")
+    killed = {tags.STEP: "train", tags.PARENT: root.info.run_id}
+    on_cluster.client.create_run(root.info.experiment_id, start_time=1, tags=killed)
+    monkeypatch.setenv("BERTH_TIME_LIMIT", "7200")
+    error = contextlib.nullcontext() if resumes else pytest.raises(BerthError, match="time limit of 2 hours")
+    with error, step_run("train", repeats_errors=False, resumes=resumes):
+        pass
 
 
 def test_step_killed_by_sigkill_is_closed_with_the_run(store):

@@ -135,6 +135,23 @@ def test_transient_errors_are_retried_with_growing_pauses(ir, step, retries, wai
     assert policy.get("backoffFactor", 2) == 2
 
 
+@pytest.mark.parametrize("step", ["locate", "ingest", "train", "push", "refuse", "finish"])
+def test_a_step_that_runs_to_its_limit_is_retried(compiled, ir, step):
+    """Argo starts no other try after maxDuration, counted from the first try's start.
+
+    argo-workflows, workflow/controller/operator.go: processNodeRetries.
+    """
+    policy = task(ir, step)["retryPolicy"]
+    platform = next(document for document in yaml.safe_load_all(compiled) if "platforms" in document)["platforms"]
+    limit = int(platform["kubernetes"]["deploymentSpec"]["executors"][f"exec-{step}"]["activeDeadlineSeconds"])
+    seconds = {name: int(policy[name].removesuffix("s")) for name in ("backoffDuration", "backoffMaxDuration")}
+    passed = 0
+    for retry in range(policy["maxRetryCount"]):
+        passed += limit + seconds["backoffDuration"] * 2**retry
+        assert passed < seconds["backoffMaxDuration"]
+    assert passed + limit < seconds["backoffMaxDuration"]  # or the last try is stopped before its own limit
+
+
 def test_lock_names_every_image_by_digest(tmp_path):
     """None is named by a tag."""
     digests = {name: f"registry.example/{name}@sha256:{'0' * 64}" for name in ("berth-core", "berth-validate")}
