@@ -2,11 +2,12 @@
 
 import datetime
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from kfp_server_api import V2beta1PipelineTaskDetail, V2beta1Run
 
 from berth.errors import BerthError
+from pipeline.cluster import pods
 from pipeline.cluster.api import Api
 from pipeline.cluster.api_errors import Unreachable
 
@@ -14,41 +15,40 @@ POLL = 5.0
 """Seconds between two looks at a run."""
 OUTAGE = 120
 """Looks in a row that may find no API before `follow` gives up: ten minutes, for a cluster that is upgraded."""
+SETTLE = 24
+"""Looks at a run that has ended, until its steps have: KFP stores the run's state before theirs."""
 ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
+EXIT = "finish"
+Tasks = Mapping[str, V2beta1PipelineTaskDetail]
 
 
 def follow(api: Api, run_id: str, steps: list[str], show: Callable[[str, V2beta1PipelineTaskDetail], None]) -> str:
     """Call `show` with a step's name and task for each change of state until the run has ended; return the verdict.
 
-    The verdict is BLESSED when push ran, NOT BLESSED when refuse ran, and UNCHANGED when neither did.
+    The verdict is BLESSED when push ran, NOT BLESSED when refuse ran, and UNCHANGED when train never started.
 
     Raises:
-        BerthError: the run failed or was cancelled, or the API has not answered for ten minutes.
+        BerthError: the run failed or was cancelled, the API has not answered for ten minutes, or the run's steps
+            do not tell the verdict.
     """
     shown: dict[str, str] = {}
-    silent = 0
+    looks = 0
     while True:
-        try:
-            run = api.call(api.runs.run_service_get_run, run_id)
-            silent = 0
-        except Unreachable:
-            silent += 1
-            if silent == OUTAGE:
-                raise
-            time.sleep(POLL)
-            continue
-        tasks = _tasks(run, steps)
+        run = _look(api, run_id)
+        tasks = tasks_of(run, steps)
         for name, task in tasks.items():
-            if task.state and shown.get(name) != task.state:
+            # finish fails together with a run, so that a retry of the run repeats it.
+            expected = name == EXIT and task.state == "FAILED" and failed_step(tasks)
+            if task.state and shown.get(name) != task.state and not expected:
                 shown[name] = task.state
                 show(name, task)
-        if run.state in ENDED:
+        looks += run.state in ENDED
+        if looks and (looks == SETTLE or _have_ended(tasks)):
             break
         time.sleep(POLL)
     if run.state != "SUCCEEDED":
-        raise BerthError(_ending(run, tasks))
-    pushed, refused = (name in tasks and tasks[name].state == "SUCCEEDED" for name in ("push", "refuse"))
-    return "BLESSED" if pushed else "NOT BLESSED" if refused else "UNCHANGED"
+        raise BerthError(_ending(api, run, tasks))
+    return _verdict(run, tasks)
 
 
 def seconds(task: V2beta1PipelineTaskDetail) -> float | None:
@@ -58,13 +58,15 @@ def seconds(task: V2beta1PipelineTaskDetail) -> float | None:
     return None
 
 
-def message(part: V2beta1PipelineTaskDetail | V2beta1Run) -> str:
-    """Return the error message of a task or a run as one short sentence; empty where KFP has none."""
-    text = " ".join((part.error.message if part.error and part.error.message else "").split())
-    return f"{text[:200]}..." if len(text) > 200 else f"{text.rstrip('.')}." if text else ""
+def state_of(run: V2beta1Run) -> str:
+    """Return a run's state; of one that was cancelled KFP says FAILED, and CANCELING in its history."""
+    unended = (entry.state for entry in reversed(run.state_history or []) if entry.state not in ENDED)
+    if run.state == "FAILED" and next(unended, "") == "CANCELING":
+        return "CANCELED"
+    return run.state or "PENDING"
 
 
-def _tasks(run: V2beta1Run, steps: list[str]) -> dict[str, V2beta1PipelineTaskDetail]:
+def tasks_of(run: V2beta1Run, steps: list[str]) -> Tasks:
     """Return the newest task of each step that has begun, in the order in which they began."""
     details = (run.run_details.task_details if run.run_details else None) or []
     never = datetime.datetime.max.replace(tzinfo=datetime.UTC)
@@ -72,10 +74,47 @@ def _tasks(run: V2beta1Run, steps: list[str]) -> dict[str, V2beta1PipelineTaskDe
     return {task.display_name: task for task in begun}
 
 
-def _ending(run: V2beta1Run, tasks: dict[str, V2beta1PipelineTaskDetail]) -> str:
+def failed_step(tasks: Tasks) -> str:
+    """Return the first step that failed, before finish; empty where there is none."""
+    return next((name for name, task in tasks.items() if task.state == "FAILED" and name != EXIT), "")
+
+
+def _look(api: Api, run_id: str) -> V2beta1Run:
+    for silent in range(1, OUTAGE + 1):
+        try:
+            return api.call(api.runs.run_service_get_run, run_id)
+        except Unreachable:
+            if silent == OUTAGE:
+                raise
+            time.sleep(POLL)
+    raise AssertionError
+
+
+def _have_ended(tasks: Tasks) -> bool:
+    return EXIT in tasks and all(task.state in ENDED for task in tasks.values())
+
+
+def _verdict(run: V2beta1Run, tasks: Tasks) -> str:
+    ran = {name for name, task in tasks.items() if task.state != "SKIPPED"}
+    succeeded = {name for name, task in tasks.items() if task.state == "SUCCEEDED"}
+    if "push" in succeeded:
+        return "BLESSED"
+    if "refuse" in succeeded:
+        return "NOT BLESSED"
+    if "compare" in succeeded and "train" not in ran:
+        return "UNCHANGED"
+    raise BerthError(
+        f"{run.display_name}: has succeeded, but Kubeflow does not tell the states of its steps. "
+        "MLflow has the verdict: the tag berth.verdict of the run."
+    )
+
+
+def _ending(api: Api, run: V2beta1Run, tasks: Tasks) -> str:
     """Return why a run did not succeed: the step that failed, or what was done to the run."""
-    failed = next((name for name, task in tasks.items() if task.state == "FAILED"), "")
-    if run.state == "FAILED":
-        reason = message(tasks[failed]) if failed else message(run)
-        return f"{failed or 'the run'} failed. {reason} 'berth retry {run.display_name}' tries again."
-    return f"{run.display_name}: {run.state.lower()}."
+    state = state_of(run)
+    if state != "FAILED":
+        return f"{run.display_name}: {state.lower()}."
+    failed = failed_step(tasks)
+    reason = pods.reason(api, run, failed) if failed else ""
+    again = f"'berth retry {run.display_name}' tries again."
+    return " ".join(filter(None, [f"{failed or 'the run'} failed.", reason, again]))

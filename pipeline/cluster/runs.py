@@ -15,7 +15,7 @@ import kfp_server_api
 from berth.errors import BerthError
 from pipeline import mlflow_store
 from pipeline.cluster.api import Api
-from pipeline.cluster.follow import ENDED
+from pipeline.cluster.follow import ENDED, state_of
 from pipeline.cluster.package import Package
 from pipeline.cluster.publish import experiment_id, plugins, publish
 from pipeline.config.run_config import RunConfig
@@ -41,7 +41,7 @@ def submit(api: Api, config: RunConfig, package: Package, experiment: str = "") 
     return api.create(
         api.runs.run_service_create_run,
         lambda: api.all(api.runs.run_service_list_runs, "runs", name=name, experiment_id=experiment),
-        lambda twin: api.call(api.runs.run_service_terminate_run, twin.run_id),
+        lambda twin: _terminate(api, twin),
         run=run,
     )
 
@@ -77,9 +77,20 @@ def cancel(api: Api, name: str) -> kfp_server_api.V2beta1Run:
     """Stop a run that goes on."""
     run = find_run(api, name)
     if run.state in ENDED:
-        raise BerthError(f"{run.display_name}: has ended already ({run.state}). There is nothing to cancel.")
-    api.call(api.runs.run_service_terminate_run, run.run_id)
+        raise BerthError(f"{run.display_name}: has ended already ({state_of(run)}). There is nothing to cancel.")
+    if run.state != "CANCELING":
+        _terminate(api, run)
     return run
+
+
+def _terminate(api: Api, run: kfp_server_api.V2beta1Run) -> None:
+    """Stop the run; KFP refuses to stop one that it stops already, as after a request whose answer was lost."""
+    try:
+        api.call(api.runs.run_service_terminate_run, run.run_id)
+    except BerthError:
+        now = api.call(api.runs.run_service_get_run, run.run_id)
+        if now.state not in ("CANCELING", *ENDED):
+            raise
 
 
 def retry(api: Api, name: str) -> kfp_server_api.V2beta1Run:

@@ -1,6 +1,5 @@
 """Check that the Kubernetes secrets of a configuration exist, as far as this user can see."""
 
-import re
 from collections.abc import Iterable
 
 import kubernetes
@@ -8,12 +7,11 @@ import urllib3
 
 from berth.errors import BerthError
 from pipeline.cluster.api import Api
+from pipeline.cluster.kubernetes_client import TIMEOUT, client, is_same_cluster
 from pipeline.config.run_config import RunConfig
 
-_TIMEOUT = (3, 5)
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 """What Kubernetes is asked for: a secret's name, never what is in it."""
-_LOOPBACK = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:|/|$)")
 
 
 def check(api: Api, config: RunConfig) -> None:
@@ -22,7 +20,7 @@ def check(api: Api, config: RunConfig) -> None:
     The secrets of the defaults may be missing. It does not raise where it cannot know: no kubeconfig, no permission,
     no answer, or a host that need not be the kubeconfig's cluster (a port-forward is assumed to lead to it).
     """
-    if api.by_address and not _LOOPBACK.match(api.host):
+    if not is_same_cluster(api):
         return
     named = {field for field in config.cluster.model_fields_set if field.endswith("_secret")}
     if config.notify.on and config.notify.webhook:
@@ -39,36 +37,23 @@ def check(api: Api, config: RunConfig) -> None:
 
 def missing(names: Iterable[str], namespace: str) -> list[str]:
     """Return those of `names` that `namespace` lacks according to Kubernetes."""
-    client = _client()
-    return [name for name in names if client is not None and _is_missing(client, name, namespace)]
+    found = client()
+    return [name for name in names if found is not None and _is_missing(found, name, namespace)]
 
 
-def _is_missing(client: kubernetes.client.ApiClient, name: str, namespace: str) -> bool:
+def _is_missing(asked: kubernetes.client.ApiClient, name: str, namespace: str) -> bool:
     try:
-        client.call_api(
+        asked.call_api(
             "/api/v1/namespaces/{namespace}/secrets/{name}",
             "GET",
             path_params={"namespace": namespace, "name": name},
             header_params={"Accept": _METADATA_ONLY},
             auth_settings=["BearerToken"],
             _preload_content=False,
-            _request_timeout=_TIMEOUT,
+            _request_timeout=TIMEOUT,
         )
     except kubernetes.client.ApiException as error:
         return error.status == 404
     except (urllib3.exceptions.HTTPError, OSError):
         return False
     return False
-
-
-def _client() -> kubernetes.client.ApiClient | None:
-    """Return a client for the pod's cluster, else the kubeconfig's; None where there is neither."""
-    configuration = kubernetes.client.Configuration()
-    for load in (kubernetes.config.load_incluster_config, kubernetes.config.load_kube_config):
-        try:
-            load(client_configuration=configuration)
-        except (kubernetes.config.ConfigException, OSError, ValueError):
-            continue
-        configuration.retries = False
-        return kubernetes.client.ApiClient(configuration)
-    return None

@@ -5,10 +5,9 @@ from typing import Any
 
 import kfp_server_api
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from berth.errors import BerthError, printable
+from berth.errors import BerthError
 from pipeline.cluster import follow
 from pipeline.cluster.api import Api
 from pipeline.display import tables
@@ -25,9 +24,8 @@ class StepLines:
     def __call__(self, step: str, task: kfp_server_api.V2beta1PipelineTaskDetail) -> None:
         seconds = follow.seconds(task)
         took = "" if seconds is None else f"{seconds:.1f} s"
-        why = f" {escape(printable(follow.message(task)))}" if task.state == "FAILED" else ""
         mark = _MARKS.get(task.state, "[cyan]…[/]")
-        self._console.print(f"{mark} {step:<9} {took:>9} {task.state.lower()}{why}", highlight=False, soft_wrap=True)
+        self._console.print(f"{mark} {step:<9} {took:>9} {task.state.lower()}", highlight=False, soft_wrap=True)
 
 
 def runs_table(api: Api, name: str | None, limit: int) -> Table:
@@ -49,5 +47,5 @@ def runs_table(api: Api, name: str | None, limit: int) -> Table:
         started = f"{run.created_at.astimezone():%Y-%m-%d %H:%M}" if run.created_at else ""
         # KFP reports 1970 as the end of a run that is not over.
         took = (run.finished_at - run.created_at).total_seconds() if run.finished_at and run.created_at else -1
-        tables.add(table, run.display_name, started, f"{took:.0f} s" if took >= 0 else "", run.state or "PENDING")
+        tables.add(table, run.display_name, started, f"{took:.0f} s" if took >= 0 else "", follow.state_of(run))
     return table

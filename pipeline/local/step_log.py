@@ -31,6 +31,13 @@ def error_in(log: Path) -> str:
     return death[1] if death else f"{last} (a bug: the log has the traceback)."
 
 
+def reported_in(text: str) -> str:
+    """Return the last error that a step has written to its log, `text`; empty where there is none."""
+    last = next((line for line in reversed(text.splitlines()) if _ANY_ERROR.match(line)), "")
+    own = raised_in(last)
+    return mlflow_store.redacted(str(own or last))
+
+
 def obituary(code: int) -> str:
     """Return the last line of a failed step's log where the step itself did not log what happened."""
     number = -code if code < 0 else code - 128

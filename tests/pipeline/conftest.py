@@ -1,3 +1,3 @@
 """The fixtures of a cluster."""
 
-from tests.support.cluster_calls import call, compiled, folder, server  # noqa: F401
+from tests.support.cluster_calls import call, compiled, folder, kubeconfig, server  # noqa: F401

@@ -81,6 +81,19 @@ def server(monkeypatch) -> Iterator[KfpServer]:
 
 
 @pytest.fixture
+def kubeconfig(folder, server) -> None:
+    """A kubeconfig whose cluster is the loopback server."""
+    entries = {
+        "clusters": [{"name": "c", "cluster": {"server": server.url}}],
+        "users": [{"name": "u", "user": {"token": "of-the-kubeconfig"}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+    }
+    (folder / ".kube").mkdir()
+    path = folder / ".kube" / "config"
+    path.write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "Config", "current-context": "x", **entries}))
+
+
+@pytest.fixture
 def call(monkeypatch, capsys, folder) -> Call:
     """Call `berth` as its program does, without the seconds that a new process takes."""
 

@@ -91,7 +91,7 @@ class Resources:
         run = there(self.server.runs, path[0])
         if self.server.script:
             state, steps = self.server.script.pop(0) if len(self.server.script) > 1 else self.server.script[0]
-            run["state"] = state
+            move(run, state)
             run["run_details"] = {"task_details": [_task(name, task) for name, task in steps.items()]}
         return run
 
@@ -109,13 +109,13 @@ class Resources:
     def _post_do_runs(self, path: list[str], action: str, asked: dict[str, str], body: Any) -> Any:
         run = there(self.server.runs, path[0])
         if action == "terminate":
-            if run["state"] in ("SUCCEEDED", "FAILED", "CANCELED"):
-                raise Refused(400, "Failed to terminate a run: it has finished")
+            if run["state"] not in ("PAUSED", "PENDING", "RUNNING"):
+                raise Refused(400, f"Failed to terminate a run {path[0]}. Row not found")
             run["state"] = "CANCELING"
         elif action == "retry":
-            if run["state"] not in ("FAILED", "CANCELED"):
+            if run["state"] != "FAILED":
                 raise Refused(400, "Workflow must be Failed/Error to retry")
-            run["state"] = "RUNNING"
+            move(run, "RUNNING")
         else:
             raise Refused(501, action)
         return {}
@@ -208,10 +208,23 @@ def page(items: str, model: str, found: list[dict[str, Any]], asked: dict[str, s
     return page
 
 
+def move(run: dict[str, Any], state: str) -> None:
+    """Store a run's new state, and its history as KFP does when the state of the workflow is reported.
+
+    backend/src/apiserver/storage/run_store.go: UpdateRun. TerminateRun stores CANCELING without a history; the next
+    report adds it, and the end of a cancelled run is FAILED (resource/resource_manager.go: ReportWorkflowResource).
+    """
+    history = run.setdefault("state_history", [])
+    cancelled = run["state"] == "CANCELING"
+    run["state"] = "CANCELING" if cancelled and state == "RUNNING" else state
+    for entry in ["CANCELING"] * cancelled + [run["state"]]:
+        if not history or history[-1]["state"] != entry:
+            history.append({"update_time": "2026-01-01T00:00:00Z", "state": entry})
+
+
 def _task(name: str, state: str) -> dict[str, Any]:
+    """Return a task as the API shows it: never with an error (server/api_converter.go: toApiPipelineTaskDetail)."""
     task = {"task_id": str(uuid.uuid4()), "display_name": name, "state": state, "start_time": "2026-01-01T00:00:00Z"}
     if state not in ("PENDING", "RUNNING"):
         task["end_time"] = "2026-01-01T00:01:01Z"
-    if state == "FAILED":
-        task["error"] = {"code": 2, "message": f"{name} ended with exit code 1"}
     return task

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.support import kubernetes_pods
 from tests.support.kfp_models import Refused
 from tests.support.kfp_schedules import Schedules
 
@@ -76,6 +77,7 @@ class KfpServer(http.server.ThreadingHTTPServer):
         self.mlflow_url = ""
         self.plugins = False
         """Whether the server has KFP's MLflow plugin."""
+        self.pods: list[kubernetes_pods.Pod] = []
         self.killed: list[str] = []
         """Runs whose pods were deleted with the schedule that owned them."""
         self.secrets: set[tuple[str, str]] | None = set()
@@ -192,6 +194,8 @@ class _Handler(Schedules, http.server.BaseHTTPRequestHandler):
         asked = {name: values[0] for name, values in query.items()}
         if match := _SECRET.fullmatch(path):
             return self._get_secret(*match.groups())
+        if (pods := kubernetes_pods.answer(self.server.pods, path, asked)) is not None:
+            return pods
         path = _PROXY.sub("", path)
         upload = path.endswith("/upload_version")
         body = _file_of(self.headers["Content-Type"], raw) if upload else json.loads(raw) if raw else None

@@ -1,16 +1,20 @@
 """`berth submit --wait`, held against a KFP API on loopback."""
 
+import re
 import signal
 import threading
 import time
 
 import pytest
 
-from pipeline.cluster import follow
+from pipeline.cluster import follow, runs
+from tests.support.cluster_calls import one_line
 from tests.support.kfp_server import Fault
+from tests.support.kubernetes_pods import Pod
 
 RUNNING = ("RUNNING", {"locate": "SUCCEEDED", "train": "RUNNING"})
-DONE = {"locate": "SUCCEEDED", "train": "SUCCEEDED", "evaluate": "SUCCEEDED", "finish": "SUCCEEDED"}
+BEGUN = {"locate": "SUCCEEDED", "compare": "SUCCEEDED"}
+DONE = BEGUN | {"train": "SUCCEEDED", "evaluate": "SUCCEEDED", "finish": "SUCCEEDED"}
 
 
 @pytest.mark.parametrize(
@@ -19,23 +23,74 @@ DONE = {"locate": "SUCCEEDED", "train": "SUCCEEDED", "evaluate": "SUCCEEDED", "f
         ("SUCCEEDED", DONE | {"push": "SUCCEEDED", "refuse": "SKIPPED"}, [], 0, "BLESSED"),
         ("SUCCEEDED", DONE | {"refuse": "SUCCEEDED"}, [], 0, "NOT BLESSED"),
         ("SUCCEEDED", DONE | {"refuse": "SUCCEEDED"}, ["--fail-if-not-blessed"], 3, "NOT BLESSED"),
-        ("SUCCEEDED", {"locate": "SUCCEEDED"}, ["--fail-if-not-blessed"], 0, "UNCHANGED"),
-        ("FAILED", {"locate": "SUCCEEDED", "train": "FAILED", "finish": "SUCCEEDED"}, [], 1, ""),
-        ("CANCELED", {"locate": "SUCCEEDED", "train": "CANCELED"}, [], 1, ""),
+        ("FAILED", BEGUN | {"train": "FAILED", "finish": "FAILED"}, [], 1, ""),
     ],
 )
 def test_wait_shows_each_step_state_once_and_ends_with_verdict(call, server, state, tasks, flags, code, verdict):
     server.script = [("PENDING", {}), RUNNING, RUNNING, (state, tasks)]
     called = call("submit", "config.yaml", "--host", server.url, "--wait", *flags)
     assert called.code == code, called
-    lines = [line for line in called.out.splitlines() if line.startswith(("… train", "✓ train", "✗ train"))]
-    assert len(lines) == (2 if "train" in tasks else 1)
+    lines = [line for line in called.out.splitlines() if re.match(". train", line)]
+    assert len(lines) == 2
     if verdict:
         assert called.out.splitlines()[-1] == f"verdict   {verdict}"
-    elif state == "FAILED":
-        assert "error: train failed. train ended with exit code 1. 'berth retry sms-spam-" in called.err
     else:
-        assert "canceled" in called.err
+        assert "error: train failed. 'berth retry sms-spam-" in called.err
+        assert "✗ finish" not in called.out
+
+
+@pytest.mark.parametrize(
+    ("late", "tasks", "code", "words"),
+    [
+        (3, DONE | {"refuse": "SUCCEEDED"}, 3, "verdict   NOT BLESSED"),
+        (3, BEGUN | {"finish": "SUCCEEDED"}, 0, "verdict   UNCHANGED"),
+        (99, DONE | {"refuse": "SUCCEEDED"}, 1, "does not tell the states of its steps"),
+    ],
+)
+def test_the_verdict_waits_until_the_steps_have_ended(call, server, monkeypatch, late, tasks, code, words):
+    """KFP stores that a run has ended before it stores that its steps have."""
+    monkeypatch.setattr(follow, "SETTLE", 5)
+    begun = BEGUN | ({"train": "RUNNING"} if "train" in tasks else {})
+    server.script = [RUNNING, *[("SUCCEEDED", begun)] * late, ("SUCCEEDED", tasks)]
+    called = call("submit", "config.yaml", "--host", server.url, "--wait", "--fail-if-not-blessed")
+    assert called.code == code, called
+    assert words in called.out + called.err
+
+
+def test_a_cancelled_run_is_not_reported_as_failed(call, server, monkeypatch):
+    """KFP ends it as FAILED; its history has that it was cancelled."""
+    monkeypatch.setattr(follow, "SETTLE", 2)
+    states = ["RUNNING", "CANCELING", "RUNNING", "FAILED"]
+    server.script = [(state, BEGUN | {"train": "RUNNING"}) for state in states]
+    called = call("submit", "config.yaml", "--host", server.url, "--wait")
+    assert re.search(r"^error: sms-spam-\S+: canceled\.$", called.err), called.err
+    assert "CANCELED" in call("runs", "--host", server.url).out
+
+
+@pytest.mark.parametrize(
+    ("why", "words"),
+    [
+        ({"log": "Traceback\nberth.errors.BerthError: the loss is NaN.\nI01 launcher: uploading"}, "the loss is NaN."),
+        ({"log": "KeyError: 'x'", "reason": "OOMKilled"}, "ran out of memory: raise cluster.memory"),
+        ({"reason": "DeadlineExceeded"}, "stopped at its time limit"),
+        ({"log": "nothing of use"}, "train failed. 'berth retry"),
+    ],
+)
+def test_a_failed_step_says_why_it_failed(call, server, kubeconfig, monkeypatch, why, words):
+    """KFP's tasks have no errors: the pod of the last try has."""
+    monkeypatch.setattr(follow, "SETTLE", 2)
+    made = runs.submit
+
+    def submit(*arguments):
+        run = made(*arguments)
+        server.pods = [Pod(run.run_id, "train", "ValueError: of the first try"), Pod(run.run_id, "evaluate", "x")]
+        server.pods.append(Pod(run.run_id, "train", number=1, **why))
+        return run
+
+    monkeypatch.setattr(runs, "submit", submit)
+    server.script = [RUNNING, ("FAILED", BEGUN | {"train": "FAILED", "finish": "FAILED"})]
+    called = call("submit", "config.yaml", "--host", server.url, "--wait")
+    assert words in one_line(called)
 
 
 def test_pipeline_conditions_and_groups_are_not_shown_as_steps(call, server):

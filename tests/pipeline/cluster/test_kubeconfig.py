@@ -3,22 +3,8 @@
 import re
 
 import pytest
-import yaml
 
 from tests.support.cluster_calls import one_line, write_config
-
-
-@pytest.fixture
-def kubeconfig(folder, server):
-    """A kubeconfig whose cluster is the loopback server."""
-    entries = {
-        "clusters": [{"name": "c", "cluster": {"server": server.url}}],
-        "users": [{"name": "u", "user": {"token": "of-the-kubeconfig"}}],
-        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
-    }
-    (folder / ".kube").mkdir()
-    path = folder / ".kube" / "config"
-    path.write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "Config", "current-context": "x", **entries}))
 
 
 def test_a_kubeconfig_leads_to_kfp_through_kubernetes_own_api(call, server, kubeconfig):
@@ -47,7 +33,7 @@ def test_unreadable_or_optional_secrets_do_not_block(call, server, folder, why, 
     if why == "no permission":
         server.secrets = None
     if why == "another cluster":
-        monkeypatch.setattr("pipeline.cluster.secrets_check._LOOPBACK", re.compile("https://kubernetes.example"))
+        monkeypatch.setattr("pipeline.cluster.kubernetes_client._LOOPBACK", re.compile("https://kubernetes.example"))
     write_config(folder, cluster={} if why == "defaults" else {"store_secret": "of-the-store"})
     called = call("submit", "config.yaml", "--host", server.url)
     assert called.code == 0, called.err

@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.cluster import api
 from tests.support.cluster_calls import one_line
+from tests.support.kfp_resources import move
 from tests.support.kfp_server import Fault
 
 README = Path(__file__).parents[3] / "README.md"
@@ -34,11 +35,20 @@ def test_active_run_is_cancelled_by_name_or_id(call, server):
     ((run_id, run),) = server.runs.items()
     assert call("cancel", run["display_name"], "--host", server.url).code == 0
     assert run["state"] == "CANCELING"
-    run["state"] = "CANCELED"
+    assert call("cancel", run_id, "--host", server.url).code == 0  # KFP itself refuses a second time
+    move(run, "FAILED")
     assert "has ended already (CANCELED)" in one_line(call("cancel", run_id, "--host", server.url))
     assert "no run has the name or id 'nothing'" in one_line(call("cancel", "nothing", "--host", server.url))
     unknown = "00000000-0000-0000-0000-000000000000"
     assert "not found" in one_line(call("cancel", unknown, "--host", server.url))
+
+
+def test_a_cancellation_whose_answer_was_lost_is_done(call, server):
+    call("submit", "config.yaml", "--host", server.url)
+    ((run_id, run),) = server.runs.items()
+    server.faults = [Fault(":terminate", "lost")]
+    called = call("cancel", run_id, "--host", server.url)
+    assert (called.code, run["state"]) == (0, "CANCELING"), called.err
 
 
 @pytest.mark.parametrize("kind", [None, "lost", 503])

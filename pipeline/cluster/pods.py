@@ -1,0 +1,110 @@
+"""The pods of a run's steps, from Kubernetes: why a step failed, and what it has logged.
+
+KFP's API has neither: its tasks carry no error, and its log endpoint wants the name of a pod, which no task has
+(backend/src/apiserver/server/api_converter.go: toApiPipelineTaskDetail).
+"""
+
+import re
+from typing import Any
+
+import kubernetes
+import urllib3
+
+from berth.errors import BerthError
+from pipeline.cluster.api import Api
+from pipeline.cluster.kubernetes_client import TIMEOUT, client, is_same_cluster
+from pipeline.local.step_log import reported_in
+
+_NODE = "workflows.argoproj.io/node-name"
+"""Argo's annotation: `<workflow>.root.<group>.<step>.executor(<try>)`."""
+_CONTAINER = "main"
+_TAIL = 50
+"""Lines of a log that are searched for an error."""
+
+
+def reason(api: Api, run: Any, step: str) -> str:
+    """Return why `step` failed as one sentence, from its last pod; empty where this user cannot see it."""
+    try:
+        pods = step_pods(api, run, step)
+        if not pods:
+            return ""
+        ended = _termination(pods[-1])
+        if ended in ("OOMKilled", "DeadlineExceeded", "Evicted"):
+            return _MEANING[ended]
+        return reported_in(log(pods[-1], _TAIL))
+    except BerthError:
+        return ""
+
+
+_MEANING = {
+    "OOMKilled": "Its pod ran out of memory: raise cluster.memory, or cluster.train_memory of train.",
+    "DeadlineExceeded": "Its pod was stopped at its time limit.",
+    "Evicted": "Its node stopped the pod because the node ran out of memory or disk.",
+}
+
+
+def step_pods(api: Api, run: Any, step: str) -> list[Any]:
+    """Return the pods of a step's tries, oldest first.
+
+    Raises:
+        BerthError: Kubernetes cannot be asked.
+    """
+    if not is_same_cluster(api):
+        raise BerthError(
+            f"{api.host}: the logs are in the pods, which the kubeconfig does not lead to. Set KUBECONFIG."
+        )
+    found = _asked(
+        lambda core: core.list_namespaced_pod(
+            api.namespace or api.installed_in,
+            label_selector=f"pipeline/runid={run.run_id}",
+            _request_timeout=TIMEOUT,
+        )
+    ).items
+    name = re.compile(rf"\.{re.escape(step)}\.executor(\(\d+\))?$")
+    own = [pod for pod in found if name.search((pod.metadata.annotations or {}).get(_NODE, ""))]
+    return sorted(own, key=lambda pod: (pod.metadata.creation_timestamp, pod.metadata.name))
+
+
+def log(pod: Any, lines: int | None = None) -> str:
+    """Return what a pod has logged, or the last `lines` of it.
+
+    Raises:
+        BerthError: Kubernetes does not give it, for example because the pod has not started.
+    """
+    text = _asked(
+        lambda core: core.read_namespaced_pod_log(
+            pod.metadata.name,
+            pod.metadata.namespace,
+            container=_CONTAINER,
+            tail_lines=lines,
+            _request_timeout=TIMEOUT,
+            _preload_content=False,
+        )
+    )
+    return str(text.data.decode("utf-8", errors="replace"))
+
+
+def _asked(ask: Any) -> Any:
+    found = client()
+    if found is None:
+        raise BerthError("the logs are in the pods, and there is no kubeconfig that leads to them. Set KUBECONFIG.")
+    try:
+        return ask(kubernetes.client.CoreV1Api(found))
+    except kubernetes.client.ApiException as error:
+        what = "no permission to read pods" if error.status == 403 else f"{error.status} {error.reason}"
+        raise BerthError(f"Kubernetes refuses the logs: {what}. The Kubeflow UI shows them.") from None
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise BerthError(
+            f"Kubernetes cannot be reached ({type(error).__name__}). The Kubeflow UI has the logs."
+        ) from None
+
+
+def _termination(pod: Any) -> str:
+    """Return Kubernetes' own word for why a pod ended, if it has one."""
+    if pod.status.reason:
+        return str(pod.status.reason)
+    for container in pod.status.container_statuses or []:
+        ended = container.state.terminated if container.state else None
+        if container.name == _CONTAINER and ended and ended.reason:
+            return str(ended.reason)
+    return ""
