@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
+from berth import pod_secrets
 from berth.errors import BerthError
 from berth.tracking import sqlite_store, tags
 
@@ -23,15 +24,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-
-FROM_SECRET = {
-    f"BERTH_MLFLOW_{name}": f"MLFLOW_TRACKING_{name}"
-    for name in ("URI", "USERNAME", "PASSWORD", "TOKEN", "INSECURE_TLS")
-}
-"""MLflow's variables by those in which a pod has them from its secret.
-
-Under MLflow's own names they would clash with those of KFP's MLflow plugin in the pod, which Kubernetes refuses.
-"""
 
 _PIPELINE_RUN = "BERTH_PARENT_RUN_ID"
 _STEP_RUN = "BERTH_STEP_RUN_ID"
@@ -127,8 +119,7 @@ def _known_run() -> "Run | None":
     """Return the pipeline run's MLflow run where a backend, or an earlier call, has named it or one nested in it."""
     import mlflow
 
-    if not os.environ.get("MLFLOW_TRACKING_URI"):
-        os.environ.update({own: os.environ[name] for name, own in FROM_SECRET.items() if os.environ.get(name)})
+    pod_secrets.take()
     hide_credentials()
     if kfp_run_id() and not os.environ.get("MLFLOW_TRACKING_URI"):
         raise BerthError(

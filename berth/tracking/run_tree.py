@@ -22,7 +22,8 @@ def close(run_id: str, status: str, error: str = "") -> None:
     for child in children(client, run_id):
         if child.info.status == "RUNNING":
             step = child.data.tags[tags.STEP]
-            message = "killed before it could report an error (out of memory, or stopped from outside)"
+            message = "killed before it could report an error (out of memory, time limit, or stopped from outside)"
+            message = "stopped: the run was cancelled" if status == "KILLED" else message
             client.set_tag(child.info.run_id, tags.ERROR, message)
             client.set_terminated(child.info.run_id, "KILLED" if status == "KILLED" else "FAILED")
             error = f"{step}: {message}"  # says more than the backend's "a task failed"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from berth.errors import BerthError
 from berth.tracking import tags
 from berth.tracking.pipeline_run import kfp_run_id, own_run, parent_run, user
-from berth.tracking.run_tree import children, nested
+from berth.tracking.run_tree import children, close, nested
 from berth.tracking.tags import TAG_LIMIT
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 TIME_LIMIT = "BERTH_TIME_LIMIT"
 """The variable that tells a step on a cluster after how many seconds its pod is stopped."""
+_TRY = "KFP_RETRY_INDEX"
+"""KFP's variable: which try of the step this is, 0 for the first, and again for the first of a retry of the run."""
 _NAME_LIMIT = 250
 _METRICS_LIMIT = 1000
 """MLflow's own, of metrics in one request."""
@@ -49,10 +51,9 @@ def step_run(
     client = mlflow.MlflowClient()
     parent = parent_run()
     own = own_run()
-    if kfp_run_id() and parent.info.status == "RUNNING" and not repeats_errors:
+    if kfp_run_id() and not repeats_errors and parent.info.status == "RUNNING" and os.environ.get(_TRY) != "0":
         _raise_again(client, parent, step, resumes)
-    if parent.info.status != "RUNNING":  # KFP's own retry of a run that has ended
-        client.update_run(parent.info.run_id, status="RUNNING")
+    _reopen(client, parent)
     for metadata in upstream:
         if tags.RUN_ID in metadata:
             _show_reused(client, parent, metadata[tags.RUN_ID])
@@ -80,6 +81,12 @@ def step_run(
                 client.set_tag(run.info.run_id, tags.FINAL, "yes")
             client.set_tag(parent.info.run_id, tags.ERROR, f"{step}: {message}"[:TAG_LIMIT])
             raise
+
+
+def end_run() -> None:
+    """Close the pipeline run as FINISHED, on a cluster, where the last step is done: finish may not come that far."""
+    if kfp_run_id():
+        close(parent_run().info.run_id, "FINISHED")
 
 
 def log_params(params: Mapping[str, Any]) -> None:
@@ -124,6 +131,14 @@ def metric_name(name: str) -> str:
     """Return `name` with what MLflow refuses in a metric's name replaced by underscores; a slash makes groups."""
     name = re.sub(r"[^\w\-. /:]", "_", name)[:_NAME_LIMIT]
     return "/".join(part if part.strip(". ") else "_" for part in name.split("/"))
+
+
+def _reopen(client: "MlflowClient", parent: "Run") -> None:
+    """Let the pipeline run go on if it has ended: KFP's own retry of it begins with this step."""
+    if parent.info.status != "RUNNING":
+        client.update_run(parent.info.run_id, status="RUNNING")
+    if tags.FINISHED in parent.data.tags:
+        client.delete_tag(parent.info.run_id, tags.FINISHED)
 
 
 def _raise_again(client: "MlflowClient", parent: "Run", step: str, resumes: bool) -> None:

@@ -15,6 +15,8 @@ VERDICT = "berth.verdict"
 ERROR = "berth.error"
 FINAL = "berth.final"
 """On a failed step: the error is one that the user has to fix, so that trying again is no use."""
+FINISHED = "berth.finished"
+"""On a pipeline run: finish has closed it and has sent notifications. A step that runs after that takes it away."""
 DESCRIPTION = "mlflow.note.content"
 """Markdown that MLflow shows on a run's page."""
 

@@ -20,7 +20,7 @@ def compare(
     from pathlib import Path
 
     from berth.tracking import tags
-    from berth.tracking.step_run import log_to_parent, step_run
+    from berth.tracking.step_run import end_run, log_to_parent, step_run
     from components.compare.step import compare_with_champion
 
     with step_run("compare", {"on_unchanged": on_unchanged}, [dataset.metadata]):
@@ -32,4 +32,6 @@ def compare(
         go_on = on_unchanged != "skip" or not comparison.unchanged
         if not go_on:
             log_to_parent(tags={tags.VERDICT: comparison.verdict})
-        return go_on
+    if not go_on:
+        end_run()
+    return go_on

@@ -1,6 +1,7 @@
 """Close the MLflow run of a pipeline run truthfully, with a description that a person can read; then tell people."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 from berth.reports.markdown import escaped
 from berth.settings import Notify
 from berth.tracking import pipeline_run, run_tree, tags
+from components.finish import kubeflow
 from components.finish.notify import Ending, tell
 
 if TYPE_CHECKING:
@@ -25,15 +27,27 @@ _REPORTS = {"evaluate": "report.html", "validate": "validation_report.html"}
 """What there is to read of a step that came far enough to log metrics."""
 
 
-def finish_run(name: str, state: str, error: str, notify: Mapping[str, Any], kfp_ui: str, mlflow_ui: str) -> list[str]:
-    """Close the run of the pipeline run that this process is the end of, and notify; return what went wrong with that.
+@dataclass(frozen=True)
+class Finished:
+    """How the run ended, in MLflow's words, and what went wrong with telling people."""
 
-    A run that MLflow cannot be told of is told to people all the same, before the error is raised.
+    status: str
+    warnings: list[str]
+
+
+def finish_run(name: str, state: str, error: str, notify: Mapping[str, Any], kfp_ui: str, mlflow_ui: str) -> Finished:
+    """Close the run of the pipeline run that this process is the end of, and notify.
+
+    A run that MLflow cannot be told of is told to people all the same, before the error is raised. Where an earlier
+    try of finish has done it all, nothing is done.
     """
     settings, warnings = _understood(notify)
     links = {"Kubeflow": pipeline_run.kfp_run_url(kfp_ui)}
     try:
-        run = close_run(pipeline_run.open_run(name).info.run_id, state, error)
+        run = pipeline_run.open_run(name)
+        if tags.FINISHED in run.data.tags:
+            return Finished(run.info.status, [])
+        run = close_run(run.info.run_id, state, error)
     except Exception as trouble:
         reason = f"MLflow could not be told that the run ended as {state} ({type(trouble).__name__})."
         for warning in tell(settings, Ending(name, "", "FAILED", reason, _there(links))):
@@ -43,7 +57,9 @@ def finish_run(name: str, state: str, error: str, notify: Mapping[str, Any], kfp
         links["MLflow"] = f"{mlflow_ui.rstrip('/')}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
     reason = run.data.tags.get(tags.ERROR) or run.data.tags.get(tags.VERDICT, "")
     ending = Ending(name, run.info.run_name or run.info.run_id, run.info.status, reason, _there(links))
-    return warnings + tell(settings, ending)
+    warnings += tell(settings, ending)
+    _mark_finished(run.info.run_id)
+    return Finished(run.info.status, warnings)
 
 
 def close_run(run_id: str, state: str, error: str) -> "Run":
@@ -54,7 +70,11 @@ def close_run(run_id: str, state: str, error: str) -> "Run":
     import mlflow
 
     client = mlflow.MlflowClient()
-    status = STATUSES.get(state) or ("FINISHED" if _is_at_its_end(client, run_id) else "FAILED")
+    status = STATUSES.get(state, "FAILED")
+    if status == "FAILED":  # or KFP only says so: of a step that failed once, or while its exit handler runs
+        kfp_run = pipeline_run.kfp_run_id()
+        cancelled = kfp_run and kubeflow.is_cancelled(kfp_run)
+        status = "FINISHED" if _is_at_its_end(client, run_id) else "KILLED" if cancelled else "FAILED"
     run_tree.close(run_id, status, error if status != "FINISHED" else "")
     steps = run_tree.children(client, run_id)
     run = client.get_run(run_id)
@@ -105,8 +125,18 @@ def _understood(notify: Mapping[str, Any]) -> tuple[Notify, list[str]]:
         return Notify.model_validate({}), [f"notify: {error.errors()[0]['msg']}. Nobody was told."]
 
 
+def _mark_finished(run_id: str) -> None:
+    import mlflow
+
+    mlflow.MlflowClient().set_tag(run_id, tags.FINISHED, "yes")
+
+
 def _is_at_its_end(client: "MlflowClient", run_id: str) -> bool:
-    """Return whether the steps have left nothing to do: KFP may call a run RUNNING while its exit handler runs."""
+    """Return whether the steps have left nothing to do.
+
+    KFP may call a run RUNNING while its exit handler runs, or FAILED where the second try of a step has succeeded: a
+    group of steps is COMPLETE only if each of them ran (backend/src/v2/metadata/client.go: UpdateDAGExecutionsState).
+    """
     if client.get_run(run_id).data.tags.get(tags.VERDICT, "").startswith("UNCHANGED"):
         return True
     last = [step for step in run_tree.children(client, run_id) if step.data.tags[tags.STEP] in ("push", "refuse")]

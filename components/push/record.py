@@ -11,7 +11,7 @@ from berth.models.package import ModelInterface
 from berth.reports.markdown import escaped, table
 from berth.tracking import pipeline_run, tags
 from berth.tracking.artifacts import unpacked
-from berth.tracking.step_run import log_to_parent, step_run
+from berth.tracking.step_run import end_run, log_to_parent, step_run
 from components.push.step import Pushed
 
 _HEADLINE = ("accuracy", "macro_f1")
@@ -50,6 +50,7 @@ def register_as_step(
         )
         output.metadata.update(record_version(done, output.path))
         output.metadata[tags.RUN_ID] = run.info.run_id
+    end_run()
 
 
 def version_tags(report: Mapping[str, Any], dataset: Mapping[str, Any], settings_digest: str) -> dict[str, str]:

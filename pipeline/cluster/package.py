@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from berth import pod_secrets
 from berth.data.source import Source
 from berth.errors import BerthError
 from berth.settings import ENVIRONMENT
@@ -81,13 +82,11 @@ def _check_no_local_paths(config: RunConfig) -> None:
 
 
 def _check_variables(source: Source) -> None:
-    from pipeline.dags.pods import ADDRESS_VARIABLES
-
     for text in (*source.split_files().values(), source.connection):
-        if text.startswith(ENVIRONMENT) and text.removeprefix(ENVIRONMENT) not in ADDRESS_VARIABLES:
+        if text.startswith(ENVIRONMENT) and text.removeprefix(ENVIRONMENT) not in pod_secrets.ADDRESSES:
             raise BerthError(
                 f"source: {text} is not among the variables that a cluster's steps have from cluster.store_secret. "
-                f"Use one of them: {', '.join(ADDRESS_VARIABLES)}."
+                f"Use one of them: {', '.join(pod_secrets.ADDRESSES)}."
             )
 
 

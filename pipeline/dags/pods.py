@@ -9,17 +9,11 @@ from types import SimpleNamespace
 
 from kfp import dsl, kubernetes
 
-from berth.tracking import pipeline_run
+from berth import pod_secrets
 from berth.tracking.step_run import TIME_LIMIT
 
-ADDRESS_VARIABLES = ("DATABASE_URL", "SOURCE_URL", "VALIDATION_URL", "TEST_URL")
-"""The variables that a configuration may name, `env:NAME`, on a cluster: of a database, and of files."""
-STORE_VARIABLES = (
-    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"),
-    *("MLFLOW_S3_ENDPOINT_URL", *ADDRESS_VARIABLES),
-)
 NOTIFY_VARIABLES = ("BERTH_WEBHOOK_URL", "BERTH_SMTP_USER", "BERTH_SMTP_PASSWORD")
-"""The keys of two secrets, which are the variables that they become. A key that a secret lacks is not set."""
+"""The keys of a secret, which are the variables that they become. A key that a secret lacks is not set."""
 
 CHECKPOINTS = "/checkpoints"
 """Where train has the volume for its checkpoints, if there is one."""
@@ -59,7 +53,7 @@ _LIMITS = {
     "evaluate": _Limits(6 * 3600),
     "push": _Limits(2 * 3600, retries=2),
     "refuse": _Limits(2 * 3600, retries=2),
-    "finish": _Limits(1800, retries=2),
+    "finish": _Limits(1800, retries=1),  # it fails together with the run
 }
 
 
@@ -75,11 +69,11 @@ def settle(task: dsl.PipelineTask, p: SimpleNamespace) -> dsl.PipelineTask:
     kubernetes.set_security_context(task, run_as_non_root=True)
     # As a parameter, the run's id would change the cache's key with every run.
     kubernetes.use_field_path_as_env(task, "KFP_RUN_ID", "metadata.labels['pipeline/runid']")
-    _secret(task, p.cluster_mlflow_secret, {key: name for name, key in pipeline_run.FROM_SECRET.items()})
+    _secret(task, p.cluster_mlflow_secret, _by_key(pod_secrets.MLFLOW))
     if task.name == "finish":
         _secret(task, p.cluster_notify_secret, {name: name for name in NOTIFY_VARIABLES})
     else:
-        _secret(task, p.cluster_store_secret, {name: name for name in STORE_VARIABLES})
+        _secret(task, p.cluster_store_secret, _by_key(pod_secrets.STORE))
     if task.name == "train":
         return _train(task, p)
     return _resources(task, p.cluster_memory, p.cluster_cpu)
@@ -113,6 +107,10 @@ def _resources(
     # kfp 2.17 would not pass these parameters on to the groups of tasks that the step is in.
     task.register_pipeline_channels([memory, cpu])
     return task.set_memory_request(memory).set_memory_limit(memory).set_cpu_request(cpu)
+
+
+def _by_key(variables: dict[str, str]) -> dict[str, str]:
+    return {key: variable for variable, key in variables.items()}
 
 
 def _secret(task: dsl.PipelineTask, name: dsl.pipeline_channel.PipelineChannel, variables: dict[str, str]) -> None:

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from berth import pod_secrets
 from berth.data.dataset import Manifest
 from berth.errors import BerthError
 from berth.tracking import run_tree, tags
@@ -15,12 +16,14 @@ from tests.support.web_server import Answer, served
 
 VARIABLES = [  # not the user's name: MLflow shows who made a run
     *("BERTH_MLFLOW_PASSWORD", "BERTH_MLFLOW_TOKEN", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"),
-    *(name for name in pods.STORE_VARIABLES if not name.endswith("_URL") or name in pods.ADDRESS_VARIABLES),
+    *(own for own, name in pod_secrets.STORE.items() if not name.endswith("_URL") or name in pod_secrets.ADDRESSES),
     *pods.NOTIFY_VARIABLES,
 ]
 
 
 def test_secrets_reach_neither_mlflow_nor_outputs_nor_logs(on_cluster, artifact, monkeypatch, capfd):
+    for name in pod_secrets.STORE.values():
+        monkeypatch.setenv(name, "")  # a step sets it; this unsets it after the test
     for variable in VARIABLES:
         monkeypatch.setenv(variable, f"s3cr3t-{variable}")
     source = {"source": {"files": str(MESSAGES)}, "columns": ["label", "text"], "text_column": "text"}
@@ -38,7 +41,8 @@ def test_secrets_reach_neither_mlflow_nor_outputs_nor_logs(on_cluster, artifact,
     notify = {"on": "always", "webhook": "env:BERTH_WEBHOOK_URL", "smtp_host": "127.0.0.1", "smtp_port": 1}
     notify |= {"smtp_from": "ml@example.com", "smtp_to": ["a@example.com"]}
     status = SimpleNamespace(state="FAILED", error_message="")
-    component_body("finish", "finish")(status=status, name="secrets", notify=notify, kfp_ui="", mlflow_ui="")
+    with pytest.raises(SystemExit):
+        component_body("finish", "finish")(status=status, name="secrets", notify=notify, kfp_ui="", mlflow_ui="")
 
     (root,) = on_cluster.runs("secrets")
     assert root.data.tags[tags.KFP_RUN_URL] == f"https://kfp.example/#/runs/details/{on_cluster.run_id}"

@@ -64,7 +64,7 @@ def as_kubeflow(monkeypatch) -> list[str]:
 )
 def test_model_gets_through_kubeflow_to_the_registry(workspace, as_kubeflow, monkeypatch, messages, accuracy, alias):
     """Push and refuse read gates, scores and labels, which KFP changes where they are lists or dicts."""
-    folder = workspace(messages, gates={"min_accuracy": accuracy}, schema="", evaluation={"resamples": 100})
+    folder = workspace(messages, gates={"min_accuracy": accuracy}, schema="", evaluation={"resamples": 1000})
     monkeypatch.chdir(folder)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     result = backend.run(RunConfig.load(folder / "config.yaml"), Path("config.yaml"), Silent())

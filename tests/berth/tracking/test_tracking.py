@@ -14,6 +14,7 @@ from mlflow.data.meta_dataset import MetaDataset
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 
+from berth import pod_secrets
 from berth.errors import BerthError
 from berth.registry import versions
 from berth.tracking import pipeline_run, run_tree, tags
@@ -132,6 +133,16 @@ def test_pod_reads_mlflow_from_its_secret_or_the_plugin(on_cluster, monkeypatch,
     assert os.environ["MLFLOW_TRACKING_URI"] == address
     assert os.environ["MLFLOW_TRACKING_TOKEN"] == ("the plugin's" if plugin else "the secret's")
     assert len(on_cluster.runs("sms-spam")) == 1
+
+
+def test_step_has_the_store_secret_under_its_usual_names(on_cluster, monkeypatch):
+    """KFP's launcher, which starts the step, does not."""
+    for name in pod_secrets.STORE.values():
+        monkeypatch.setenv(name, "of the node" if name == "AWS_DEFAULT_REGION" else "")
+    monkeypatch.setenv("BERTH_STORE_AWS_ACCESS_KEY_ID", "of the secret")
+    pipeline_run.open_run("sms-spam")
+    assert os.environ["AWS_ACCESS_KEY_ID"] == "of the secret"
+    assert os.environ["AWS_DEFAULT_REGION"] == "of the node"
 
 
 def test_credentials_are_taken_out_of_mlflows_address(monkeypatch):

@@ -7,10 +7,12 @@ import pytest
 from mlflow.entities import LoggedModelOutput
 
 from berth.errors import BerthError
-from berth.tracking import tags
-from berth.tracking.step_run import log_to_parent, step_run
+from berth.tracking import pipeline_run, tags
+from berth.tracking.step_run import end_run, log_to_parent, step_run
 from components.finish.step import close_run
 from tests.support.datasets import component_body
+from tests.support.kfp_resources import move
+from tests.support.kfp_server import kfp_server
 
 
 def finish(state: str, message: str = "") -> None:
@@ -118,7 +120,76 @@ def test_an_error_of_an_earlier_try_is_not_the_runs(store):
     assert "busy" not in run.data.tags[tags.DESCRIPTION]
 
 
-def test_run_whose_first_step_never_started_is_closed(on_cluster):
+def test_retried_step_of_an_unchanged_run_is_no_failure(store):
+    """KFP calls the run FAILED: a group of steps is complete only if each of them ran."""
+    with pytest.raises(BerthError), step_run("ingest"):
+        raise BerthError("the server is busy.")
+    for step in ("ingest", "compare"):
+        with step_run(step):
+            pass
+    log_to_parent({tags.VERDICT: "UNCHANGED: data, settings and code are the champion's"})
     finish("FAILED")
+    run = store.client.get_run(store.parent)
+    assert (run.info.status, tags.ERROR in run.data.tags) == ("FINISHED", False)
+
+
+@pytest.fixture
+def kubeflow(monkeypatch):
+    """A KFP API for the exit handler."""
+    with kfp_server() as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        monkeypatch.setenv("ML_PIPELINE_SERVICE_HOST", host)
+        monkeypatch.setenv("ML_PIPELINE_SERVICE_PORT_HTTP", port)
+        yield server
+
+
+@pytest.mark.parametrize("reported", [False, True])
+def test_a_cancelled_run_is_closed_as_killed(on_cluster, kubeflow, reported):
+    """Its step is stopped before it can say so, and KFP calls the run RUNNING."""
+    root = pipeline_run.open_run("sms-spam").info
+    on_cluster.client.create_run(root.experiment_id, tags={tags.STEP: "train", tags.PARENT: root.run_id})
+    kubeflow.runs[on_cluster.run_id] = run = {"run_id": on_cluster.run_id, "state": "CANCELING"}
+    if reported:
+        move(run, "RUNNING")
+    with pytest.raises(SystemExit):
+        finish("RUNNING")
+    closed = on_cluster.client.get_run(root.run_id)
+    assert closed.info.status == "KILLED"
+    assert closed.data.tags[tags.ERROR] == "train: stopped: the run was cancelled"
+
+
+def test_a_retry_of_the_run_is_closed_and_notified_again(on_cluster, kubeflow, monkeypatch):
+    """KFP repeats an exit handler only if it failed, and gives it the state of the first time."""
+    kubeflow.runs[on_cluster.run_id] = {"run_id": on_cluster.run_id, "state": "RUNNING"}
+    told = []
+    monkeypatch.setattr("components.finish.step.tell", lambda settings, ending: told.append(ending.status) or [])
+    root = pipeline_run.open_run("sms-spam").info.run_id
+    for number in range(2):  # the second is a retry of the run
+        monkeypatch.setenv("KFP_RETRY_INDEX", "0")
+        with pytest.raises(BerthError, match=f"fault {number}"), step_run("train", repeats_errors=False):
+            raise BerthError(f"fault {number}.")
+        for _ in range(2):  # tries of finish
+            with pytest.raises(SystemExit):
+                finish("FAILED")
+        run = on_cluster.client.get_run(root)
+        assert (run.info.status, run.data.tags[tags.ERROR]) == ("FAILED", f"train: fault {number}.")
+    with step_run("push"):
+        pass
+    finish("FAILED")
+    assert on_cluster.client.get_run(root).info.status == "FINISHED"
+    assert told == ["FAILED", "FAILED", "FINISHED"]
+
+
+def test_a_run_is_closed_although_finish_never_starts(on_cluster):
+    root = pipeline_run.open_run("sms-spam").info.run_id
+    with step_run("push"):
+        pass
+    end_run()
+    assert on_cluster.client.get_run(root).info.status == "FINISHED"
+
+
+def test_run_whose_first_step_never_started_is_closed(on_cluster):
+    with pytest.raises(SystemExit):
+        finish("FAILED")
     (run,) = on_cluster.runs("sms-spam")
     assert (run.info.status, run.data.tags[tags.KFP_RUN_ID]) == ("FAILED", on_cluster.run_id)

@@ -239,7 +239,7 @@ def test_exit_handler_reports_mlflows_error_and_links(on_cluster, webhook):
     with pytest.raises(BerthError), step_run("ingest"):
         raise BerthError("no column 'x'.")
     settings = {"on": "failure", "webhook": "env:BERTH_WEBHOOK_URL"}
-    assert finish_run("sms-spam", "FAILED", "", settings, "https://kfp/", "https://mlflow") == []
+    assert finish_run("sms-spam", "FAILED", "", settings, "https://kfp/", "https://mlflow").warnings == []
     text = json.loads(webhook.requests[0][1])["blocks"][0]["text"]["text"]
     assert "ingest: no column" in text
     assert f"<https://kfp/#/runs/details/{on_cluster.run_id}|Kubeflow>" in text
@@ -250,14 +250,15 @@ def test_exit_handler_reports_mlflows_error_and_links(on_cluster, webhook):
 def test_a_dead_webhook_does_not_fail_a_run(store, webhook):
     webhook.answer = 500
     settings = {"on": "always", "webhook": "env:BERTH_WEBHOOK_URL"}
-    (warning,) = finish_run("sms-spam", "SUCCEEDED", "", settings, "", "")
+    (warning,) = finish_run("sms-spam", "SUCCEEDED", "", settings, "", "").warnings
     assert "500" in warning
     assert store.client.get_run(store.parent).info.status == "FINISHED"
 
 
 def test_wrong_notify_settings_still_close_the_run(store):
     """KFP's form takes any."""
-    (warning,) = finish_run("sms-spam", "SUCCEEDED", "", {"on": "always", "webhook": f"https://x/{SECRET}"}, "", "")
+    settings = {"on": "always", "webhook": f"https://x/{SECRET}"}
+    (warning,) = finish_run("sms-spam", "SUCCEEDED", "", settings, "", "").warnings
     assert "write env:NAME" in warning
     assert SECRET not in warning
     assert store.client.get_run(store.parent).info.status == "FINISHED"

@@ -124,7 +124,7 @@ def test_the_exit_handler_sees_how_the_run_ended(ir):
         ("evaluate", 0, None),
         ("push", 2, "30s"),
         ("refuse", 2, "30s"),
-        ("finish", 2, "30s"),
+        ("finish", 1, "30s"),
     ],
 )
 def test_transient_errors_are_retried_with_growing_pauses(ir, step, retries, wait):
