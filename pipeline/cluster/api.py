@@ -40,8 +40,8 @@ TIMEOUT = (10, 60)
 """Seconds to connect, and to wait for a byte of the answer."""
 PAUSES = (0.5, 1.0, 2.0, 4.0)
 """Seconds before each repetition; half as much again by chance, so that clients do not come back all at once."""
-OLDEST = (2, 14)
-_MISSING = "GPUs, node settings and secrets that are parameters of the pipeline"
+OLDEST = (2, 17)
+_MISSING = "the MLflow plugin's settings of a run, or security contexts and secrets that may be missing"
 """What a backend before OLDEST does not have, and pipeline.yaml needs."""
 _PAGE = 100
 _TOKEN_PATH = "KF_PIPELINES_SA_TOKEN_PATH"

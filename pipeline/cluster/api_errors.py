@@ -12,6 +12,8 @@ from berth.errors import BerthError
 
 PORT_FORWARD = "kubectl port-forward -n {namespace} svc/ml-pipeline-ui 8080:80"
 _TRANSIENT = (429, 500, 502, 503, 504)
+_LASTING = re.compile(r"compil|invalid|unmarshal|unknown field", re.IGNORECASE)
+"""What a 500 says that a pipeline cannot be compiled with: asking again changes nothing."""
 _LONGEST_WAIT = 30
 
 
@@ -45,7 +47,7 @@ def trouble(error: Exception) -> Exception:
 def passes(trouble: Exception) -> bool:
     """Return whether the same request may succeed in a moment."""
     if isinstance(trouble, ApiException):
-        return trouble.status in _TRANSIENT
+        return trouble.status in _TRANSIENT and not _is_lasting(trouble)
     # A refused connection is a cluster that restarts, or none at all: the second is so often a closed port-forward
     # that the user should hear of it at once.
     lasting = (urllib3.exceptions.SSLError, urllib3.exceptions.NewConnectionError)
@@ -79,9 +81,13 @@ def refusal(
         return Missing(f"{host}: not found{where} (404): {words} Check the name, and --namespace.")
     if status == 409:
         return Conflict(f"{host}: already exists (409): {words}")
-    if status in _TRANSIENT:
+    if status in _TRANSIENT and not _is_lasting(error):
         return Unreachable(f"{host}: answers {status} again and again: {words} Try again later.")
     return BerthError(f"{host}: refused ({status}): {words}")
+
+
+def _is_lasting(error: ApiException) -> bool:
+    return error.status == 500 and bool(_LASTING.search(_words(error)))
 
 
 def _unreachable(error: Exception, host: str, installed_in: str) -> str:
@@ -108,7 +114,9 @@ def _words(error: ApiException) -> str:
     with contextlib.suppress(ValueError):
         answer = json.loads(body)
         if isinstance(answer, dict):
-            body = str(answer.get("message") or answer.get("error") or body)
+            # An upload's error has other fields than every other (apiserver/server/pipeline_upload_server.go).
+            words = (answer.get(field) for field in ("message", "error", "error_message"))
+            body = str(next(filter(None, words), body))
     if body.lstrip().startswith("<"):
         body = str(error.reason)
     text = " ".join((body or str(error.reason)).split())

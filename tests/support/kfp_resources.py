@@ -97,6 +97,8 @@ class Resources:
 
     def _post_runs(self, path: list[str], action: str, asked: dict[str, str], body: Any) -> Any:
         checked("V2beta1Run", body)
+        if "plugins_input" in body and self.server.number() < (2, 17):  # api/v2beta1/run.proto; parsing is strict
+            raise Refused(400, 'proto: (line 1:1): unknown field "plugins_input"')
         self.launchable(body)
         experiment = self.server.experiments[body["experiment_id"]]
         run = body | {"state": "PENDING", "created_at": self.server.now(), "namespace": experiment.get("namespace")}

@@ -38,7 +38,7 @@ class Fault:
     `kind`: a status; `drop` (the connection is closed, nothing was done); `lost` (done, then closed); `hang` (done, and
     no answer until the client gives up); `late` (no answer, and done only after the client has given up); `echo` (403
     that shows the request's headers); `html` (a page instead of JSON); `rival` (somebody else was a moment earlier with
-    the same request).
+    the same request); `compile` (500: the pipeline cannot be compiled); `upload` (400 as an upload's error has it).
     """
 
     at: str
@@ -91,8 +91,8 @@ class KfpServer(http.server.ThreadingHTTPServer):
 
     def number(self) -> tuple[int, ...]:
         """Return the server's version: (2, 17) of each 2.17, (2, 18) of what comes after it."""
-        tag = str((self.older_health or self.health or {})["tag_name"])
-        return tuple(map(int, tag.split(".")[:2]))
+        found = re.match(r"v?(\d+)\.(\d+)", str((self.older_health or self.health)["tag_name"]))
+        return tuple(map(int, found.groups())) if found else (99, 0)
 
     def active(self, name: str) -> list[dict[str, Any]]:
         return [one for one in self.schedules.values() if one["display_name"] == name and one["status"] == "ENABLED"]
@@ -143,14 +143,8 @@ class _Handler(Schedules, http.server.BaseHTTPRequestHandler):
             return
         if kind == "late":
             time.sleep(0.8)
-        if isinstance(kind, int):
-            self._send(kind, {"error": f"trouble {kind}", "message": f"trouble {kind}", "code": 13}, fault.headers)
-            return
-        if kind == "echo":
-            self._send(403, {"message": f"denied: {dict(self.headers)}"}, {})
-            return
-        if kind == "html":
-            self._send(200, "<html>Sign in</html>", {})
+        if ready := self._ready(fault):
+            self._send(*ready, fault.headers if fault else {})
             return
         try:
             with self.server.lock:
@@ -166,6 +160,19 @@ class _Handler(Schedules, http.server.BaseHTTPRequestHandler):
             self.connection.close()
             return
         self._send(status, answer, {})
+
+    def _ready(self, fault: Fault | None) -> tuple[int, Any] | None:
+        """Return the status and the answer to a request of which nothing is done; None: it is to be done."""
+        kind = fault.kind if fault else None
+        if isinstance(kind, int):
+            return kind, {"error": f"trouble {kind}", "message": f"trouble {kind}", "code": 13}
+        answers: dict[Any, tuple[int, Any]] = {
+            "compile": (500, {"message": "Failed to compile job: InternalServerError: no such field", "code": 13}),
+            "upload": (400, {"error_message": "no pipeline spec is provided", "error_details": "stack"}),
+            "echo": (403, {"message": f"denied: {dict(self.headers)}"}),
+            "html": (200, "<html>Sign in</html>"),
+        }
+        return answers.get(kind)
 
     def _fault(self, request: str) -> Fault | None:
         with self.server.lock:

@@ -39,8 +39,8 @@ def test_a_wrong_host_is_one_line(call, server, host, words):
     [
         ({}, None, "not a Kubeflow Pipelines API"),
         ({}, {"tag_name": "1.8.5"}, "Kubeflow Pipelines 1.8.5 lacks"),
-        ({"multi_user": False}, {"tag_name": "2.5.0"}, "Kubeflow Pipelines 2.5.0 lacks GPUs, node settings"),
-        ({"multi_user": False, "apiServerTagName": "2.13.1"}, None, "Update it to 2.14 or newer"),
+        ({"multi_user": False}, {"tag_name": "2.5.0"}, "Kubeflow Pipelines 2.5.0 lacks the MLflow plugin's settings"),
+        ({"multi_user": False, "apiServerTagName": "2.16.1"}, None, "Update it to 2.17 or newer"),
     ],
 )
 def test_an_older_backend_is_refused_with_what_it_lacks(call, server, health, older, words):
@@ -49,7 +49,7 @@ def test_an_older_backend_is_refused_with_what_it_lacks(call, server, health, ol
     assert not server.asked("POST")
 
 
-@pytest.mark.parametrize("tag", ["2.14.0", "2.17.1", "3.0.0", "v2.15.0-rc.1", "dev", "master-1f2e3d", ""])
+@pytest.mark.parametrize("tag", ["2.17.0", "2.17.1", "3.0.0", "v2.18.0-rc.1", "dev", "master-1f2e3d", ""])
 def test_a_backend_that_is_new_enough_or_does_not_tell_is_taken(call, server, tag):
     server.older_health = {"tag_name": tag}
     assert call("submit", "config.yaml", "--host", server.url).code == 0

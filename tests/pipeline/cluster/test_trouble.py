@@ -58,6 +58,19 @@ def test_a_refusal_is_not_asked_for_again(call, server, status):
     assert server.faults[0].times == 98
 
 
+@pytest.mark.parametrize(
+    ("thing", "kind", "words"),
+    [
+        ("run", "compile", "refused (500): Failed to compile job"),
+        ("version", "upload", "refused (400): no pipeline spec is provided."),
+    ],
+)
+def test_what_kfp_cannot_compile_is_asked_for_once(call, server, thing, kind, words):
+    server.faults = [Fault(CREATES[thing], kind, 99)]
+    assert words in one_line(call("submit", "config.yaml", "--host", server.url))
+    assert server.faults[0].times == 98
+
+
 def test_an_answer_that_says_when_to_come_back_is_waited_for(call, server, monkeypatch):
     slept: list[float] = []
     monkeypatch.setattr(api.time, "sleep", slept.append)
