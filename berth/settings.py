@@ -3,6 +3,7 @@
 A step gets its sections as dicts, KFP parameters, in which every number is a float.
 """
 
+import datetime
 import re
 from typing import Annotated, Any, Literal, Self
 
@@ -40,6 +41,11 @@ class Split(Section):
         description="`text`: by a hash of the text. `time`: the newest rows are the test. `column`: by that column.",
     )
     column: str = Field("", description="The column that holds the time, or the words train, validation, test.")
+    time_format: str = Field(
+        "",
+        description="How times are written, as in Python's strptime: `%d.%m.%Y`, `%m/%d/%Y %H:%M`; empty: ISO 8601, "
+        "or seconds, milli-, micro- or nanoseconds since 1970.",
+    )
     train: Fraction = Field(0.8, description="Share of the texts to train on.")
     validation: Fraction = Field(0.1, description="Share that chooses the best epoch.")
     test: Fraction = Field(0.1, description="Share that the gates are judged on; the model never sees it before.")
@@ -52,7 +58,18 @@ class Split(Section):
             raise ValueError(f"train, validation and test must add up to 1, not {total:g}")
         if (self.by == "text") == bool(self.column):
             raise ValueError("by time and by column need the name of a column, by text has none")
+        if self.time_format:
+            self._check_time_format()
         return self
+
+    def _check_time_format(self) -> None:
+        if self.by != "time" or "%" not in self.time_format:
+            raise ValueError("time_format: for by: time, with fields such as %d.%m.%Y")
+        try:
+            datetime.datetime.strptime("", self.time_format)
+        except ValueError as error:  # it always raises: the empty text is not a time
+            if "does not match" not in str(error):
+                raise ValueError(f"time_format: {error}; write fields such as %d.%m.%Y") from None
 
 
 class Cleaning(Section):

@@ -10,6 +10,7 @@ from berth import images
 def locate(
     source: dict,
     columns: list,
+    encoding: str,
     text_column: str,
     text_pair_column: str,
     label_column: str,
@@ -42,6 +43,7 @@ def locate(
         settings = IngestSettings.of(
             source=source,
             columns=columns,
+            encoding=encoding,
             text_column=text_column,
             text_pair_column=text_pair_column,
             label_column=label_column,
@@ -56,6 +58,7 @@ def ingest(
     source: dict,
     source_fingerprint: str,
     columns: list,
+    encoding: str,
     text_column: str,
     text_pair_column: str,
     label_column: str,
@@ -91,6 +94,7 @@ def ingest(
     settings = IngestSettings.of(
         source=source,
         columns=columns,
+        encoding=encoding,
         text_column=text_column,
         text_pair_column=text_pair_column,
         label_column=label_column,

@@ -18,6 +18,7 @@ class IngestSettings(BaseModel):
 
     source: Source
     columns: list[str] = []
+    encoding: str = ""
     text_column: str = "text"
     text_pair_column: str = ""
     label_column: str = "label"

@@ -19,7 +19,7 @@ from components.ingest.sources.files import Rows
 from components.ingest.sources.source import check_unchanged, open_rows
 from components.ingest.splits.assignment import assign_splits, sample
 from components.ingest.splits.manifest import check, make_manifest
-from components.ingest.splits.notes import notes_on_labels
+from components.ingest.splits.notes import notes_on_rows
 from components.ingest.splits.writing import write_rejected, write_splits
 
 
@@ -61,6 +61,7 @@ def _ingest(
     rejected: Path,
 ) -> Manifest:
     connection.execute(f"SET temp_directory = {literal(str(scratch / 'spilled'))}; SET enable_progress_bar = false")
+    connection.execute("SET TimeZone = 'UTC'")
     try:
         connection.execute(f"SET memory_limit = {literal(settings.memory_limit)}")
     except duckdb.Error:
@@ -77,7 +78,7 @@ def _ingest(
         resembling = find_near_duplicates(connection, cleaning.near_duplicates, cleaning.keep_near_duplicates)
     manifest = make_manifest(connection, rows, counts, settings, resembling)
     check(rows.files[0].uri, settings.label_column, manifest)
-    manifest.notes += [*rows.notes, *notes_on_labels(connection, settings, manifest)]
+    manifest.notes += [*rows.notes, *notes_on_rows(connection, settings, manifest)]
     check_unchanged(rows)
     write_splits(connection, dataset, settings, manifest.rows)
     write_rejected(connection, rows, counts, rejected)

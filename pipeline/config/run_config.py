@@ -62,6 +62,15 @@ def _texts(value: Any, field: str = "") -> Iterator[tuple[str, str]]:
 GPU_COUNT = "cluster_gpu_count"
 """A text among the pipeline's parameters: KFP fills a number into a pod's resources as nothing, and asks for no GPU."""
 
+
+def _check_encoding(name: str) -> str:
+    try:
+        "a".encode(name or "utf-8").decode(name or "utf-8")
+    except (LookupError, ValueError):
+        raise ValueError(f"Python knows no text encoding {name!r}; write one such as cp1252 or utf-16") from None
+    return name
+
+
 Name = Annotated[str, AfterValidator(check_name)]
 
 
@@ -73,6 +82,11 @@ class RunConfig(Section):
         description="CSV, TSV, JSON Lines or Parquet, also .gz or .zst, or a query. A plain text means `source.files`."
     )
     columns: list[str] = Field([], description="Column names, for CSV and TSV files without a header row.")
+    encoding: Annotated[str, AfterValidator(_check_encoding)] = Field(
+        "",
+        description="Encoding of text files, as Python names it: `cp1252`, `utf-16`, `shift_jis`; empty: UTF-8, or "
+        "what the file shows to be, which is then reported.",
+    )
     text_column: str = Field("text", min_length=1, description="The column that holds the text.")
     text_pair_column: str = Field("", description="The column that holds the second text of a pair; empty: no pairs.")
     label_column: str = Field("label", min_length=1, description="The column that holds the class.")

@@ -119,6 +119,7 @@ def _run_steps(p: SimpleNamespace, checkpoint_claim: bool) -> None:
             locate(
                 source=p.source,
                 columns=p.columns,
+                encoding=p.encoding,
                 text_column=p.text_column,
                 text_pair_column=p.text_pair_column,
                 label_column=p.label_column,
@@ -135,6 +136,7 @@ def _run_steps(p: SimpleNamespace, checkpoint_claim: bool) -> None:
             source=p.source,
             source_fingerprint=located.output,
             columns=p.columns,
+            encoding=p.encoding,
             text_column=p.text_column,
             text_pair_column=p.text_pair_column,
             label_column=p.label_column,

@@ -26,7 +26,7 @@ def test_secrets_reach_neither_mlflow_nor_outputs_nor_logs(on_cluster, artifact,
         monkeypatch.setenv(name, "")  # a step sets it; this unsets it after the test
     for variable in VARIABLES:
         monkeypatch.setenv(variable, f"s3cr3t-{variable}")
-    source = {"source": {"files": str(MESSAGES)}, "columns": ["label", "text"], "text_column": "text"}
+    source = {"source": {"files": str(MESSAGES)}, "columns": ["label", "text"], "encoding": "", "text_column": "text"}
     source |= {"text_pair_column": "", "label_column": "label", "slice_columns": []}
     source |= {"split": {"train": 0.8, "validation": 0.1, "test": 0.1}}
     known = {"name": "secrets", "pipeline_run_id": on_cluster.run_id, "git_commit": "", "config_file": "c.yaml"}
@@ -60,7 +60,7 @@ def test_a_signed_source_is_recorded_by_its_variable_only(store, artifact, monke
     rows = "".join(f"text number {number},{'ham' if number % 3 else 'spam'}\n" for number in range(200))
     answers = {"/a.csv": Answer(f"text,label\n{rows}".encode()), "/old.csv": Answer(b"", 403)}
     dataset, rejected = artifact("dataset"), artifact("rejected")
-    source = {"source": {"files": "env:SOURCE_URL"}, "columns": [], "text_column": "text"}
+    source = {"source": {"files": "env:SOURCE_URL"}, "columns": [], "encoding": "", "text_column": "text"}
     source |= {"text_pair_column": "", "label_column": "label", "slice_columns": []}
     source |= {"split": {"train": 0.8, "validation": 0.1, "test": 0.1}}
     known = {"name": "n", "pipeline_run_id": "p", "git_commit": "", "config_file": "c.yaml", "kfp_ui": ""}

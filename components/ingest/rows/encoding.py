@@ -1,39 +1,60 @@
 """Conversion of files that are not plain UTF-8 to a form that DuckDB reads."""
 
 import codecs
+import re
 from pathlib import Path
 
 from berth.errors import BerthError
-from components.ingest.sources.files import CARRIAGE_RETURN, File, open_decompressed, opened
+from components.ingest.sources.encodings import UTF_8
+from components.ingest.sources.files import CARRIAGE_RETURN, File, lines, opened
 
 UNDECODABLE = "\ufdd0"
 """Replaces each byte that is not UTF-8: a code point that Unicode never assigns to a character."""
 _CHUNK = 4 << 20
 
-codecs.register_error("berth-mark", lambda error: (UNDECODABLE, error.start + 1))  # type: ignore[attr-defined]
+_LONE_SURROGATE = re.compile(
+    r"(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|(\\.)"
+)
+"""Group 1: a pair; group 2: another escape; no group: a surrogate without its other half."""
 
 
-def readable(file: File, format: str, scratch: Path) -> Path:
+def _marked(error: UnicodeError) -> tuple[str, int]:
+    """Replace a byte by UNDECODABLE; in UTF-16 and UTF-32 all of a unit's bytes."""
+    assert isinstance(error, UnicodeDecodeError)
+    return UNDECODABLE, error.end if error.encoding.startswith(
+        ("utf-16", "utf-32", "utf16", "utf32")
+    ) else error.start + 1
+
+
+codecs.register_error("berth-mark", _marked)
+
+
+def readable(file: File, format: str, scratch: Path, repair: bool = False) -> Path:
     """Return the file's path if DuckDB can read it, otherwise a UTF-8 copy with UNDECODABLE for each invalid byte.
 
-    The copy has no byte order mark, which DuckDB refuses in JSON. In the copy of a TSV all line ends are the same.
+    The copy has no byte order mark, which DuckDB refuses in JSON. In the copy of a TSV all line ends are the same. With
+    `repair` it is made in any case, and has UNDECODABLE for each JSON escape of half a character too.
     """
-    if is_plain(file, format):
+    if not repair and is_plain(file, format):
         return file.path
     copy = scratch / f"readable.{format}"
     with copy.open("w", encoding="utf-8", newline="") as stream:
-        for number, line in enumerate(open_decompressed(file), start=1):
-            text = line.removeprefix(codecs.BOM_UTF8).decode("utf-8", errors="berth-mark")
+        for number, text in enumerate(lines(file, errors="berth-mark"), start=1):
             if format == "tsv":
                 text = text.removesuffix("\n").removesuffix("\r")
                 if "\r" in text:
                     raise BerthError(f"{file.uri}: line {number}: {CARRIAGE_RETURN}")
                 text += "\n"
+            elif repair:
+                text = _LONE_SURROGATE.sub(lambda found: found[0] if found[1] or found[2] else UNDECODABLE, text)
             stream.write(text)
     return copy
 
 
 def is_plain(file: File, format: str) -> bool:
+    """Return whether DuckDB can read `file`: all UTF-8; in JSON without a mark, in TSV with line ends of one kind."""
+    if file.encoding not in ("", UTF_8):
+        return False
     decoder = codecs.getincrementaldecoder("utf-8")()
     returns, windows_ends, ends, begun, before = 0, 0, 0, False, b""
     with opened(file) as stream:

@@ -1,7 +1,9 @@
 """Read a source's files into one DuckDB table of rows, and clean them on the way."""
 
+import dataclasses
 import glob
 import html
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -19,7 +21,8 @@ from components.ingest.rows.sql import literal
 from components.ingest.settings import IngestSettings
 from components.ingest.sources import json_lines
 from components.ingest.sources.columns import text_lines
-from components.ingest.sources.files import DELIMITERS, File, Rows
+from components.ingest.sources.encodings import UTF_8, of_letters
+from components.ingest.sources.files import DELIMITERS, File, Rows, compression_of
 
 
 def read_rows(connection: duckdb.DuckDBPyConnection, rows: Rows, settings: IngestSettings, scratch: Path) -> list[int]:
@@ -42,24 +45,43 @@ def read_rows(connection: duckdb.DuckDBPyConnection, rows: Rows, settings: Inges
         connection.create_function("berth_unescape", html.unescape, ["VARCHAR"], "VARCHAR")
     mapping = cleaned_map(connection, settings)
     counts: list[int] = []
-    for number, file in enumerate(rows.files):
-        if rows.format in ("tsv", "json"):
-            _read(connection, rows, number, readable(file, rows.format, scratch), settings, mapping)
-        else:
-            try:
-                _read(connection, rows, number, file.path, settings, mapping)
-            except BerthError:
-                if rows.format == "parquet" or is_plain(file, rows.format):
-                    raise
-                _read(connection, rows, number, readable(file, rows.format, scratch), settings, mapping)
+
+    def read(number: int, path: Path) -> None:
+        _read(connection, rows, number, path, settings, mapping)
+
+    for number in range(len(rows.files)):
+        _read_file(read, rows, number, scratch)
         ((total,),) = connection.execute("SELECT count(*) FROM rows").fetchall()
         counts.append(total - sum(counts))
+        file = rows.files[number]
         if rows.format == "csv":
             _check_swallowed(connection, rows, file, number, settings)
         elif rows.format == "json":
             _check_values(connection, file, number, total - counts[-1], settings)
     check_mapped(connection, mapping, settings)
     return counts
+
+
+def _read_file(read: Callable[[int, Path], None], rows: Rows, number: int, scratch: Path) -> None:
+    """Read the file `number`, if need be from a copy that DuckDB can read."""
+    file, format = rows.files[number], rows.format
+    if format == "parquet" or (format == "csv" and file.encoding in ("", UTF_8)):
+        try:
+            read(number, file.path)
+            return
+        except BerthError:
+            if format == "parquet" or is_plain(file, format):
+                raise
+    if not file.encoding and not is_plain(file, format):
+        encoding, note = of_letters(file)
+        file = rows.files[number] = dataclasses.replace(file, encoding=encoding)
+        rows.notes.extend([note] if note else [])
+    try:
+        read(number, readable(file, format, scratch))
+    except BerthError as error:
+        if format != "json" or "surrogate" not in str(error):
+            raise
+        read(number, readable(file, format, scratch, repair=True))
 
 
 def _read(
@@ -84,12 +106,13 @@ def _read(
 
 def _reader(rows: Rows, path: Path, settings: IngestSettings) -> str:
     """Return the DuckDB table function that reads `path`; it does not guess types, nor use names of folders."""
-    file = f"{literal(glob.escape(str(path)))}, hive_partitioning=false"
+    file = literal(glob.escape(str(path)))
     places = [f"column{place}" for place in range(len(rows.columns))]
     if rows.format == "parquet":
-        return f"read_parquet({file}) AS rows({', '.join(places)})"
+        return f"read_parquet({file}, hive_partitioning=false) AS rows({', '.join(places)})"
+    file += f", hive_partitioning=false, compression={literal(compression_of(path) or 'none')}"
     if rows.format == "json":
-        return f"read_ndjson_objects({literal(glob.escape(str(path)))}, maximum_object_size={LONGEST_ROW})"
+        return f"read_ndjson_objects({file}, maximum_object_size={LONGEST_ROW})"
     # TSV has no quoting: text messages contain stray double quotes, which would join several rows into one.
     quote, escape = ('"', '"') if rows.format == "csv" else ("", "")
     columns = ", ".join(f"{place}: 'VARCHAR'" for place in places)

@@ -119,11 +119,21 @@ def _given(file: File, texts: dict[str, str], settings: IngestSettings) -> str:
 
 
 def _moment(texts: dict[str, str], settings: IngestSettings) -> str:
-    """Return the SQL expression of the row's time, from a date in text or from seconds since 1970."""
+    """Return the SQL expression of the row's time; NULL if it cannot be read for certain, as 01/02/2024."""
     if settings.split.by != "time":
         return "NULL::TIMESTAMP"
-    stamp = texts["split.column"]
-    return f"coalesce(try_cast({stamp} AS TIMESTAMP), make_timestamp((try_cast({stamp} AS DOUBLE) * 1e6)::BIGINT))"
+    stamp = f"trim({texts['split.column']})"
+    if settings.split.time_format:
+        return f"CAST(try_strptime({stamp}, {literal(settings.split.time_format)}) AS TIMESTAMP)"
+    number = f"try_cast({stamp} AS DOUBLE)"
+    # Seconds until the year 5138, then milliseconds, microseconds and nanoseconds, each from 1973 on.
+    micro = f"{number} * CASE WHEN abs({number}) < 1e11 THEN 1e6 WHEN abs({number}) < 1e14 THEN 1e3 "
+    micro += f"WHEN abs({number}) < 1e17 THEN 1 ELSE 1e-3 END"
+    # TIMESTAMPTZ, in the session's UTC, heeds an offset; TIMESTAMP does not. Only it is strict about what comes after.
+    moment = f"CASE WHEN isfinite(try_cast({stamp} AS TIMESTAMPTZ)) THEN try_cast({stamp} AS TIMESTAMPTZ) END"
+    compact = f"CASE WHEN regexp_full_match({stamp}, '(19|20)[0-9]{{6}}') THEN try_strptime({stamp}, '%Y%m%d') END"
+    since = f"CASE WHEN abs({number}) < 1e20 THEN make_timestamp(try_cast({micro} AS BIGINT)) END"
+    return f"coalesce(CAST({moment} AS TIMESTAMP), {compact}, {since})"
 
 
 def _place(rows: Rows, column: str) -> str:

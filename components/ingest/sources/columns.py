@@ -1,7 +1,7 @@
 """The format and the columns of a source's files."""
 
-import codecs
 import csv
+import dataclasses
 import itertools
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from berth.errors import BerthError, first_line, nearest
 from components.ingest.settings import IngestSettings
-from components.ingest.sources import json_lines
+from components.ingest.sources import encodings, json_lines
 from components.ingest.sources.files import (
     CARRIAGE_RETURN,
     DELIMITERS,
@@ -18,7 +18,7 @@ from components.ingest.sources.files import (
     File,
     Rows,
     format_of,
-    open_decompressed,
+    lines,
 )
 
 _LONGEST_NAME = 60
@@ -30,6 +30,9 @@ def inspect(files: list[File], settings: IngestSettings) -> Rows:
     if len(formats) > 1:
         raise BerthError(f"source: holds files of different formats ({', '.join(sorted(formats))}). Name one kind.")
     format = formats.pop()
+    notes: list[str] = []
+    if format != "parquet":
+        files = [_with_encoding(file, settings.encoding, notes) for file in files]
     found: list[str] = []
     for file in files:
         there = _columns(file, format, settings)
@@ -41,7 +44,7 @@ def inspect(files: list[File], settings: IngestSettings) -> Rows:
         found = there
         name = file.path.name if file.path.name in file.uri else file.uri
         check_columns(name, [*there, *_record_fields(file, format)], settings)
-    return Rows(files, format, found, has_header=not settings.columns)
+    return Rows(files, format, found, has_header=not settings.columns, notes=notes)
 
 
 def check_columns(name: str, there: list[str], settings: IngestSettings) -> None:
@@ -93,10 +96,10 @@ def _columns(file: File, format: str, settings: IngestSettings) -> list[str]:
         except (pa.ArrowException, OSError) as error:
             raise BerthError(f"{name}: not a whole Parquet file ({first_line(error)}). Write it again.") from None
         return list(schema.names)
-    lines = text_lines(file)
+    found = text_lines(file)
     if format == "json":
-        return json_lines.keys(name, lines, settings.wanted.values())
-    number, first = next(lines)
+        return json_lines.keys(name, found, settings.wanted.values())
+    number, first = next(found)
     if number > 1 and not given:
         raise BerthError(
             f"{name}: line 1 is blank, and the header row has to come first. Remove the blank lines above it."
@@ -106,7 +109,7 @@ def _columns(file: File, format: str, settings: IngestSettings) -> list[str]:
             raise BerthError(f"{name}: line {number}: {CARRIAGE_RETURN}")
         names = first.split(DELIMITERS[format])
     else:
-        record = itertools.chain([first], (line for _, line in lines))  # a quoted text may continue on the next line
+        record = itertools.chain([first], (line for _, line in found))  # a quoted text may continue on the next line
         try:
             names = next(csv.reader((f"{line}\n" for line in record), delimiter=DELIMITERS[format]))
         except csv.Error as error:
@@ -125,13 +128,23 @@ def _columns(file: File, format: str, settings: IngestSettings) -> list[str]:
 def text_lines(file: File) -> Iterator[tuple[int, str]]:
     """Yield the lines that are not blank with their numbers, without byte order mark and line end."""
     blank = True
-    for number, line in enumerate(open_decompressed(file), start=1):
-        text = line.removeprefix(codecs.BOM_UTF8).decode("utf-8", errors="replace")
-        if text.strip():
+    for number, line in enumerate(lines(file), start=1):
+        if line.strip():
             blank = False
-            yield number, text.removesuffix("\n").removesuffix("\r")
+            yield number, line.removesuffix("\n").removesuffix("\r")
     if blank:
         raise BerthError(f"{file.uri}: the file holds blank lines only. It needs a text and a label in each row.")
+
+
+def _with_encoding(file: File, given: str, notes: list[str]) -> File:
+    """Return `file` with its encoding: what its first bytes say for certain, else `given`, else what is likely."""
+    encoding = encodings.of_head(file)
+    if given and encoding in ("", "legacy"):
+        encoding = given
+    elif encoding == "legacy":
+        encoding, note = encodings.of_letters(file)
+        notes += [note] if note else []
+    return dataclasses.replace(file, encoding=encoding)
 
 
 def _list(columns: list[str]) -> str:

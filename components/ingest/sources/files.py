@@ -1,6 +1,7 @@
 """The files of a source: formats, compression, streams."""
 
 import contextlib
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,22 @@ DELIMITERS = {"csv": ",", "tsv": "\t"}
 KINDS = f"{', '.join(FORMATS)}, each also as {' or '.join(COMPRESSIONS)}"
 CARRIAGE_RETURN = "a carriage return inside the row. Remove it, and end lines with \\n or \\r\\n."
 _CHUNK = 1 << 20
+_MAGIC = {
+    b"\x1f\x8b": "gzip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\x00": "xz",
+    b"PK\x03\x04": "zip",
+    b"\xd0\xcf\x11\xe0": "excel",
+    b"PAR1": "parquet",
+}
+_PACKED = {
+    "bzip2": "it is packed with bzip2",
+    "xz": "it is packed with xz",
+    "zip": "it is a ZIP archive or an Excel workbook",
+    "excel": "it is an old Excel workbook",
+    "parquet": "it is Parquet",
+}
 
 
 @dataclass(frozen=True)
@@ -29,6 +46,8 @@ class File:
     """The ETag of a remote file, otherwise the time of its last change."""
     split: str = ""
     """The split that its rows belong to; empty: ingest assigns them."""
+    encoding: str = field(default="", compare=False)
+    """Python's name of its encoding; empty: UTF-8 as far as its start shows."""
 
 
 @dataclass(frozen=True)
@@ -51,23 +70,42 @@ def format_of(name: str) -> str:
     return FORMATS.get(suffixes[-1], "") if suffixes else ""
 
 
-def open_decompressed(file: File) -> Iterator[bytes]:
-    """Yield the lines of `file`, bytes with their line ends, decompressed by its extension; raises as `opened` does."""
-    import io
-
+def byte_lines(file: File) -> Iterator[bytes]:
+    """Yield the lines of `file` as bytes with their line ends, decompressed; raises as `opened` does."""
     with opened(file) as stream:
         yield from io.BufferedReader(stream, _CHUNK)
 
 
+def lines(file: File, errors: str = "replace") -> Iterator[str]:
+    """Yield the lines of `file` decoded, with their line ends and without byte order marks; raises as `opened` does."""
+    with opened(file) as stream:
+        raw = io.BufferedReader(stream, _CHUNK)
+        for line in io.TextIOWrapper(raw, encoding=file.encoding or "utf-8", errors=errors, newline="\n"):
+            yield line.removeprefix("\ufeff")
+
+
+def compression_of(path: Path) -> str:
+    """Return the compression that the first bytes of the file show: `gzip`, `zstd`, or empty.
+
+    A name may be wrong: web servers unpack what they send, and tools pack without renaming.
+    """
+    with path.open("rb") as stream:
+        head = stream.read(8)
+    return next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), "")
+
+
 @contextlib.contextmanager
 def opened(file: File) -> Iterator[Any]:
-    """Open `file` as a stream of bytes, decompressed by its extension.
+    """Open `file` as a stream of bytes, decompressed.
 
     Raises:
-        BerthError: the compressed file is damaged or cut short.
+        BerthError: the file is compressed in a way that Berth does not read, damaged, or cut short.
     """
     try:
-        with pa.input_stream(str(file.path), compression=COMPRESSIONS.get(file.path.suffix.lower())) as stream:
+        kind = compression_of(file.path)
+        if kind in _PACKED:
+            raise BerthError(f"{file.uri}: {_PACKED[kind]}, whatever its name is. Berth reads {KINDS}.")
+        with pa.input_stream(str(file.path), compression=kind or None) as stream:
             yield stream
     except FileNotFoundError:
         raise BerthError(f"{file.uri}: removed while it was read. Run again.") from None

@@ -1,6 +1,5 @@
 """Files of this machine."""
 
-import codecs
 import datetime
 import glob
 from pathlib import Path
@@ -29,13 +28,11 @@ def local_files(source: str, split: str) -> list[File]:
         try:
             files.append(local_file(found, split))
             with found.open("rb") as stream:
-                head = stream.read(2)
+                head = stream.read(1)
         except OSError as error:
             raise BerthError(f"{found}: cannot be read ({error.strerror}). Fix its permissions.") from None
         if not head:
             raise BerthError(f"{found}: the file is empty. It needs a text and a label in each row.")
-        if head in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-            raise BerthError(f"{found}: UTF-16 text. Save it as UTF-8.")
     return files
 
 

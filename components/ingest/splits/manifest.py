@@ -82,9 +82,9 @@ def check(name: str, label_column: str, manifest: Manifest) -> None:
     labels, counts = manifest.labels, manifest.label_counts
     if not labels:
         reasons = ", ".join(f"{number:,} {reason}" for reason, number in manifest.rejected.items()) or "there are none"
-        raise BerthError(
-            f"{name}: none of its {manifest.rows_read:,} rows is usable: {reasons}. Check text_column and label_column."
-        )
+        times = manifest.rejected.get("unreadable time", 0) > manifest.rows_read / 2
+        advice = "Set split.time_format, or check split.column." if times else "Check text_column and label_column."
+        raise BerthError(f"{name}: none of its {manifest.rows_read:,} rows is usable: {reasons}. {advice}")
     if len(labels) == 1:
         raise BerthError(
             f"{name}: the column {label_column!r} holds one class only, {labels[0]!r}. A classifier needs two or more."

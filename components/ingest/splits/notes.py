@@ -1,4 +1,4 @@
-"""Notes about labels that may not mean what the configuration says."""
+"""Notes about labels and times that may not mean what the configuration says."""
 
 import duckdb
 
@@ -11,14 +11,35 @@ _CERTAIN = ",;|\t"
 """Separators that a name rarely has inside it; with the others, parts of labels have to recur in several labels."""
 
 
-def notes_on_labels(connection: duckdb.DuckDBPyConnection, settings: IngestSettings, manifest: Manifest) -> list[str]:
-    """Return what is doubtful about the labels of the view `kept`, one line each."""
+def notes_on_rows(connection: duckdb.DuckDBPyConnection, settings: IngestSettings, manifest: Manifest) -> list[str]:
+    """Return what is doubtful about the rows of the view `kept` and about those that were left out, one line each."""
     name = settings.label_column
     found = _same_numbers(name, manifest.labels)
+    if settings.split.by == "time":
+        found += _small_times(connection, settings.split.column)
+    if number := manifest.rejected.get("unreadable time"):
+        found.append(
+            f"split.column: {number:,} rows have a time in {settings.split.column!r} that cannot be read for certain, "
+            "and are rejected. Set split.time_format if they are written in another way, such as %d/%m/%Y."
+        )
     if settings.task == "multi_label":
         found += _without_labels(connection, name, sum(manifest.rows.values()))
         found += _other_separator(connection, settings, manifest.labels)
     return found
+
+
+def _small_times(connection: duckdb.DuckDBPyConnection, column: str) -> list[str]:
+    """Return a note if some times are near 1970 and others are not: years or days, read as seconds, among dates."""
+    small, others = connection.execute(
+        "SELECT count(*) FILTER (near), count(*) FILTER (NOT near) FROM "
+        "(SELECT moment BETWEEN '1970-01-01' AND make_timestamp(100000000000000) AS near FROM kept)"
+    ).fetchall()[0]
+    if not (small and others):
+        return []
+    return [
+        f"split.column: {small:,} times in {column!r} are in 1970 to 1973, and {others:,} are not. Years and days are "
+        "read as seconds since 1970: write all times in one way."
+    ]
 
 
 def _same_numbers(name: str, labels: list[str]) -> list[str]:

@@ -48,6 +48,7 @@ def steps(store, artifact):
         dataset, rejected = artifact("dataset"), artifact("rejected")
         located = {
             "columns": [],
+            "encoding": "",
             "text_column": "text",
             "text_pair_column": "",
             "label_column": "label",

@@ -62,7 +62,18 @@ CASES = {
         {"columns": ["text", "label"]},
         r"a\.csv\.gz: cannot be read whole",
     ),
-    "a gzip that is none": (text("a.csv.gz", CSV), "a.csv.gz", {}, r"a\.csv\.gz: cannot be read whole"),
+    "a ZIP archive that is named CSV": (
+        text("a.csv", b"PK\x03\x04..."),
+        "a.csv",
+        {},
+        "it is a ZIP archive or an Excel",
+    ),
+    "Parquet that is named CSV": (
+        text("a.csv", b"PAR1..."),
+        "a.csv",
+        {},
+        r"a\.csv: it is Parquet, whatever its name is",
+    ),
     "a damaged Parquet file": (text("a.parquet", b"PAR1 nonsense"), "a.parquet", {}, "not a whole Parquet file"),
     "a CSV that is named Parquet": (text("a.parquet", CSV), "a.parquet", {}, "not a whole Parquet file"),
     "a line that is not JSON": (text("a.jsonl", "{not json}\n"), "a.jsonl", {}, "line 1 is not JSON"),
@@ -79,7 +90,12 @@ CASES = {
         {},
         r"line 201 is not a JSON object",
     ),
-    "UTF-16": (text("a.csv", CSV.encode("utf-16")), "a.csv", {}, r"a\.csv: UTF-16 text\. Save it as UTF-8"),
+    "letters of no certain encoding": (
+        text("a.csv", CSV.encode() + "\u05e9\u05dc\u05d5\u05dd,ham\n".encode("cp1255")),
+        "a.csv",
+        {},
+        r"a\.csv: not UTF-8, and no other encoding is certain \(as likely: .*cp1255.*\)\. Set 'encoding'",
+    ),
     # Columns.
     "a semicolon for a delimiter": (
         text("a.csv", CSV.replace(",", ";")),
