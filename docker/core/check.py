@@ -8,6 +8,7 @@ import botocore.session
 import duckdb
 import fsspec
 import kfp.dsl.executor_main
+import kubernetes
 import mlflow
 import psycopg
 import pyarrow as pa

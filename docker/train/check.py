@@ -6,6 +6,7 @@ import os
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 
 import kfp.dsl.executor_main
+import kubernetes
 import matplotlib.pyplot
 import mlflow.pyfunc
 import mlflow.store.tracking.sqlalchemy_store

@@ -2,6 +2,7 @@
 # ruff: noqa: F401  to be imported is the check
 
 import kfp.dsl.executor_main
+import kubernetes
 import matplotlib.pyplot
 import mlflow.store.tracking.sqlalchemy_store
 import pandas as pd

@@ -1,5 +1,6 @@
 """images.lock.yaml, and the pipeline that is compiled with it."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from pipeline import image_lock
 from pipeline.dags import compiler
 from tests.support.forks import berth
 
+DOCKER = Path(__file__).parents[2] / "docker"
 REFERENCES = {
     name: f"registry.example.com:5000/ml/{name}@sha256:{digit * 64}" for name, digit in zip(ALL, "abc", strict=True)
 }
@@ -98,3 +100,13 @@ def test_container_run_without_an_engine_gives_one_line(tmp_path):
         "or leave out --runner docker.\n"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+
+
+@pytest.mark.parametrize(
+    "lock", sorted(DOCKER.glob("*/requirements*.lock")), ids=lambda lock: f"{lock.parent.name}/{lock.stem}"
+)
+def test_every_image_can_sign_in_as_kfps_mlflow_plugin_asks(lock):
+    """Its default auth is `kubernetes`, for which MLflow imports that package in every step."""
+    assert re.search(r"^kubernetes==", lock.read_text(encoding="utf-8"), re.MULTILINE)
+    kept_out = lock.with_name("not-in-image.txt")
+    assert not kept_out.exists() or "kubernetes" not in kept_out.read_text(encoding="utf-8").splitlines()
