@@ -76,7 +76,7 @@ def test_slice_columns_are_kept_as_texts_under_their_own_names(ingest, kept, tmp
 def test_missing_values_are_empty_and_invalid_utf8_is_shown(ingest, kept, tmp_path):
     content = csv(["", *REGIONS[1:]]).encode() + b"one more text,caf\xe9,2020,ham\n"
     (tmp_path / "a.csv").write_bytes(content)
-    _, _, rejected = ingest(tmp_path / "a.csv", slice_columns=["region"])
+    _, _, rejected = ingest(tmp_path / "a.csv", slice_columns=["region"], encoding="utf-8")
     assert kept("region") == {("",), ("EU",), ("US",), ('a, "b"',), ("caf\ufffd",)}
     assert rejected == []
     rows = [
