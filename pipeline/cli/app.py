@@ -21,7 +21,7 @@ app = typer.Typer(
 app.command()(run.run)
 app.command(name="compile")(run.compile_pipeline)
 app.command()(runs.ui)
-app.command()(models.predict)
+app.command(cls=models.PredictCommand)(models.predict)
 app.command()(runs.runs)
 app.command()(runs.compare)
 app.command()(models.models)

@@ -1,20 +1,41 @@
 """Commands about registered models: `berth predict`, `berth models`, `berth rollback`, `berth promote`."""
 
 import json
+import re
 import sys
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-from berth.errors import printable
+from berth.errors import nearest, printable
 from pipeline.cli.options import RegisteredModel
+
+
+class PredictCommand(TyperCommand):
+    """The command `berth predict`: a text may begin with a dash, unless it is one word, which looks like an option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        ctx.ignore_unknown_options = True
+        known = [option for parameter in self.get_params(ctx) for option in parameter.opts if option.startswith("-")]
+        for word in args[: args.index("--")] if "--" in args else args:
+            name = word.partition("=")[0]
+            if re.fullmatch(r"--?[A-Za-z][\w-]*", name) and name not in known:
+                raise typer.BadParameter(
+                    f"no such option: {word}.{nearest(name, known)} Put -- before texts that begin with a dash.", ctx
+                )
+        return super().parse_args(ctx, args)
 
 
 def predict(
     model: Annotated[str, typer.Argument(help="NAME (its champion), NAME@ALIAS, NAME/VERSION, or a model's folder.")],
     texts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TEXT...", help="Default: standard input, a text per line. Pairs: separated by a tab."),
+        typer.Argument(
+            metavar="TEXT...",
+            help="Default: standard input, a text per line. Pairs: separated by a tab. A word that begins with a dash "
+            "comes after --.",
+        ),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a JSON object per line, with every probability.")

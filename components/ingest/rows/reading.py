@@ -54,6 +54,8 @@ def read_rows(connection: duckdb.DuckDBPyConnection, rows: Rows, settings: Inges
         ((total,),) = connection.execute("SELECT count(*) FROM rows").fetchall()
         counts.append(total - sum(counts))
         file = rows.files[number]
+        if rows.format in ("csv", "tsv"):
+            _check_order(connection, file, number, settings)
         if rows.format == "csv":
             _check_swallowed(connection, rows, file, number, settings)
         elif rows.format == "json":
@@ -145,6 +147,24 @@ def _check_values(
         f"first in line {line}. Name a field of an object, such as label.name; lists of labels need "
         "'task: multi_label'."
     )
+
+
+def _check_order(connection: duckdb.DuckDBPyConnection, file: File, number: int, settings: IngestSettings) -> None:
+    """Raise if a header further down has the columns in another order: what follows it is read the wrong way round.
+
+    A class may have the name of the text column; then not all of its texts are the name of the label column.
+    """
+    names = [settings.label_column, settings.text_column]
+    found = connection.execute(
+        f"""SELECT bool_and(text = ?), min(rowid) - (SELECT min(rowid) FROM rows WHERE file = {number}) + 1
+        FROM rows WHERE file = {number} AND label = ?""",
+        names,
+    ).fetchone()
+    if found and found[0]:
+        raise BerthError(
+            f"{file.uri}: row {found[1]:,} is a header with the columns in another order ({', '.join(names)}). "
+            "Split the file there."
+        )
 
 
 def _check_swallowed(

@@ -13,6 +13,7 @@ from components.ingest.settings import IngestSettings
 from components.ingest.sources.files import File, Rows
 
 UNREADABLE_LABELS = "unreadable list of labels"
+REPEATED_HEADER = "repeated header"
 
 
 @dataclass(frozen=True)
@@ -84,14 +85,24 @@ def _of_columns(
         for field, place in places.items()
         if not (lists and field == "label_column")
     }
+    header = _repeated_header(rows, places, settings)
     if not several:
-        return Selection(reader, texts, texts["label_column"], "NULL::VARCHAR")
+        return Selection(reader, texts, texts["label_column"], header)
     if lists:
         items = _as_text(file, settings.label_column, "item", label_type.removesuffix("[]"))
         label = f"list_transform({places['label_column']}, lambda item: {items})"
         return Selection(reader, texts, label, "NULL::VARCHAR")
     label, fault = _in_one_text(texts["label_column"], settings.label_separator)
-    return Selection(reader, texts, f"coalesce({label}, [])", fault)
+    return Selection(reader, texts, f"coalesce({label}, [])", f"coalesce({header}, {fault})")
+
+
+def _repeated_header(rows: Rows, places: dict[str, str], settings: IngestSettings) -> str:
+    """Return the SQL expression of the fault of a row that repeats the header, as where files were put together."""
+    if rows.format == "parquet":
+        return "NULL::VARCHAR"
+    fields = [field for field in ("label_column", "text_column", "text_pair_column") if field in places]
+    same = " AND ".join(f"{places[field]} = {literal(settings.wanted[field])}" for field in fields)
+    return f"CASE WHEN {same} THEN '{REPEATED_HEADER}' END"
 
 
 def _in_one_text(text: str, separator: str) -> tuple[str, str]:

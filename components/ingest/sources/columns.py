@@ -118,11 +118,21 @@ def _columns(file: File, format: str, settings: IngestSettings) -> list[str]:
             ) from None
     if not given:
         return names
-    if len(names) != len(given):
-        raise BerthError(
-            f"{name}: line {number} has {len(names)} columns, and 'columns' names {len(given)}: {', '.join(given)}."
-        )
+    _check_first_row(f"{name}: line {number}", names, settings)
     return list(given)
+
+
+def _check_first_row(where: str, row: list[str], settings: IngestSettings) -> None:
+    """Raise unless a first row without a header fits `columns`; a header there would become a row of data."""
+    given = settings.columns
+    if len(row) != len(given):
+        raise BerthError(f"{where} has {len(row)} columns, and 'columns' names {len(given)}: {', '.join(given)}.")
+    wanted = [place for place, column in enumerate(given) if column in settings.wanted.values()]
+    found, names = ([one.strip().lower() for one in cells] for cells in (row, given))
+    if sorted(found) == sorted(names) or all(found[place] == names[place] for place in wanted):
+        raise BerthError(
+            f"{where} is a header row ({_list(row)}), and 'columns' is for files without one. Leave 'columns' out."
+        )
 
 
 def text_lines(file: File) -> Iterator[tuple[int, str]]:

@@ -36,6 +36,21 @@ def test_predict_handles_labels_and_pairs_and_checks_the_model(store, models, tm
     )
 
 
+def test_texts_may_begin_with_a_dash(store, models, tmp_path):
+    texts = ["-1 star", "- not good", "-5%", "--json is a format", "-"]
+    done = berth("predict", str(models / "single"), "--json", *texts, cwd=tmp_path)
+    assert [json.loads(line)["text"] for line in done.stdout.splitlines()] == texts, done.stderr
+    done = berth("predict", str(models / "single"), "--", "--json", "-x", cwd=tmp_path)
+    assert [line.split("\t")[2] for line in done.stdout.splitlines()] == ["--json", "-x"], done.stderr
+
+
+def test_a_word_that_looks_like_an_option_gets_a_hint(store, tmp_path):
+    done = berth("predict", "sms-spam", "--jsonn", cwd=tmp_path)
+    assert done.returncode == 2
+    shown = " ".join(done.stderr.replace("│", " ").split())
+    assert "no such option: --jsonn. Did you mean '--json'? Put -- before texts that begin with a dash." in shown
+
+
 def test_predict_refuses_a_stored_model_that_was_sealed_again(store, push, name):
     push()
     for model in (name, f"{name}/1", f"models:/{name}@champion"):
