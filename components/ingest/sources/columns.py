@@ -129,7 +129,7 @@ def _check_first_row(where: str, row: list[str], settings: IngestSettings) -> No
         raise BerthError(f"{where} has {len(row)} columns, and 'columns' names {len(given)}: {', '.join(given)}.")
     wanted = [place for place, column in enumerate(given) if column in settings.wanted.values()]
     found, names = ([one.strip().lower() for one in cells] for cells in (row, given))
-    if sorted(found) == sorted(names) or all(found[place] == names[place] for place in wanted):
+    if sorted(found) == sorted(names) or (wanted and all(found[place] == names[place] for place in wanted)):
         raise BerthError(
             f"{where} is a header row ({_list(row)}), and 'columns' is for files without one. Leave 'columns' out."
         )
