@@ -239,7 +239,7 @@ class Checks(Section):
 
 
 class Cluster(Section):
-    """Settings of the steps' pods on a Kubeflow cluster; `berth run` ignores it. Each field is a pipeline parameter."""
+    """Settings of the steps' pods on a Kubeflow cluster; `berth run` ignores it. Fields are pipeline parameters."""
 
     gpu_type: str = Field(
         "nvidia.com/gpu", pattern=r"^[a-z0-9.-]+/[A-Za-z0-9._-]+$", description="The resource that train asks for."
@@ -273,6 +273,18 @@ class Cluster(Section):
         pattern=f"{_OBJECT_NAME}|^$",
         description="A PersistentVolumeClaim that train keeps its checkpoints in, instead of `checkpoints`. "
         "`berth submit` and `berth schedule` compile the mount in; a bucket needs none.",
+    )
+    service_account: str = Field(
+        "",
+        pattern=f"{_OBJECT_NAME}|^$",
+        description="The Kubernetes service account of the steps' pods; empty: KFP's own, pipeline-runner. "
+        "Not a pipeline parameter.",
+    )
+    pipeline_root: str = Field(
+        "",
+        pattern=r"^(s3|gs|minio)://[^\s@]+$|^$",
+        description="Where KFP keeps the artifacts of a run, s3://, gs:// or minio://; empty: where the installation "
+        "keeps them. Not a pipeline parameter.",
     )
     kfp_ui: str = Field("", description="Address of the Kubeflow Pipelines UI, for links to the run.")
     mlflow_ui: str = Field("", description="Address of the MLflow UI, for links to the run; of `berth run` too.")

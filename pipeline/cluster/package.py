@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from pipeline.config.run_config import RunConfig
 from pipeline.image_lock import LOCK, locked
 
 PIPELINE = "berth"
+_LONGEST = 60_000
+"""Bytes of a run's parameters: compare gets them as a text within a JSON text, and Linux takes 128 KiB."""
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
@@ -67,6 +70,7 @@ def make_package(config: RunConfig, config_file: Path) -> Package:
     parameters = config.parameters()
     parameters["source"].pop("folder", None)  # where relative paths of a query start; there are none on a cluster
     arguments = {"git_commit": checkout.git_commit(), "config_file": str(config_file), **parameters}
+    _check_size(arguments)
     return Package(pipeline, arguments, _steps(training.berth.pipeline_spec))
 
 
@@ -79,6 +83,16 @@ def _check_no_local_paths(config: RunConfig) -> None:
             )
     if not config.push_to:
         raise BerthError("push_to: a cluster's steps have no folder that stays. Name one in s3:// or gs://.")
+
+
+def _check_size(arguments: dict[str, Any]) -> None:
+    sizes = {name: len(json.dumps(value)) for name, value in arguments.items()}
+    if sum(sizes.values()) > _LONGEST:
+        largest = max(sizes, key=lambda name: sizes[name])
+        raise BerthError(
+            f"{largest}: {sizes[largest]:,} bytes. All settings together may have {_LONGEST:,}, because KFP passes "
+            "them to a step in one argument. Make it smaller."
+        )
 
 
 def _check_variables(source: Source) -> None:

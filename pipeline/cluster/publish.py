@@ -70,6 +70,12 @@ def experiment_id(api: Api, name: str, wanted: str) -> str:
     return str(api.create(api.experiments.experiment_service_create_experiment, find, experiment=new).experiment_id)
 
 
+def runtime_config(config: RunConfig, package: Package) -> kfp_server_api.V2beta1RuntimeConfig:
+    """Return the parameters of a run, and where KFP keeps its artifacts."""
+    root = config.cluster.pipeline_root or None
+    return kfp_server_api.V2beta1RuntimeConfig(parameters=package.parameters, pipeline_root=root)
+
+
 def plugins(config: RunConfig) -> dict[str, Any]:
     """Return what KFP's MLflow plugin is told; a backend without it ignores that."""
     return {"mlflow": {"experiment_name": config.name}}

@@ -17,7 +17,7 @@ from pipeline import mlflow_store
 from pipeline.cluster.api import Api
 from pipeline.cluster.follow import ENDED, state_of
 from pipeline.cluster.package import Package
-from pipeline.cluster.publish import experiment_id, plugins, publish
+from pipeline.cluster.publish import experiment_id, plugins, publish, runtime_config
 from pipeline.config.run_config import RunConfig
 
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -35,7 +35,8 @@ def submit(api: Api, config: RunConfig, package: Package, experiment: str = "") 
         pipeline_version_reference=kfp_server_api.V2beta1PipelineVersionReference(
             pipeline_id=version.pipeline_id, pipeline_version_id=version.pipeline_version_id
         ),
-        runtime_config=kfp_server_api.V2beta1RuntimeConfig(parameters=package.parameters),
+        runtime_config=runtime_config(config, package),
+        service_account=config.cluster.service_account or None,
         plugins_input=plugins(config),
     )
     return api.create(

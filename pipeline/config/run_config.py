@@ -59,6 +59,8 @@ def _texts(value: Any, field: str = "") -> Iterator[tuple[str, str]]:
             yield from _texts(one, field)
 
 
+OF_A_RUN = ("service_account", "pipeline_root")
+"""Fields of `cluster` that KFP takes with a run, and not as parameters of the pipeline."""
 GPU_COUNT = "cluster_gpu_count"
 """A text among the pipeline's parameters: KFP fills a number into a pod's resources as nothing, and asks for no GPU."""
 
@@ -260,7 +262,8 @@ class RunConfig(Section):
         """Return the pipeline parameters of this run, JSON values by name; the schema file is given by its content."""
         values = self.model_dump(mode="json", by_alias=True, exclude_none=True)
         values["source"] = {key: value for key, value in values["source"].items() if value}
-        values |= {f"cluster_{name}": value for name, value in values.pop("cluster").items()}
+        cluster = {name: value for name, value in values.pop("cluster").items() if name not in OF_A_RUN}
+        values |= {f"cluster_{name}": value for name, value in cluster.items()}
         values[GPU_COUNT] = str(values[GPU_COUNT])
         if self.schema_file:
             try:

@@ -8,7 +8,7 @@ from typing import Any, get_origin
 from pydantic.fields import FieldInfo
 
 from berth.settings import Cluster
-from pipeline.config.run_config import GPU_COUNT, RunConfig, Section
+from pipeline.config.run_config import GPU_COUNT, OF_A_RUN, RunConfig, Section
 
 
 def with_parameters(body: Callable[[SimpleNamespace], None]) -> Callable[..., None]:
@@ -49,7 +49,8 @@ def _fields() -> Iterator[tuple[str, FieldInfo]]:
     """Return the fields of RunConfig by parameter; of `cluster` each is one, for a pod's settings take no parts."""
     for name, field in RunConfig.model_fields.items():
         if field.annotation is Cluster:
-            yield from ((f"{name}_{part}", own) for part, own in Cluster.model_fields.items())
+            own = {part: own for part, own in Cluster.model_fields.items() if part not in OF_A_RUN}
+            yield from ((f"{name}_{part}", field) for part, field in own.items())
         else:
             yield field.alias or name, field
 

@@ -51,7 +51,7 @@ def put(api: Api, schedule: Schedule, config: RunConfig, package: Package, exper
     experiment = publish.experiment_id(api, config.name, experiment)
     version = publish.publish(api, package)
     old = _of_name(api, schedule.name)
-    new = _create(api, schedule, package, experiment, version)
+    new = _create(api, schedule, config, package, experiment, version)
     active = [one for one in old if one.status == _ENABLED]
     try:
         for one in active:
@@ -123,7 +123,7 @@ def _times(one: Any, now: datetime.datetime) -> tuple[str, datetime.datetime | N
 
 
 def _create(
-    api: Api, schedule: Schedule, package: Package, experiment: str, version: Any
+    api: Api, schedule: Schedule, config: RunConfig, package: Package, experiment: str, version: Any
 ) -> kfp_server_api.V2beta1RecurringRun:
     """Create the schedule, disabled. The mark in its description tells it from those it replaces.
 
@@ -142,7 +142,8 @@ def _create(
         experiment_id=experiment,
         namespace=api.namespace,
         pipeline_version_reference=kfp_server_api.V2beta1PipelineVersionReference(**reference),
-        runtime_config=kfp_server_api.V2beta1RuntimeConfig(parameters=package.parameters),
+        runtime_config=publish.runtime_config(config, package),
+        service_account=config.cluster.service_account or None,
         trigger=kfp_server_api.V2beta1Trigger(cron_schedule=trigger),
         mode=kfp_server_api.RecurringRunMode.DISABLE,
         max_concurrency="1",

@@ -63,6 +63,25 @@ def test_checkpoint_claim_is_compiled_in_and_named_by_parameter(call, server, fo
     assert (given["cluster_checkpoint_claim"], given["cluster_gpu_count"]) == ("train-checkpoints", "2")
 
 
+@pytest.mark.parametrize("command", [["submit"], ["schedule", "--cron", "0 3 * * 1"]])
+def test_service_account_and_pipeline_root_are_the_runs(call, server, folder, command):
+    """KFP takes neither as a parameter of the pipeline."""
+    write_config(folder, cluster={"service_account": "reviews", "pipeline_root": "s3://models/kfp"})
+    called = call(command[0], "config.yaml", *command[1:], "--host", server.url)
+    assert called.code == 0, called.err
+    (made,) = (server.runs if command == ["submit"] else server.schedules).values()
+    assert made["service_account"] == "reviews"
+    assert made["runtime_config"]["pipeline_root"] == "s3://models/kfp"
+    assert "cluster_service_account" not in made["runtime_config"]["parameters"]
+
+
+def test_settings_that_no_step_can_be_given_are_refused(call, server, folder):
+    """KFP passes them in one argument of a process."""
+    write_config(folder, label_map={f"label {number}": "other" for number in range(4_000)})
+    assert "error: label_map: " in one_line(call("submit", "config.yaml", "--host", server.url))
+    assert not server.requests
+
+
 def test_submit_prints_the_kubeflow_and_mlflow_links(call, server, folder, monkeypatch):
     called = call("submit", "config.yaml", "--host", server.url)
     (run_id,) = server.runs
