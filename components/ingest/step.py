@@ -78,7 +78,7 @@ def _ingest(
         resembling = find_near_duplicates(connection, cleaning.near_duplicates, cleaning.keep_near_duplicates)
     manifest = make_manifest(connection, rows, counts, settings, resembling)
     check(rows.files[0].uri, settings.label_column, manifest)
-    manifest.notes += [*rows.notes, *notes_on_rows(connection, settings, manifest)]
+    manifest.notes += [*rows.notes, *notes_on_rows(connection, rows.format, settings, manifest)]
     check_unchanged(rows)
     write_splits(connection, dataset, settings, manifest.rows)
     write_rejected(connection, rows, counts, rejected)

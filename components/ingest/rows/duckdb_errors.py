@@ -2,9 +2,13 @@
 
 import re
 
+from components.ingest.sources.files import LONGEST_ROW
+
 NO_ROOM = "no room on the disk for its rows while they are read. Make room in TMPDIR."
-LONGEST_ROW = 16 << 20
-"""Bytes of the longest CSV or JSON row; with a longer one the file is treated as broken."""
+_ROWS = {
+    "csv": "Quote the text, or fix the row. A comment may only be above the header row.",
+    "tsv": "A text in a TSV has neither tabs nor line breaks, and quotes do not help: fix the row, or save it as .csv.",
+}
 
 
 def lack(error: Exception) -> str:
@@ -17,8 +21,8 @@ def lack(error: Exception) -> str:
     return ""
 
 
-def explain(error: str) -> str:
-    """Return DuckDB's message about a file in one line, without any of the file's text."""
+def explain(error: str, format: str) -> str:
+    """Return DuckDB's message about a file of a format in one line, without any of the file's text."""
     first = (error.splitlines() or [""])[0]
     if "No such file" in error or "No files found" in error:
         return "removed while it was read. Run again."
@@ -27,7 +31,7 @@ def explain(error: str) -> str:
     line = re.search(r"CSV Error on Line: (\d+)", error)
     where = f"line {line[1]}: " if line else ""
     if columns := re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", error):
-        return f"{where}{columns[2]} columns where {columns[1]} are expected. Quote the text, or fix the row."
+        return f"{where}{columns[2]} columns where {columns[1]} are expected. {_ROWS[format]}"
     if "unterminated quote" in error.lower() or "unquoted value" in error.lower():
         return f"{where}a double quote that is never closed, or text after a closing one. Fix the row, or use a .tsv."
     if "Maximum line size" in error or "maximum_object_size" in error:

@@ -11,7 +11,7 @@ from duckdb.func import FunctionNullHandling
 
 from berth.errors import BerthError
 from components.ingest.rows.cleaning import cleaned
-from components.ingest.rows.duckdb_errors import LONGEST_ROW, explain, lack
+from components.ingest.rows.duckdb_errors import explain, lack
 from components.ingest.rows.encoding import is_plain, readable
 from components.ingest.rows.json_values import NESTED, NOT_AN_OBJECT
 from components.ingest.rows.label_lists import labels_of
@@ -22,7 +22,7 @@ from components.ingest.settings import IngestSettings
 from components.ingest.sources import json_lines
 from components.ingest.sources.columns import text_lines
 from components.ingest.sources.encodings import UTF_8, of_letters
-from components.ingest.sources.files import DELIMITERS, File, Rows, compression_of
+from components.ingest.sources.files import LONGEST_ROW, File, Rows, compression_of
 
 
 def read_rows(connection: duckdb.DuckDBPyConnection, rows: Rows, settings: IngestSettings, scratch: Path) -> list[int]:
@@ -96,18 +96,18 @@ def _read(
 ) -> None:
     """Add the rows of the file `number`, whose bytes are at `path`, to the table `rows`."""
     file = rows.files[number]
-    reader = _reader(rows, path, settings)
+    reader = _reader(rows, file, path)
     try:
         columns = selected(connection, rows, file, reader, settings)
         target = "INSERT INTO rows" if number else "CREATE TABLE rows AS"
         connection.execute(f"{target} {cleaned(number, columns, settings, mapping)}")
     except duckdb.Error as error:
         broken = "" if lack(error) or rows.format != "json" else json_lines.fault(file.uri, text_lines(file))
-        raise BerthError(broken or f"{file.uri}: {lack(error) or explain(str(error))}") from None
+        raise BerthError(broken or f"{file.uri}: {lack(error) or explain(str(error), rows.format)}") from None
 
 
-def _reader(rows: Rows, path: Path, settings: IngestSettings) -> str:
-    """Return the DuckDB table function that reads `path`; it does not guess types, nor use names of folders."""
+def _reader(rows: Rows, source: File, path: Path) -> str:
+    """Return the DuckDB function that reads `source` at `path`; it neither guesses types nor uses folders' names."""
     file = literal(glob.escape(str(path)))
     places = [f"column{place}" for place in range(len(rows.columns))]
     if rows.format == "parquet":
@@ -120,7 +120,7 @@ def _reader(rows: Rows, path: Path, settings: IngestSettings) -> str:
     columns = ", ".join(f"{place}: 'VARCHAR'" for place in places)
     return (
         f"read_csv({file}, auto_detect=false, header={str(rows.has_header).lower()}, columns={{{columns}}}, "
-        f"delim={literal(DELIMITERS[rows.format])}, quote={literal(quote)}, escape={literal(escape)}, "
+        f"delim={literal(source.delimiter)}, skip={source.skipped}, quote={literal(quote)}, escape={literal(escape)}, "
         f"max_line_size={LONGEST_ROW})"
     )
 
@@ -178,7 +178,7 @@ def _check_swallowed(
         WITH multi AS (
             SELECT rowid AS rid, unnest(string_split(text, chr(10))[2:]) AS line
             FROM rows WHERE file = {number} AND contains(text, chr(10))
-        ), parts AS (SELECT rid, string_split(line, ',') AS parts FROM multi WHERE contains(line, ',')),
+        ), parts AS (SELECT rid, string_split(line, {literal(file.delimiter)}) AS parts FROM multi),
         labels AS (SELECT DISTINCT label FROM rows WHERE file = {number} AND label <> '')
         SELECT count(*), min(rid) - (SELECT min(rowid) FROM rows WHERE file = {number}) + 1 FROM parts
         WHERE len(parts) >= {len(rows.columns)}

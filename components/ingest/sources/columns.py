@@ -1,8 +1,6 @@
 """The format and the columns of a source's files."""
 
-import csv
 import dataclasses
-import itertools
 from collections.abc import Iterator
 
 import pyarrow as pa
@@ -10,9 +8,8 @@ import pyarrow.parquet as pq
 
 from berth.errors import BerthError, first_line, nearest
 from components.ingest.settings import IngestSettings
-from components.ingest.sources import encodings, json_lines
+from components.ingest.sources import dialects, encodings, json_lines
 from components.ingest.sources.files import (
-    CARRIAGE_RETURN,
     DELIMITERS,
     KINDS,
     File,
@@ -33,6 +30,8 @@ def inspect(files: list[File], settings: IngestSettings) -> Rows:
     notes: list[str] = []
     if format != "parquet":
         files = [_with_encoding(file, settings.encoding, notes) for file in files]
+    if format in DELIMITERS:
+        files = [dialects.with_dialect(file, format, settings, notes) for file in files]
     found: list[str] = []
     for file in files:
         there = _columns(file, format, settings)
@@ -74,11 +73,10 @@ def _record_fields(file: File, format: str) -> list[str]:
 
 
 def _delimiter_hint(columns: list[str]) -> str:
-    """Return advice for columns that are not found: often the delimiter does not match the file's extension."""
-    for delimiter, means in ((";", "a semicolon"), ("\t", "a tab"), ("|", "a bar"), (",", "a comma")):
+    """Return advice for columns that are not found: another delimiter does not make a .csv of a .tsv."""
+    for delimiter, means in ((",", "a comma"), (";", "a semicolon"), ("|", "a bar"), ("\t", "a tab")):
         if len(columns) == 1 and delimiter in columns[0]:
-            advice = {",": "Name it .csv.", "\t": "Name it .tsv."}.get(delimiter, "Write commas (.csv) or tabs (.tsv).")
-            return f" They look delimited by {means}. {advice}"
+            return f" They look delimited by {means}. A .csv may be, a .tsv has tabs: check the name and the columns."
     return " For a file without a header row, name them with 'columns'."
 
 
@@ -96,26 +94,14 @@ def _columns(file: File, format: str, settings: IngestSettings) -> list[str]:
         except (pa.ArrowException, OSError) as error:
             raise BerthError(f"{name}: not a whole Parquet file ({first_line(error)}). Write it again.") from None
         return list(schema.names)
-    found = text_lines(file)
     if format == "json":
-        return json_lines.keys(name, found, settings.wanted.values())
-    number, first = next(found)
-    if number > 1 and not given:
+        return json_lines.keys(name, text_lines(file), settings.wanted.values())
+    number, names = dialects.header(file, format)
+    if number > file.skipped + 1 and not given:
         raise BerthError(
-            f"{name}: line 1 is blank, and the header row has to come first. Remove the blank lines above it."
+            f"{name}: line {file.skipped + 1} is blank, and the header row has to come first. "
+            "Remove the blank lines above it."
         )
-    if format == "tsv":
-        if "\r" in first:
-            raise BerthError(f"{name}: line {number}: {CARRIAGE_RETURN}")
-        names = first.split(DELIMITERS[format])
-    else:
-        record = itertools.chain([first], (line for _, line in found))  # a quoted text may continue on the next line
-        try:
-            names = next(csv.reader((f"{line}\n" for line in record), delimiter=DELIMITERS[format]))
-        except csv.Error as error:
-            raise BerthError(
-                f"{name}: line {number} cannot be read ({error}). Close its quotes, and end lines with \\n or \\r\\n."
-            ) from None
     if not given:
         return names
     _check_first_row(f"{name}: line {number}", names, settings)

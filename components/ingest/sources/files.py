@@ -16,6 +16,8 @@ COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 KINDS = f"{', '.join(FORMATS)}, each also as {' or '.join(COMPRESSIONS)}"
 CARRIAGE_RETURN = "a carriage return inside the row. Remove it, and end lines with \\n or \\r\\n."
+LONGEST_ROW = 16 << 20
+"""Bytes of the longest CSV or JSON row; with a longer one the file is treated as broken."""
 _CHUNK = 1 << 20
 _MAGIC = {
     b"\x1f\x8b": "gzip",
@@ -48,6 +50,10 @@ class File:
     """The split that its rows belong to; empty: ingest assigns them."""
     encoding: str = field(default="", compare=False)
     """Python's name of its encoding; empty: UTF-8 as far as its start shows."""
+    delimiter: str = field(default="", compare=False)
+    """What separates the columns of a CSV or TSV."""
+    skipped: int = field(default=0, compare=False)
+    """Lines above the header row or the first row: comments, and Excel's `sep=;`."""
 
 
 @dataclass(frozen=True)

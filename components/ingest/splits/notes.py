@@ -11,10 +11,14 @@ _CERTAIN = ",;|\t"
 """Separators that a name rarely has inside it; with the others, parts of labels have to recur in several labels."""
 
 
-def notes_on_rows(connection: duckdb.DuckDBPyConnection, settings: IngestSettings, manifest: Manifest) -> list[str]:
+def notes_on_rows(
+    connection: duckdb.DuckDBPyConnection, format: str, settings: IngestSettings, manifest: Manifest
+) -> list[str]:
     """Return what is doubtful about the rows of the view `kept` and about those that were left out, one line each."""
     name = settings.label_column
     found = _same_numbers(name, manifest.labels)
+    if format == "tsv":
+        found += _quoted(connection, settings.text_column)
     if settings.split.by == "time":
         found += _small_times(connection, settings.split.column)
     if number := manifest.rejected.get("unreadable time"):
@@ -26,6 +30,20 @@ def notes_on_rows(connection: duckdb.DuckDBPyConnection, settings: IngestSetting
         found += _without_labels(connection, name, sum(manifest.rows.values()))
         found += _other_separator(connection, settings, manifest.labels)
     return found
+
+
+def _quoted(connection: duckdb.DuckDBPyConnection, name: str) -> list[str]:
+    """Return a note if texts look as tools write them that quote in a TSV."""
+    ((number,),) = connection.execute(
+        """SELECT count(*) FROM kept WHERE starts_with(text, '"') AND contains(text, '""')
+        AND regexp_full_match(text, '"([^"]|"")+"', 's')"""
+    ).fetchall()
+    if not number:
+        return []
+    return [
+        f"{name}: {number:,} texts of a TSV are in quotes with doubled quotes inside, and stay so: a TSV has no "
+        "quoting. Name the file .csv if it has; tabs are understood there."
+    ]
 
 
 def _small_times(connection: duckdb.DuckDBPyConnection, column: str) -> list[str]:
