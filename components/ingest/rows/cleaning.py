@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from berth.data.tokenless import TOKEN
 from components.ingest.rows.encoding import UNDECODABLE
-from components.ingest.rows.labels import BLANKS, CONTROLS, cleaned_form, mapped, trimmed
+from components.ingest.rows.labels import BLANKS, CONTROLS, cleaned_form, is_plain, mapped, trimmed
 from components.ingest.rows.sql import BETWEEN, literal, slices
 from components.ingest.settings import IngestSettings
 
@@ -58,9 +58,12 @@ def cleaned(number: int, columns: str, settings: IngestSettings, mapping: dict[s
         _tokenless=unless_plain(f"NOT regexp_matches({{0}}3, '{TOKEN}')", "false"),
         _undecodable=unless_plain(f"contains({{0}}0, {literal(UNDECODABLE)})", "false"),
     )
-    form = _per_label(several, "label0", lambda value: cleaned_form(value, cleaning.html_entities))
+    plain = "" if several else "label_plain"
+    if plain:
+        query = f"SELECT *, {is_plain('label0')} AS {plain} FROM ({query})"
+    form = _per_label(several, "label0", lambda value: cleaned_form(value, cleaning.html_entities, plain))
     query = f"SELECT *, {form} AS label_form FROM ({query})"
-    bare = _per_label(several, "label_form", trimmed)
+    bare = _per_label(several, "label_form", lambda value: trimmed(value, plain))
     if several:
         bare = f"list_filter({bare}, lambda one: one <> '')"
     query = f"SELECT *, {bare} AS label1 FROM ({query})"

@@ -20,29 +20,35 @@ _JOINERS = r"[\x{200C}\x{200D}]"
 _WITHOUT_JOINERS = (
     rf"([ -~\p{{Latin}}\p{{Greek}}\p{{Cyrillic}}\p{{Han}}\p{{Hiragana}}\p{{Katakana}}\p{{Hangul}}\p{{M}}]|{_JOINERS})+"
 )
-_PLAIN = "[!-~]([ -~]*[!-~])?"
 _MOST_SHOWN = 250
 _LONGEST_SHOWN = 40
 
 
-def cleaned_form(value: str, html_entities: bool) -> str:
+def is_plain(value: str) -> str:
+    """Return the SQL expression of whether cleaning leaves a label as it is: ASCII, without spaces around it or `&`."""
+    return f"(NOT regexp_matches({value}, '[^ -%''-~]|^ | $'))"
+
+
+def cleaned_form(value: str, html_entities: bool, plain: str = "") -> str:
     """Return the SQL expression of a label as it looks: without invisible characters, in Unicode form C.
 
-    Whatever `cleaning` leaves in texts, two labels that look the same are one class.
+    Whatever `cleaning` leaves in texts, two labels that look the same are one class. `plain` is the name of a column
+    with `is_plain`, if there is one.
     """
+    given, plain = value, plain or is_plain(value)
     if html_entities:
-        value = f"CASE WHEN contains({value}, '&') THEN berth_unescape({value}) ELSE {value} END"
+        value = f"berth_unescape({value})"
     visible = f"regexp_replace(regexp_replace({value}, '{CONTROLS}', '', 'g'), '{_INVISIBLE}', '', 'g')"
     visible = (
         f"CASE WHEN regexp_full_match({value}, '{_WITHOUT_JOINERS}') "
         f"THEN regexp_replace({visible}, '{_JOINERS}', '', 'g') ELSE {visible} END"
     )
-    return f"CASE WHEN regexp_full_match({value}, '{_PLAIN}') THEN {value} ELSE nfc_normalize({visible}) END"
+    return f"CASE WHEN {plain} THEN {given} ELSE nfc_normalize({visible}) END"
 
 
-def trimmed(value: str) -> str:
-    """Return the SQL expression of `value` without the white space around it."""
-    return f"CASE WHEN regexp_full_match({value}, '{_PLAIN}') THEN {value} ELSE trim({value}, {literal(BLANKS)}) END"
+def trimmed(value: str, plain: str = "") -> str:
+    """Return the SQL expression of a label without the white space around it; `plain` as in `cleaned_form`."""
+    return f"CASE WHEN {plain or is_plain(value)} THEN {value} ELSE trim({value}, {literal(BLANKS)}) END"
 
 
 def mapped(value: str, mapping: dict[str, str]) -> str:

@@ -92,8 +92,10 @@ def _files_at(client: "AbstractFileSystem", path: str) -> list[str]:
 
     if has_magic(path) and not client.exists(path):
         found = client.glob(with_literal_folders(path, client.isdir))
+    elif client.isdir(path):
+        found = client.find(path)
     else:
-        found = client.find(path) if client.isdir(path) else [path]
+        return [path]
     return sorted(one for one in found if not PurePosixPath(one).name.startswith((".", "_")) and not one.endswith("/"))
 
 

@@ -72,7 +72,7 @@ def test_a_web_address_may_have_a_query_and_any_letter(ingest, path):
 NAMES = ("what?.csv", "a#1.csv", "b[1].csv", "c*.csv", "d{1}.csv", "e::f.csv", "g 1+2%20.csv")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, "_hidden.csv"])
 def test_an_object_may_have_any_name(ingest, tmp_path, bucket, name):
     bucket(write(tmp_path / "a.csv"), f"odd/{name}")
     for other in ("whats.csv", "b1.csv", "cc.csv", "a"):
