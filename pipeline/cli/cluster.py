@@ -39,8 +39,8 @@ def submit(
     secrets_check.check(api, run_config)
     run = runs.submit(api, run_config, package, experiment)
     typer.echo(f"run {run.display_name}, version {package.version}")
-    typer.echo(f"kubeflow  {runs.kubeflow_link(api, run_config, run)}")
-    if link := runs.mlflow_link(run_config, run):
+    typer.echo(f"kubeflow  {runs.kubeflow_link(api, run_config.cluster, run)}")
+    if link := runs.mlflow_link(run_config.cluster, run):
         typer.echo(f"mlflow    {printable(link)}")
     if not wait:
         return

@@ -61,7 +61,7 @@ def make_package(config: RunConfig, config_file: Path) -> Package:
     _check_variables(config.source)
     images = locked(Path(LOCK))
 
-    from pipeline.dags import compiler, training
+    from pipeline.dags import compiler
 
     with tempfile.TemporaryDirectory(prefix="berth-submit-") as scratch:
         compiled = Path(scratch) / "pipeline.yaml"
@@ -71,7 +71,7 @@ def make_package(config: RunConfig, config_file: Path) -> Package:
     parameters["source"].pop("folder", None)  # where relative paths of a query start; there are none on a cluster
     arguments = {"git_commit": checkout.git_commit(), "config_file": str(config_file), **parameters}
     _check_size(arguments)
-    return Package(pipeline, arguments, _steps(training.berth.pipeline_spec))
+    return Package(pipeline, arguments, step_names())
 
 
 def _check_no_local_paths(config: RunConfig) -> None:
@@ -113,6 +113,13 @@ def _places(config: RunConfig) -> Iterator[tuple[str, str]]:
     yield "push_to", config.push_to
     yield "checkpoints", config.checkpoints
     yield "evaluation.tensorflow_serving", config.evaluation.tensorflow_serving
+
+
+def step_names() -> list[str]:
+    """Return the names of the pipeline's steps."""
+    from pipeline.dags import training
+
+    return _steps(training.berth.pipeline_spec)
 
 
 def _steps(spec: Any) -> list[str]:

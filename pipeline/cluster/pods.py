@@ -5,17 +5,19 @@ KFP's API has neither: its tasks carry no error, and its log endpoint wants the 
 """
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import kubernetes
 import urllib3
 
-from berth.errors import BerthError
+from berth.errors import BerthError, nearest
 from pipeline.cluster.api import Api
 from pipeline.cluster.kubernetes_client import TIMEOUT, client, is_same_cluster
 from pipeline.local.step_log import reported_in
 
-_NODE = "workflows.argoproj.io/node-name"
+_ANNOTATION = "workflows.argoproj.io/node-name"
+_NODE = re.compile(r"\.([^.]+)\.executor(\(\d+\))?$")
 """Argo's annotation: `<workflow>.root.<group>.<step>.executor(<try>)`."""
 _CONTAINER = "main"
 _TAIL = 50
@@ -25,7 +27,7 @@ _TAIL = 50
 def reason(api: Api, run: Any, step: str) -> str:
     """Return why `step` failed as one sentence, from its last pod; empty where this user cannot see it."""
     try:
-        pods = step_pods(api, run, step)
+        pods = [pod for name, pod in _pods(api, run) if name == step]
         if not pods:
             return ""
         ended = _termination(pods[-1])
@@ -43,16 +45,30 @@ _MEANING = {
 }
 
 
-def step_pods(api: Api, run: Any, step: str) -> list[Any]:
-    """Return the pods of a step's tries, oldest first.
+def logs(api: Api, run: Any, step: str, steps: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield the steps' names and the logs of their last tries, the oldest first; with `step`, only that one's.
+
+    Raises:
+        BerthError: there is no such step, its pod is gone, or Kubernetes does not give the log.
+    """
+    if step and step not in steps:
+        raise BerthError(f"there is no step {step!r}.{nearest(step, steps)} The steps are {', '.join(steps)}.")
+    left = {name: pod for name, pod in _pods(api, run) if name in ([step] if step else steps)}
+    if not left:
+        whose = f"no pod of {step}" if step else "no pod"
+        raise BerthError(f"{run.display_name}: {whose} is left. The Kubeflow UI may have the logs.")
+    for name, pod in left.items():
+        yield name, log(pod)
+
+
+def _pods(api: Api, run: Any) -> list[tuple[str, Any]]:
+    """Return the run's pods with their steps, the oldest first: one for each try.
 
     Raises:
         BerthError: Kubernetes cannot be asked.
     """
     if not is_same_cluster(api):
-        raise BerthError(
-            f"{api.host}: the logs are in the pods, which the kubeconfig does not lead to. Set KUBECONFIG."
-        )
+        raise BerthError(f"{api.host}: the kubeconfig does not lead to this cluster, whose pods have the logs.")
     found = _asked(
         lambda core: core.list_namespaced_pod(
             api.namespace or api.installed_in,
@@ -60,9 +76,9 @@ def step_pods(api: Api, run: Any, step: str) -> list[Any]:
             _request_timeout=TIMEOUT,
         )
     ).items
-    name = re.compile(rf"\.{re.escape(step)}\.executor(\(\d+\))?$")
-    own = [pod for pod in found if name.search((pod.metadata.annotations or {}).get(_NODE, ""))]
-    return sorted(own, key=lambda pod: (pod.metadata.creation_timestamp, pod.metadata.name))
+    nodes = [(_NODE.search((pod.metadata.annotations or {}).get(_ANNOTATION, "")), pod) for pod in found]
+    own = [(node[1], pod) for node, pod in nodes if node]
+    return sorted(own, key=lambda pair: (pair[1].metadata.creation_timestamp, pair[1].metadata.name))
 
 
 def log(pod: Any, lines: int | None = None) -> str:

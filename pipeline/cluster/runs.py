@@ -13,6 +13,7 @@ from typing import Any
 import kfp_server_api
 
 from berth.errors import BerthError
+from berth.settings import Cluster
 from pipeline import mlflow_store
 from pipeline.cluster.api import Api
 from pipeline.cluster.follow import ENDED, state_of
@@ -47,19 +48,19 @@ def submit(api: Api, config: RunConfig, package: Package, experiment: str = "") 
     )
 
 
-def kubeflow_link(api: Api, config: RunConfig, run: kfp_server_api.V2beta1Run) -> str:
+def kubeflow_link(api: Api, settings: Cluster, run: kfp_server_api.V2beta1Run) -> str:
     """Return where Kubeflow shows the run, as the configuration says or as far as the connection tells."""
-    ui = config.cluster.kfp_ui.rstrip("/") or api.ui
+    ui = settings.kfp_ui.rstrip("/") or api.ui
     return f"{ui}/#/runs/details/{run.run_id}" if ui else f"run {run.run_id} (cluster.kfp_ui makes this a link)"
 
 
-def mlflow_link(config: RunConfig, run: kfp_server_api.V2beta1Run) -> str:
+def mlflow_link(settings: Cluster, run: kfp_server_api.V2beta1Run) -> str:
     """Return where MLflow shows the run: as KFP's plugin says, else as the configuration or MLFLOW_TRACKING_URI do."""
     output = (run.plugins_output or {}).get("mlflow")
     entry = (output.entries or {}).get("run_url") if output else None
     if entry and entry.value:
         return mlflow_store.redacted(str(entry.value))
-    uri = config.cluster.mlflow_ui or os.environ.get("MLFLOW_TRACKING_URI", "")
+    uri = settings.mlflow_ui or os.environ.get("MLFLOW_TRACKING_URI", "")
     return f"{mlflow_store.redacted(uri).rstrip('/')}/#/experiments" if re.match(r"https?://", uri) else ""
 
 

@@ -54,7 +54,7 @@ def runs_table(experiment: str | None, limit: int) -> Table:
         scores = (
             f"{run.data.metrics[name]:.4f}" if name in run.data.metrics else "" for name in ("accuracy", "macro_f1")
         )
-        tables.add(table, run.info.run_name or "", f"{started:%Y-%m-%d %H:%M}", took, _outcome(run), *scores)
+        tables.add(table, run.info.run_name or "", f"{started:%Y-%m-%d %H:%M}", took, outcome(run), *scores)
     return table
 
 
@@ -78,7 +78,7 @@ def comparison(first: str, second: str) -> RenderableType:
     import mlflow
 
     client = mlflow.MlflowClient()
-    one, other = _run(client, first), _run(client, second)
+    one, other = find_run(client, first), find_run(client, second)
     titles = [_title(one), _title(other)]
     metrics = tables.new(
         tables.words("metric"), *(tables.number(title, fold=True) for title in (*titles, "difference"))
@@ -95,14 +95,14 @@ def comparison(first: str, second: str) -> RenderableType:
         if texts[0] != texts[1]:
             tables.add(parameters, key, *texts)
     verdicts = tables.new(*map(tables.words, ("verdict", *titles)))
-    tables.add(verdicts, "", _outcome(one), _outcome(other))
+    tables.add(verdicts, "", outcome(one), outcome(other))
     parts: list[RenderableType] = [verdicts, ""]
     parts += [metrics] if metrics.row_count else [Text("Neither run has metrics.")]
     parts += ["", parameters] if parameters.row_count else ["", Text("No parameter differs.")]
     return Group(*parts)
 
 
-def _run(client: "MlflowClient", name: str) -> "Run":
+def find_run(client: "MlflowClient", name: str) -> "Run":
     """Return the newest pipeline run of this name, or the one of this id, which may be the id of one of its steps."""
     from mlflow.exceptions import MlflowException
 
@@ -129,7 +129,7 @@ def _title(run: "Run") -> str:
     return str(run.info.run_name or run.info.run_id)
 
 
-def _outcome(run: "Run") -> str:
+def outcome(run: "Run") -> str:
     """Return the verdict of a run that finished, the step that failed, or the run's status."""
     run_tags: Mapping[str, str] = run.data.tags
     if run.info.status == "FINISHED":

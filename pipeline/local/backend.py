@@ -18,6 +18,7 @@ from berth.errors import BerthError, first_line
 from berth.tracking import pipeline_run, run_tree
 from pipeline import checkout, home, mlflow_store
 from pipeline.config.run_config import RunConfig
+from pipeline.local import run_logs
 from pipeline.local.environments import environments
 from pipeline.local.kfp_local import patched_kfp
 from pipeline.local.runner import Reporter, Result, Step, StepRunner
@@ -62,7 +63,7 @@ def run_pipeline(
     runner = runner or environments()
     started = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     run_id = _open_run(name, f"{name}-{started}")
-    log_dir = home.berth_home() / "logs" / f"{name}-{started}-{run_id[:6]}"
+    log_dir = run_logs.log_dir(f"{name}-{started}", run_id)
     steps: list[Step] = []
     try:
         (log_dir / "tmp").mkdir(parents=True)
