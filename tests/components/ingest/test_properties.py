@@ -1,10 +1,14 @@
-"""Properties that hold for any texts (hypothesis): the split, and the round trip."""
+"""Properties that hold for any texts (hypothesis): the split, the round trip, and the form of the file."""
 
+import csv
+import io
 import json
 import tempfile
 import unicodedata
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -79,3 +83,65 @@ def test_the_fractions_hold_within_three_sigma(seed, fractions):
     for name, fraction in zip(SPLITS, fractions, strict=True):
         sigma = (number * fraction * (1 - fraction)) ** 0.5
         assert abs(len(splits[name]) - number * fraction) < 3 * sigma
+
+
+CELLS = st.text(st.characters(codec="cp1252", exclude_categories=["Cc"]), max_size=40)
+TAGS = ("a", "b c", "d, e", "f'g", 'h"i')
+TABLES = st.fixed_dictionaries(
+    {
+        "texts": st.lists(CELLS, min_size=80, max_size=80),
+        "breaks": st.booleans(),
+        "labels": st.sampled_from(
+            [
+                lambda number: ("positive", "n\u00e9gatif")[number % 2],
+                lambda number: number % 3,
+                lambda number: [tag for bit, tag in enumerate(TAGS) if number >> bit & 1],
+            ]
+        ),
+    }
+)
+PACKED = st.sampled_from(["", "gzip", "zstd"])
+ENCODINGS = st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+
+
+def as_file(rows: list[dict[str, object]], kind: str, path: Path, encoding: str, packed: str) -> Path:
+    """Write `rows` as pandas, csv and json do; lists of labels are written as Python writes them."""
+    stream = io.StringIO()
+    if kind == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+        return path
+    if kind == "jsonl":
+        stream.writelines(json.dumps(row, ensure_ascii=encoding == "utf-8-sig") + "\n" for row in rows)
+    elif kind == "tsv":
+        stream.writelines("\t".join(map(str, cells)) + "\n" for cells in [rows[0], *(row.values() for row in rows)])
+    else:
+        writer = csv.DictWriter(stream, list(rows[0]), delimiter=";" if packed else ",", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    data = stream.getvalue().encode(encoding)
+    path.write_bytes(pa.compress(data, packed, asbytes=True) if packed else data)
+    return path
+
+
+@settings(QUICK, max_examples=15)
+@given(TABLES, st.lists(st.tuples(ENCODINGS, PACKED), min_size=4, max_size=4))
+def test_a_table_is_the_same_dataset_in_every_form(table, forms):
+    """CSV, TSV, JSON Lines and Parquet, in several encodings and compressions; names say nothing of either."""
+    end = "\n2" if table["breaks"] else ""
+    rows = [
+        {"id": number, "text": f"{number} {text}{end}", "label": table["labels"](number)}
+        for number, text in enumerate(table["texts"])
+    ]
+    found = {}
+    for kind, (encoding, packed) in zip(["csv", "tsv", "jsonl", "parquet"], forms, strict=True):
+        if kind == "tsv" and end:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            path = as_file(rows, kind, Path(folder) / f"a.{kind}", encoding, packed)
+            parameters = {"source": {"files": str(path)}, "cleaning": {"near_duplicates": 0}}
+            parameters |= {"encoding": "cp1252"} if encoding == "cp1252" else {}
+            parameters |= {"task": "multi_label"} if isinstance(rows[0]["label"], list) else {}
+            manifest = ingest_source(IngestSettings.of(**parameters), f"{folder}/dataset", f"{folder}/rejected")
+        assert (manifest.rows_read, manifest.duplicates, manifest.rejected) == (80, 0, {})
+        found[kind] = (manifest.fingerprint, manifest.labels, manifest.rows, manifest.label_counts)
+    assert len({repr(one) for one in found.values()}) == 1, found
