@@ -235,6 +235,12 @@ def test_a_tsv_whose_lines_end_in_both_ways_is_read(ingest, tmp_path):
     assert everything(ingest(path)[1]) == set(ROWS)
 
 
+def test_notes_are_lines_that_the_user_sees(steps, tmp_path, capfd):
+    path = write(tmp_path / "a.csv", [(text, "1.0" if label == "ham" else "1") for text, label in ROWS])
+    steps(source={"files": str(path)}, cleaning={"near_duplicates": 0})
+    assert "anomaly warn label: '1' and '1.0' are two classes." in capfd.readouterr().out
+
+
 def test_step_logs_splits_and_accepts_kfp_numbers(store, steps):
     """It takes numbers in the form in which KFP passes them."""
     dataset, step = steps(source={"files": str(MESSAGES)}, columns=["label", "text"])
