@@ -5,9 +5,9 @@ A step gets its sections as dicts, KFP parameters, in which every number is a fl
 
 import datetime
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from berth.storage.addresses import with_lower_scheme
 
@@ -28,9 +28,6 @@ class Section(BaseModel):
 ENVIRONMENT = "env:"
 """Begins a value that is in an environment variable, `env:NAME`."""
 VARIABLE = re.compile(rf"({ENVIRONMENT}[A-Za-z_][A-Za-z0-9_]*)?")
-_QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|[KMGTPE]i?)?$"
-_OBJECT_NAME = r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$"
-"""Patterns that Kubernetes accepts: a quantity, and the name of a secret or a claim."""
 
 
 class Split(Section):
@@ -236,81 +233,6 @@ class Checks(Section):
 
     def severity_of(self, kind: str) -> Severity:
         return self.severity.get(kind, KINDS[kind][0])
-
-
-class Cluster(Section):
-    """Settings of the steps' pods on a Kubeflow cluster; `berth run` ignores it. Fields are pipeline parameters."""
-
-    gpu_type: str = Field(
-        "nvidia.com/gpu", pattern=r"^[a-z0-9.-]+/[A-Za-z0-9._-]+$", description="The resource that train asks for."
-    )
-    gpu_count: int = Field(1, ge=0, description="How many of them; 0: train on the CPU.")
-    node_selector: dict[str, str] = Field({}, description="Labels of the nodes that train may run on.")
-    tolerations: list[dict[str, Any]] = Field(
-        [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
-        description="Taints that train's pod tolerates, as Kubernetes writes them.",
-    )
-    train_memory: str = Field("12Gi", pattern=_QUANTITY, description="Memory of train's pod, /dev/shm included.")
-    train_cpu: str = Field("2", pattern=_QUANTITY, description="CPUs that are reserved for train's pod.")
-    memory: str = Field("4Gi", pattern=_QUANTITY, description="Memory of every other step's pod.")
-    cpu: str = Field("1", pattern=_QUANTITY, description="CPUs that are reserved for every other step's pod.")
-    image_pull_secret: str = Field(
-        "berth-registry", pattern=_OBJECT_NAME, description="The secret for the images' registry; it may be missing."
-    )
-    mlflow_secret: str = Field(
-        "berth-mlflow", pattern=_OBJECT_NAME, description="The secret with MLFLOW_TRACKING_URI and its credentials."
-    )
-    store_secret: str = Field(
-        "berth-store",
-        pattern=_OBJECT_NAME,
-        description="The secret with the credentials of object stores and databases; it may be missing.",
-    )
-    notify_secret: str = Field(
-        "berth-notify", pattern=_OBJECT_NAME, description="The secret with what `notify` needs; it may be missing."
-    )
-    checkpoint_claim: str = Field(
-        "",
-        pattern=f"{_OBJECT_NAME}|^$",
-        description="A PersistentVolumeClaim that train keeps its checkpoints in, instead of `checkpoints`. "
-        "`berth submit` and `berth schedule` compile the mount in; a bucket needs none.",
-    )
-    service_account: str = Field(
-        "",
-        pattern=f"{_OBJECT_NAME}|^$",
-        description="The Kubernetes service account of the steps' pods; empty: KFP's own, pipeline-runner. "
-        "Not a pipeline parameter.",
-    )
-    pipeline_root: str = Field(
-        "",
-        pattern=r"^(s3|gs|minio)://[^\s@]+$|^$",
-        description="Where KFP keeps the artifacts of a run, s3://, gs:// or minio://; empty: where the installation "
-        "keeps them. Not a pipeline parameter.",
-    )
-    kfp_ui: str = Field("", description="Address of the Kubeflow Pipelines UI, for links to the run.")
-    mlflow_ui: str = Field("", description="Address of the MLflow UI, for links to the run; of `berth run` too.")
-
-    @field_validator("tolerations")
-    @classmethod
-    def _seconds_are_a_number(cls, tolerations: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        for toleration in tolerations:
-            if "tolerationSeconds" in toleration:
-                toleration["tolerationSeconds"] = int(toleration["tolerationSeconds"])
-        return tolerations
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        keys = {"key", "operator", "value", "effect", "tolerationSeconds"}
-        for toleration in self.tolerations:
-            if unknown := toleration.keys() - keys:
-                raise ValueError(
-                    f"tolerations: there is no {min(unknown)!r}; a toleration has {', '.join(sorted(keys))}"
-                )
-        for field in ("kfp_ui", "mlflow_ui"):
-            address = getattr(self, field)
-            # Not shown: it may hold a password.
-            if address and not re.fullmatch(r"https?://[^\s@|<>]+", address):
-                raise ValueError(f"{field}: not an address that begins with http:// or https://, without credentials")
-        return self
 
 
 class Notify(Section):

@@ -48,7 +48,7 @@ def show(
     from pipeline.display import run_details
 
     if host or namespace or token_file:
-        from berth.settings import Cluster
+        from berth.cluster_settings import Cluster
         from pipeline.cluster import runs as cluster_runs
         from pipeline.cluster.package import step_names
 

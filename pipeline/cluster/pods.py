@@ -39,7 +39,7 @@ def reason(api: Api, run: Any, step: str) -> str:
 
 
 _MEANING = {
-    "OOMKilled": "Its pod ran out of memory: raise cluster.memory, or cluster.train_memory of train.",
+    "OOMKilled": "Its pod ran out of memory: raise cluster.memory (train: cluster.train_memory), or cluster.resources.",
     "DeadlineExceeded": "Its pod was stopped at its time limit.",
     "Evicted": "Its node stopped the pod because the node ran out of memory or disk.",
 }

@@ -12,8 +12,8 @@ from typing import Any
 
 import kfp_server_api
 
+from berth.cluster_settings import Cluster
 from berth.errors import BerthError
-from berth.settings import Cluster
 from pipeline import mlflow_store
 from pipeline.cluster.api import Api
 from pipeline.cluster.follow import ENDED, state_of

@@ -1,7 +1,7 @@
 """Pydantic's errors in the words of the configuration file."""
 
 import re
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from berth.errors import nearest
 from berth.settings import Section
@@ -14,7 +14,8 @@ def explain(root: type[Section], problem: Any) -> str:
     if problem["type"] == "extra_forbidden":
         section: Any = root
         for part in problem["loc"][:-1]:
-            section = section.model_fields[part].annotation
+            is_mapping = get_origin(section) is dict
+            section = get_args(section)[1] if is_mapping else section.model_fields[part].annotation
         keys = [field.alias or name for name, field in section.model_fields.items()]
         hint = nearest(str(problem["loc"][-1]), keys) or f" Valid keys: {', '.join(keys)}."
         return f"unknown key {location!r}.{hint}"

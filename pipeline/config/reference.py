@@ -4,8 +4,9 @@ import types
 import typing
 from typing import Annotated, Any, Literal
 
+from berth.cluster_settings import Cluster, StepResources
 from berth.data.source import Source
-from berth.settings import KINDS, Checks, Cleaning, Cluster, Evaluation, Gates, Notify, Section, Split, Training
+from berth.settings import KINDS, Checks, Cleaning, Evaluation, Gates, Notify, Section, Split, Training
 from pipeline.config.run_config import RunConfig
 
 
@@ -21,7 +22,7 @@ def reference() -> str:
     sections: list[tuple[str, type[Section]]] = [("", RunConfig), ("source.", Source), ("split.", Split)]
     sections += [("cleaning.", Cleaning), ("checks.", Checks)]
     sections += [("training.", Training), ("evaluation.", Evaluation), ("gates.", Gates)]
-    sections += [("notify.", Notify), ("cluster.", Cluster)]
+    sections += [("notify.", Notify), ("cluster.", Cluster), ("cluster.resources.STEP.", StepResources)]
     for prefix, section in sections:
         parts += [
             f"## {prefix.rstrip('.') or 'Run'}",

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 import pydantic
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from berth.cluster_settings import BY_STEP, OF_A_RUN, Cluster
 from berth.data.source import Source
 from berth.errors import BerthError
 from berth.settings import (
@@ -15,7 +16,6 @@ from berth.settings import (
     Address,
     Checks,
     Cleaning,
-    Cluster,
     Evaluation,
     Gates,
     Notify,
@@ -57,12 +57,6 @@ def _texts(value: Any, field: str = "") -> Iterator[tuple[str, str]]:
     elif isinstance(value, list):
         for one in value:
             yield from _texts(one, field)
-
-
-OF_A_RUN = ("service_account", "pipeline_root")
-"""Fields of `cluster` that KFP takes with a run, and not as parameters of the pipeline."""
-GPU_COUNT = "cluster_gpu_count"
-"""A text among the pipeline's parameters: KFP fills a number into a pod's resources as nothing, and asks for no GPU."""
 
 
 def _check_encoding(name: str) -> str:
@@ -262,9 +256,9 @@ class RunConfig(Section):
         """Return the pipeline parameters of this run, JSON values by name; the schema file is given by its content."""
         values = self.model_dump(mode="json", by_alias=True, exclude_none=True)
         values["source"] = {key: value for key, value in values["source"].items() if value}
-        cluster = {name: value for name, value in values.pop("cluster").items() if name not in OF_A_RUN}
-        values |= {f"cluster_{name}": value for name, value in cluster.items()}
-        values[GPU_COUNT] = str(values[GPU_COUNT])
+        apart = (*OF_A_RUN, *BY_STEP)
+        cluster = {name: value for name, value in values.pop("cluster").items() if name not in apart}
+        values |= {f"cluster_{name}": value for name, value in (cluster | self.cluster.by_step()).items()}
         if self.schema_file:
             try:
                 values["schema"] = Path(self.schema_file).read_text(encoding="utf-8")

@@ -7,8 +7,9 @@ from typing import Any, get_origin
 
 from pydantic.fields import FieldInfo
 
-from berth.settings import Cluster
-from pipeline.config.run_config import GPU_COUNT, OF_A_RUN, RunConfig, Section
+from berth.cluster_settings import BY_STEP, OF_A_RUN, Cluster, StepResources
+from berth.settings import Section
+from pipeline.config.run_config import RunConfig
 
 
 def with_parameters(body: Callable[[SimpleNamespace], None]) -> Callable[..., None]:
@@ -26,8 +27,6 @@ def with_parameters(body: Callable[[SimpleNamespace], None]) -> Callable[..., No
         annotation = _parameter_type(field.annotation)
         if isinstance(default, Section):
             default = default.model_dump(exclude_none=True)
-        if name == GPU_COUNT:
-            default, annotation = str(default), str
         parameters.append(
             inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=annotation)
         )
@@ -46,13 +45,25 @@ def with_parameters(body: Callable[[SimpleNamespace], None]) -> Callable[..., No
 
 
 def _fields() -> Iterator[tuple[str, FieldInfo]]:
-    """Return the fields of RunConfig by parameter; of `cluster` each is one, for a pod's settings take no parts."""
+    """Return the fields of RunConfig by parameter; of `cluster` each is one, for a pod's settings take no parts.
+
+    What a step's pod gets is a parameter for each step.
+    """
     for name, field in RunConfig.model_fields.items():
         if field.annotation is Cluster:
-            own = {part: own for part, own in Cluster.model_fields.items() if part not in OF_A_RUN}
-            yield from ((f"{name}_{part}", field) for part, field in own.items())
+            own = {part: one for part, one in Cluster.model_fields.items() if part not in (*OF_A_RUN, *BY_STEP)}
+            yield from ((f"{name}_{part}", one) for part, one in (own | _by_step()).items())
         else:
             yield field.alias or name, field
+
+
+def _by_step() -> dict[str, FieldInfo]:
+    found = {}
+    for name, default in Cluster.model_validate({}).by_step().items():
+        step, _, what = name.partition("_")
+        described = f"Of the pod of {step}. {StepResources.model_fields[what].description}"
+        found[name] = FieldInfo(annotation=type(default), default=default, description=described)
+    return found
 
 
 def _parameter_type(annotation: Any) -> type:
@@ -61,4 +72,4 @@ def _parameter_type(annotation: Any) -> type:
         return dict
     if get_origin(annotation) in (list, dict):
         return get_origin(annotation)
-    return annotation if annotation in (str, int, float, bool) else str
+    return annotation if annotation in (str, int, float, bool, list, dict) else str

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from kfp import dsl, kubernetes
 
 from berth import pod_secrets
+from berth.cluster_settings import GPU_STEPS
 from berth.tracking.step_run import TIME_LIMIT
 
 NOTIFY_VARIABLES = ("BERTH_WEBHOOK_URL", "BERTH_SMTP_USER", "BERTH_SMTP_PASSWORD")
@@ -74,9 +75,12 @@ def settle(task: dsl.PipelineTask, p: SimpleNamespace) -> dsl.PipelineTask:
         _secret(task, p.cluster_notify_secret, {name: name for name in NOTIFY_VARIABLES})
     else:
         _secret(task, p.cluster_store_secret, _by_key(pod_secrets.STORE))
+    if task.name in GPU_STEPS:
+        _gpus(task, p)
     if task.name == "train":
-        return _train(task, p)
-    return _resources(task, p.cluster_memory, p.cluster_cpu)
+        # Containers have 64 MB there, and NCCL keeps its buffers in it; what is used counts as memory of the pod.
+        kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory", size_limit="2Gi")
+    return _resources(task, _own(task, p, "memory"), _own(task, p, "cpu"))
 
 
 def mount_claim(task: dsl.PipelineTask, p: SimpleNamespace) -> None:
@@ -89,15 +93,17 @@ def mount_claim(task: dsl.PipelineTask, p: SimpleNamespace) -> None:
     kubernetes.mount_pvc(task, p.cluster_checkpoint_claim, CHECKPOINTS)
 
 
-def _train(task: dsl.PipelineTask, p: SimpleNamespace) -> dsl.PipelineTask:
-    """A count of "0" is a limit of 0, which any node has room for: train runs without a GPU."""
-    task.register_pipeline_channels([p.cluster_gpu_type, p.cluster_gpu_count])
-    task.set_accelerator_type(p.cluster_gpu_type).set_accelerator_limit(p.cluster_gpu_count)
-    kubernetes.add_node_selector_json(task, p.cluster_node_selector)
-    kubernetes.add_toleration_json(task, p.cluster_tolerations)
-    # Containers have 64 MB there, and NCCL keeps its buffers in it; what is used counts as memory of the pod.
-    kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory", size_limit="2Gi")
-    return _resources(task, p.cluster_train_memory, p.cluster_train_cpu)
+def _own(task: dsl.PipelineTask, p: SimpleNamespace, what: str) -> dsl.pipeline_channel.PipelineChannel:
+    return getattr(p, f"cluster_{task.name}_{what}")
+
+
+def _gpus(task: dsl.PipelineTask, p: SimpleNamespace) -> None:
+    """A count of "0" is a limit of 0, which any node has room for: the step runs without a GPU."""
+    count = _own(task, p, "gpu_count")
+    task.register_pipeline_channels([p.cluster_gpu_type, count])
+    task.set_accelerator_type(p.cluster_gpu_type).set_accelerator_limit(count)
+    kubernetes.add_node_selector_json(task, _own(task, p, "node_selector"))
+    kubernetes.add_toleration_json(task, _own(task, p, "tolerations"))
 
 
 def _resources(

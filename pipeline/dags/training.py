@@ -21,7 +21,7 @@ from typing import Any
 from kfp import dsl
 from kfp.dsl.graph_component import GraphComponent
 
-from berth.settings import SETTINGS_END, Cluster
+from berth.settings import SETTINGS_END
 from components.compare.component import compare
 from components.evaluate.component import evaluate
 from components.finish.component import finish
@@ -37,9 +37,13 @@ _NO_SETTINGS = {
     *("on_unchanged", "memory_limit", "rows_per_shard", "beam_args", "keep"),
     *("checkpoints", "checkpoint_minutes", "require_gpu"),
     "notify",
-    *(f"cluster_{name}" for name in Cluster.model_fields),
 }
-"""Parameters that do not change the model: who runs it and where. Data is compared by its fingerprint."""
+"""Parameters that do not change the model: who runs it and where. So do those of `cluster`, `cluster_...`. Data is
+compared by its fingerprint."""
+
+
+def _is_no_setting(name: str) -> bool:
+    return name in _NO_SETTINGS or name.startswith("cluster_")
 
 
 def _never_cached(task: dsl.PipelineTask) -> dsl.PipelineTask:
@@ -157,7 +161,7 @@ def _run_steps(p: SimpleNamespace, checkpoint_claim: bool) -> None:
                 name=p.name,
                 model_name=p.model_name,
                 settings=SETTINGS_END.join(
-                    f"{name}={value}" for name, value in vars(p).items() if name not in _NO_SETTINGS
+                    f"{name}={value}" for name, value in vars(p).items() if not _is_no_setting(name)
                 ),
                 on_unchanged=p.on_unchanged,
             )

@@ -60,7 +60,7 @@ def test_checkpoint_claim_is_compiled_in_and_named_by_parameter(call, server, fo
     assert "pvcMount" in server.asked("upload_version")[0]
     (run,) = server.runs.values()
     given = run["runtime_config"]["parameters"]
-    assert (given["cluster_checkpoint_claim"], given["cluster_gpu_count"]) == ("train-checkpoints", "2")
+    assert (given["cluster_checkpoint_claim"], given["cluster_train_gpu_count"]) == ("train-checkpoints", "2")
 
 
 @pytest.mark.parametrize("command", [["submit"], ["schedule", "--cron", "0 3 * * 1"]])

@@ -65,6 +65,10 @@ def test_schema_travels_by_content(load, tmp_path):
             "name: a\nsource: b\ngates: {min_acuracy: 1}\n",
             "unknown key 'gates.min_acuracy'. Did you mean 'min_accuracy'?",
         ),
+        (
+            "name: a\nsource: b\ncluster: {resources: {evaluate: {gpu_counts: 1}}}\n",
+            "unknown key 'cluster.resources.evaluate.gpu_counts'. Did you mean 'gpu_count'?",
+        ),
         ("name: a\n", "'source' is missing"),
         ("name: a\nsource: b\nepochs: many\n", "epochs: input should be a valid integer"),
         ("name: a\nsource: b\nepochs: 0\n", "epochs: input should be greater than or equal to 1, not 0"),

@@ -46,27 +46,44 @@ def test_every_step_has_its_pod_settled(pods):
     assert sorted(pods) == sorted(STEPS)
 
 
-def test_parameters_choose_what_train_runs_on(ir, pods):
-    accelerator = container(ir, "train")["resources"]["accelerator"]
+@pytest.mark.parametrize("step", ["train", "evaluate"])
+def test_parameters_choose_what_a_gpu_step_runs_on(ir, pods, step):
+    accelerator = container(ir, step)["resources"]["accelerator"]
     assert taken(accelerator["resourceType"]) == "cluster_gpu_type"
-    assert taken(accelerator["resourceCount"]) == "cluster_gpu_count"
-    assert parameter(pods["train"].node_selector.node_selector_json) == "cluster_node_selector"
-    assert [parameter(each.toleration_json) for each in pods["train"].tolerations] == ["cluster_tolerations"]
+    assert taken(accelerator["resourceCount"]) == f"cluster_{step}_gpu_count"
+    assert parameter(pods[step].node_selector.node_selector_json) == f"cluster_{step}_node_selector"
+    assert [parameter(each.toleration_json) for each in pods[step].tolerations] == [f"cluster_{step}_tolerations"]
+
+
+def test_train_alone_has_a_gpu_by_default(ir):
     defaults = ir["root"]["inputDefinitions"]["parameters"]
     assert defaults["cluster_gpu_type"]["defaultValue"] == "nvidia.com/gpu"
     # A text: KFP's driver reads nothing but texts into a pod's resources, and takes a number for no wish at all.
-    assert (defaults["cluster_gpu_count"]["parameterType"], defaults["cluster_gpu_count"]["defaultValue"]) == (
-        "STRING",
-        "1",
-    )
-    assert defaults["cluster_tolerations"]["defaultValue"] == [
+    counts = [defaults[f"cluster_{step}_gpu_count"] for step in ("train", "evaluate")]
+    assert [(count["parameterType"], count["defaultValue"]) for count in counts] == [("STRING", "1"), ("STRING", "0")]
+    assert defaults["cluster_evaluate_tolerations"]["defaultValue"] == []
+    assert defaults["cluster_train_tolerations"]["defaultValue"] == [
         {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
     ]
-    assert RunConfig(name="n", source="s", cluster={"gpu_count": 0}).parameters()["cluster_gpu_count"] == "0"
+    assert RunConfig(name="n", source="s", cluster={"gpu_count": 0}).parameters()["cluster_train_gpu_count"] == "0"
 
 
-def test_no_step_but_train_asks_for_a_gpu_or_its_nodes(ir, pods):
-    for step in set(STEPS) - {"train"}:
+def test_each_step_can_have_resources_of_its_own():
+    """evaluate with a GPU gets train's nodes; what is left out is as for all steps."""
+    own = {"evaluate": {"gpu_count": 1, "memory": "16Gi"}, "ingest": {"cpu": "4"}}
+    nodes = {"node_selector": {"gpu": "l4"}, "memory": "5Gi", "train_cpu": "7"}
+    given = RunConfig(name="n", source="s", cluster=nodes | {"resources": own}).parameters()
+    assert [given[f"cluster_evaluate_{what}"] for what in ("gpu_count", "memory", "cpu")] == ["1", "16Gi", "1"]
+    assert given["cluster_evaluate_node_selector"] == given["cluster_train_node_selector"] == {"gpu": "l4"}
+    assert given["cluster_evaluate_tolerations"] == given["cluster_train_tolerations"] != []
+    assert [given[f"cluster_ingest_{what}"] for what in ("memory", "cpu")] == ["5Gi", "4"]
+    assert given["cluster_train_cpu"] == "7"
+    without = RunConfig(name="n", source="s", cluster=nodes).parameters()
+    assert (without["cluster_evaluate_gpu_count"], without["cluster_evaluate_node_selector"]) == ("0", {})
+
+
+def test_no_other_step_asks_for_a_gpu_or_its_nodes(ir, pods):
+    for step in set(STEPS) - {"train", "evaluate"}:
         assert "accelerator" not in container(ir, step)["resources"]
         assert not pods[step].tolerations
         assert not pods[step].HasField("node_selector")
@@ -75,7 +92,7 @@ def test_no_step_but_train_asks_for_a_gpu_or_its_nodes(ir, pods):
 def test_parameters_choose_every_step_s_memory_and_cpu(ir):
     for step in STEPS:
         resources = container(ir, step)["resources"]
-        kind = "cluster_train_" if step == "train" else "cluster_"
+        kind = f"cluster_{step}_"
         assert taken(resources["resourceMemoryLimit"]) == taken(resources["resourceMemoryRequest"]) == f"{kind}memory"
         assert taken(resources["resourceCpuRequest"]) == f"{kind}cpu"
         assert "resourceCpuLimit" not in resources
@@ -187,6 +204,9 @@ def test_pod_knows_its_run_without_spoiling_the_cache(ir, pods):
     ("cluster", "message"),
     [
         ({"gpu_count": -1}, "greater than or equal"),
+        ({"resources": {"trian": {}}}, "no step 'trian'. Did you mean 'train'"),
+        ({"resources": {"ingest": {"gpu_count": 1}}}, "ingest can have memory and cpu only"),
+        ({"resources": {"train": {"tolerations": [{"keys": "x"}]}}}, "there is no 'keys'"),
         ({"mlflow_secret": ""}, "pattern"),
         ({"memory": "lots"}, "pattern"),
         ({"checkpoint_claim": "Not A Name"}, "pattern"),
