@@ -1,5 +1,6 @@
 """The validate step: dataset in; statistics, anomalies and a report out."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from berth.encoders.wordpiece import Vocabulary
 from berth.settings import Checks
 from berth.statistics import schema as schemas
 from berth.statistics.distances import Distance
-from berth.statistics.text_features import TextFeatures
+from berth.statistics.text_features import SAMPLED, TextFeatures
 from berth.statistics.tfdv import Scan, in_memory, scan_only, with_beam
 from components.validate import report as reports
 from components.validate.checks import OF_A_SAMPLE, Anomaly, add_to_tfdv, from_tfdv, of_the_whole
@@ -69,26 +70,58 @@ def validate_dataset(
     """Validate the dataset's splits, and write the statistics, the schema, TFDV's anomalies and the report.
 
     The schema is `schema_text`, else the baseline's, else inferred from the train split. With `beam_args` Apache Beam
-    computes the statistics.
+    computes the statistics. An error that rests on a sample of the texts counts only if it holds for all of them.
 
     Raises:
         BerthError: `schema_text` is not a TFDV schema, or the Beam pipeline fails.
     """
-    import tensorflow_data_validation as tfdv
-
     # Parsed before anything is written: the user has to fix an invalid schema.
     given = schemas.parse(schema_text) if schema_text else None
     manifest = Manifest.read(dataset)
     features = TextFeatures(vocabulary, sequence_length, checks, manifest.pairs)
+
+    def validate(sample: int) -> Validation:
+        for folder in (outputs.statistics, outputs.anomalies):
+            shutil.rmtree(folder, ignore_errors=True)
+        statistics, scans = _statistics(dataset, features, sample, list(beam_args))
+        return _validated(dataset, given, outputs, checks, baseline, features, statistics, scans, vocabulary)
+
     sample = 0 if any(checks.severity_of(kind) == "error" for kind in OF_A_SAMPLE) else checks.sample
+    found = validate(sample)
+    if 0 < sample < max(manifest.rows.values()) and any(error.feature in SAMPLED for error in found.errors):
+        print("an error rests on a sample of the texts: all of them are looked at", flush=True)
+        found = validate(0)
+    return found
+
+
+def _statistics(
+    dataset: str | Path, features: TextFeatures, sample: int, beam_args: list[str]
+) -> tuple[dict[str, Any], dict[str, Scan]]:
     statistics: dict[str, Any] = {}
     scans: dict[str, Scan] = {}
     for split in SPLITS:
         if beam_args:
-            statistics[split] = with_beam(dataset, split, features, sample, list(beam_args))
+            statistics[split] = with_beam(dataset, split, features, sample, beam_args)
             scans[split] = scan_only(dataset, split, features, sample)
         else:
             statistics[split], scans[split] = in_memory(dataset, split, features, sample)
+    return statistics, scans
+
+
+def _validated(
+    dataset: str | Path,
+    given: Any,
+    outputs: Outputs,
+    checks: Checks,
+    baseline: Baseline | None,
+    features: TextFeatures,
+    statistics: dict[str, Any],
+    scans: dict[str, Scan],
+    vocabulary: Vocabulary | None,
+) -> Validation:
+    import tensorflow_data_validation as tfdv
+
+    manifest = Manifest.read(dataset)
     outputs.statistics.mkdir(parents=True)
     for split, values in statistics.items():
         (outputs.statistics / f"{split}.pb").write_bytes(values.SerializeToString())

@@ -173,6 +173,20 @@ def test_errors_are_decided_on_all_texts_and_warnings_on_a_sample(run, dataset, 
     assert counts.num_stats.common_stats.num_non_missing == (found.num_examples if severity == "error" else 10)
 
 
+RUSSIAN = "\u0434\u0430 \u043d\u0435\u0442"
+
+
+@pytest.mark.parametrize("rest", ["yes no", RUSSIAN], ids=["English", "Russian"])
+def test_an_error_of_a_sample_counts_if_it_holds_for_all_texts(run, tmp_path, capsys, rest):
+    """The first texts of the test split are Russian; the error stays only if the others are as well."""
+    rows = {split: [(f"{n} yes no", "ab"[n % 2]) for n in range(400)] for split in ("train", "validation")}
+    rows["test"] = [(f"{n} {rest if n > 50 else RUSSIAN}", "ab"[n % 2]) for n in range(400)]
+    bounds = {"skew_numbers": 1.0, "skew_categories": 0.5, "severity": {"skew": "error", "duplicates": "ignore"}}
+    validation = run(write_dataset(tmp_path / "russian", rows, ["a", "b"]), sample=50, **bounds)
+    assert "an error rests on a sample" in capsys.readouterr().out
+    assert ("script" in {found.feature for found in validation.errors}) == (rest != "yes no")
+
+
 def test_without_a_vocabulary_a_token_is_a_word(run, dataset, tmp_path):
     run(dataset, vocabulary=False)
     assert "words, as there is no vocabulary" in (tmp_path / "out/report").read_text()
