@@ -22,7 +22,7 @@ ENGINE := $(or $(shell command -v docker),$(shell command -v podman),docker)
 REVISION = $(shell git describe --always --abbrev=40 --exclude='*' --dirty)
 CODE = $(shell python3.11 -c 'from berth.code_version import code_version; print(code_version())')
 
-.PHONY: help setup setup-test demo test test-code test-fast test-images lint ui bench-data bench-train bench-serve compile images push-images locks clean
+.PHONY: help setup setup-test demo test test-code test-fast test-images lint ui bench-data bench-train bench-quality bench-serve compile images push-images locks clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | column -t -s '|'
@@ -74,6 +74,9 @@ bench-data: setup ## Compare ingest and validate with pandas and TFDV's own func
 bench-train: setup .venv/torch/.ready ## Compare training with the original recipe and PyTorch (20 minutes, 5 GB of disk)
 	.venv/train/bin/python -m benchmarks.train
 	.venv/train/bin/python -m benchmarks.train --startup
+
+bench-quality: setup ## Compare what `source:` alone gives with TF-IDF, on data of PyPI packages (2 hours)
+	.venv/core/bin/python -m benchmarks.quality
 
 bench-serve: setup ## Compare the exported model's signatures with the original recipe's export (4 minutes)
 	.venv/train/bin/python -m benchmarks.serve

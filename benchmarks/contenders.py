@@ -88,7 +88,7 @@ class Berth:
         from berth.encoders import loading
         from berth.encoders.builtin import minilm
         from berth.encoders.preprocessor import Preprocessor, tokenize_all
-        from berth.settings import Training
+        from berth.training.settings import Training
 
         self.encoder, preprocessor = minilm.handles()
         self.prepare = Preprocessor(loading.load("preprocessor", preprocessor, ""), LENGTH, "")

@@ -167,7 +167,7 @@ prepare = Preprocessor(loading.load("preprocessor", minilm.handles()[1], ""), 12
 mark("load the preprocessor")
 splits = {name: TokenisedSplit(tokenize_all(prepare, own.texts)[0], own.classes) for name, own in texts.items()}
 mark("tokenise 4,127 texts")
-from berth.settings import Training
+from berth.training.settings import Training
 from berth.training.devices import find
 from components.train.task import ClassificationTask
 from berth.training.trainer import Trainer

@@ -21,6 +21,12 @@ SETTINGS_END = "\n---\n"
 """Separates the settings of a run, `name=value` each, in one text."""
 
 
+AUTO = "auto"
+"""The value of a setting that the run chooses."""
+LONGEST = 512
+"""The most tokens that `sequence_length` takes, and that `auto` chooses."""
+
+
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -67,6 +73,17 @@ class Split(Section):
         except ValueError as error:  # it always raises: the empty text is not a time
             if "does not match" not in str(error):
                 raise ValueError(f"time_format: {error}; write fields such as %d.%m.%Y") from None
+
+
+class RareLabels(Section):
+    """Labels that few texts have. They never end a run: see docs/data.md."""
+
+    min_texts: int = Field(0, ge=0, description="A label with fewer texts is rare; 0: none is.")
+    then: Literal["keep", "drop", "other"] = Field(
+        "keep",
+        description="What happens to rare labels. `keep`: nothing. `drop`: their rows are rejected; in multi-label "
+        "data only the label goes. `other`: they become one label, `other`.",
+    )
 
 
 class Cleaning(Section):
@@ -148,58 +165,6 @@ KINDS: dict[str, tuple[Severity, str]] = {
     "skew": ("warn", "validation or test differs from train by more than `skew_...`"),
 }
 """Every kind of anomaly, with its default severity and its meaning."""
-
-
-class Training(Section):
-    """Options of fine-tuning that few runs need to change."""
-
-    batch_tokens: int = Field(
-        0,
-        ge=0,
-        description="Tokens of a batch, padding included, in place of `batch_size`: short texts then come in larger "
-        "batches, at equal memory; 0: `batch_size` counts.",
-    )
-    accumulate: int = Field(
-        1, ge=1, description="Batches that make one step together: a large batch in the memory of a small one."
-    )
-    truncate: Literal["head", "tail", "head_tail"] = Field(
-        "head",
-        description="What is kept of a text longer than `sequence_length`: its start, its end, or a quarter of start "
-        "and three of end, which does best on long reviews (Sun et al. 2019).",
-    )
-    layer_decay: float = Field(
-        1.0,
-        gt=0,
-        le=1,
-        description="Factor of the learning rate from one layer to the one below it: 0.9 keeps the lower layers closer "
-        "to what pre-training taught; 1: one rate.",
-    )
-    freeze_embeddings: bool = Field(False, description="Do not train the embeddings.")
-    freeze_layers: int = Field(
-        0, ge=0, description="Do not train this many layers, counted from the embeddings; 0: train all."
-    )
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of the target that is spread over all classes.")
-    class_weights: Literal["none", "balanced"] = Field(
-        "none", description="`balanced`: a text counts the more, the rarer its class is in the train split."
-    )
-    focal_gamma: float = Field(0.0, ge=0, description="Focal loss: hard texts count more; 2 is usual, 0: off.")
-    select_by: Literal["val_loss", "val_accuracy", "val_macro_f1"] = Field(
-        "val_loss", description="What decides which evaluation's weights are kept."
-    )
-    early_stopping: int = Field(
-        0, ge=0, description="Evaluations without a better `select_by` after which training ends; 0: never."
-    )
-    evaluate_steps: int = Field(
-        0, ge=0, description="Evaluate after this many steps too, not only after an epoch; 0: only then."
-    )
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto",
-        description="Number format of training's matrix products; weights, validation and the exported model are "
-        "float32. `auto`: float16 on a GPU, bfloat16 on a CPU with instructions for it.",
-    )
-    auto_batch: bool = Field(
-        False, description="Where memory runs out, halve the batches and double `accumulate`, and go on."
-    )
 
 
 class Checks(Section):

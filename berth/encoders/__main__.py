@@ -36,7 +36,7 @@ def _examined(record: cache.Entry) -> list[cache.TextModel]:
     if cache.digest(folder) != record.sha256:
         raise BerthError("its files are not as they were fetched (SHA-256)")
     found = sorted(path.parent for path in folder.rglob("saved_model.pb"))
-    return [examine("encoder", str(one), record.name) for one in found]
+    return [examine("encoder", str(one), record.handle) for one in found]
 
 
 def _words(model: cache.TextModel, everything: list[cache.Entry]) -> list[str]:

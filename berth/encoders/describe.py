@@ -3,7 +3,7 @@
 from berth.encoders import adapter, vocabulary
 from berth.encoders.fetch.cache import TextModel
 from berth.encoders.loading import load
-from berth.encoders.pooling import method
+from berth.encoders.pooling import method, resolve_auto
 from berth.errors import BerthError
 
 
@@ -28,7 +28,7 @@ def examine(field: str, folder: str, handle: str) -> TextModel:
     words = [
         f"encoder of {table:,} tokens" if table else "encoder",
         f"takes {', '.join(own.names)}{' as a list' if own.as_list else ''}",
-        f"gives {', '.join(sorted(outputs))}; pooling auto takes {method(outputs, 'auto')}",
+        f"gives {', '.join(sorted(outputs))}; pooling auto takes {method(outputs, resolve_auto('auto', handle))}",
     ]
     if not own.takes_training:
         words.append("has no dropout that training could switch on")

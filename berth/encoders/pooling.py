@@ -5,16 +5,24 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from berth.errors import BerthError
+from berth.settings import AUTO
 
 POOLINGS = ("auto", "pooled_output", "cls", "mean")
+_TRAINED_FOR = {"minilm": "mean"}
+"""Encoders that were trained to compare vectors of one kind; nobody trained minilm's pooler."""
 _PER_TEXT = ("pooled_output", "default")
 """The outputs that are one vector per text, by the current name and by the older one."""
+
+
+def resolve_auto(pooling: str, handle: str) -> str:
+    """Return the pooling that `auto` means for the encoder named `handle`; `auto` where its outputs decide."""
+    return _TRAINED_FOR.get(handle, pooling) if pooling == AUTO else pooling
 
 
 def method(outputs: Mapping[str, tf.Tensor], pooling: str) -> str:
     """Return which output `pooling` means for an encoder with these `outputs`: pooled_output, default, cls or mean.
 
-    `auto` is the encoder's own pooled output where it has one, otherwise cls.
+    `auto`, which `resolve_auto` has left, is the encoder's own pooled output where it has one, otherwise cls.
 
     Raises:
         BerthError: the encoder does not have the output that `pooling` needs.

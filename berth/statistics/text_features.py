@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from berth.encoders.wordpiece import Vocabulary
-from berth.settings import Checks
+from berth.settings import LONGEST, Checks
 
 NUMBERS = ("token_count", "unknown_share", "letter_share", "digit_share")
 COMPARED = ("token_count", "letter_share")
@@ -46,7 +46,7 @@ class TextFeatures:
 
     def __init__(self, vocabulary: Vocabulary | None, sequence_length: int, checks: Checks, pairs: bool) -> None:
         self.tokenizer = vocabulary.tokenizer() if vocabulary else None
-        self.longest = sequence_length - (3 if pairs else 2)
+        self.longest = (sequence_length or LONGEST) - (3 if pairs else 2)  # 0: train chooses, up to LONGEST
         self.short_tokens = checks.short_tokens
 
     def derive(self, texts: Sequence[str], pairs: Sequence[str] | None = None, languages: bool = True) -> Features:

@@ -12,11 +12,14 @@ CLIP_NORM = 1.0
 
 _NOT_DECAYED = re.compile(r"layer_?norm|(^|/)(bias|beta|gamma)(:\d+)?$", re.IGNORECASE)
 """Names of biases and layer norms; TF-Hub's attention biases have two dimensions, [heads, size]."""
+_HEAD = re.compile(r"^head/")
 _LAYER = re.compile(r"(^|/)layer(_\._|_|/)(\d+)/")
 """A layer's part in a variable's name: transformer/layer_0/, encoder/layer_._0/, encoder/layer/0/."""
 
 
-def rate_factors(names: Sequence[str], layer_decay: float, freeze_embeddings: bool, freeze_layers: int) -> list[float]:
+def rate_factors(
+    names: Sequence[str], layer_decay: float, freeze_embeddings: bool, freeze_layers: int, head_rate: float = 1.0
+) -> list[float]:
     """Return the factor of the learning rate for each variable; 0.0: the variable is frozen.
 
     The rate falls with the distance from the head (Howard and Ruder 2018, as in ELECTRA's fine-tuning): with L layers,
@@ -27,6 +30,7 @@ def rate_factors(names: Sequence[str], layer_decay: float, freeze_embeddings: bo
         layer_decay: 1.0: the same rate for all.
         freeze_embeddings: Whether word, position and type embeddings, and their norm, are not trained.
         freeze_layers: Number of layers, counted from the embeddings, that are not trained.
+        head_rate: The factor of the variables named head/.
 
     Raises:
         BerthError: a setting needs embeddings or layers and the names do not show them, or there are fewer layers.
@@ -49,14 +53,15 @@ def rate_factors(names: Sequence[str], layer_decay: float, freeze_embeddings: bo
     if freeze_layers > count:
         raise BerthError(f"freeze_layers: {freeze_layers}, but the encoder has {count} layers. Freeze fewer.")
 
-    def factor(layer: int | None, embedding: bool) -> float:
+    def factor(layer: int | None, embedding: bool, head: bool) -> float:
         if embedding:
             return 0.0 if freeze_embeddings else layer_decay ** (count + 1)
         if layer is None:
-            return 1.0
+            return head_rate if head else 1.0
         return 0.0 if layer < freeze_layers else layer_decay ** (count - layer)
 
-    return [factor(layer, embedding) for layer, embedding in zip(layers, embeddings, strict=True)]
+    heads = [bool(_HEAD.match(name)) for name in names]
+    return [factor(*each) for each in zip(layers, embeddings, heads, strict=True)]
 
 
 class AdamW:

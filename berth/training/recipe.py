@@ -1,9 +1,10 @@
 """Recipes: how to fine-tune, as RunConfig has it, and what a recipe's name stands for."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from berth.settings import Training
+from berth.settings import AUTO
+from berth.training.settings import Training
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,12 @@ class RecipeFacts:
     """Whether every text is padded to sequence_length; otherwise to the longest text of its batch."""
     mixed_precision: bool
     """Whether training.precision counts; otherwise all is float32."""
+    adapts: bool
+    """Whether a setting left at `auto` is chosen from the encoder and the data; otherwise it is the recipe's own."""
+    trains_encoder: bool = True
+    """Whether the encoder is fine-tuned."""
+    fits_head: bool = False
+    """Whether a head is fitted to the vectors of the encoder as it is; with `trains_encoder` the better one is kept."""
 
 
 _FACTS = {
@@ -32,6 +39,18 @@ _FACTS = {
         by_length=True,
         pads_to_full_length=False,
         mixed_precision=True,
+        adapts=True,
+    ),
+    "frozen": RecipeFacts(
+        peak_learning_rate=0.0,
+        optimizer="adamw",
+        schedule="constant",
+        by_length=True,
+        pads_to_full_length=False,
+        mixed_precision=False,
+        adapts=True,
+        trains_encoder=False,
+        fits_head=True,
     ),
     "baseline": RecipeFacts(
         peak_learning_rate=1e-3,  # Keras' own default of Adam, which the original recipe leaves as it is
@@ -40,8 +59,12 @@ _FACTS = {
         by_length=False,
         pads_to_full_length=True,
         mixed_precision=False,
+        adapts=False,
     ),
 }
+
+
+_FACTS["auto"] = replace(_FACTS["berth"], fits_head=True)
 
 
 @dataclass(frozen=True)
@@ -54,11 +77,12 @@ class Recipe:
     """
 
     recipe: str
-    """`berth` or `baseline`."""
+    """`berth`, `frozen`, `auto` or `baseline`."""
     epochs: int
+    """0, as for the next two: to be chosen."""
     batch_size: int
     learning_rate: float
-    """0: the recipe's own; `peak_learning_rate` resolves it."""
+    """0 also: the recipe's own; `peak_learning_rate` resolves it."""
     warmup_fraction: float
     weight_decay: float
     seed: int
@@ -73,3 +97,14 @@ class Recipe:
     def peak_learning_rate(self) -> float:
         """The highest learning rate of the run, which a schedule starts from or falls from."""
         return self.learning_rate or self.facts.peak_learning_rate
+
+    @property
+    def head_rate(self) -> float:
+        """training.head_rate; 1.0, the rate of the encoder, where it was not chosen."""
+        value = self.training.head_rate
+        return 1.0 if isinstance(value, str) else value
+
+    @property
+    def select_by(self) -> str:
+        """training.select_by; val_loss where it was not chosen."""
+        return "val_loss" if self.training.select_by == AUTO else self.training.select_by

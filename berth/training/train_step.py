@@ -43,7 +43,9 @@ class TrainStep:
     def __init__(self, task: TrainingTask, recipe: Recipe, devices: Devices) -> None:
         options = recipe.training
         names = [variable.name for variable in task.variables]
-        factors = rate_factors(names, options.layer_decay, options.freeze_embeddings, options.freeze_layers)
+        factors = rate_factors(
+            names, options.layer_decay, options.freeze_embeddings, options.freeze_layers, recipe.head_rate
+        )
         self.task, self.recipe, self.devices = task, recipe, devices
         self.variables = [own for own, factor in zip(task.variables, factors, strict=True) if factor]
         self.precision = choose(options.precision) if recipe.facts.mixed_precision else "float32"

@@ -195,7 +195,8 @@ class Trainer:
         state = self.state
         metrics = self.task.evaluate()
         score = self.task.score(metrics)
-        if state.best is None or score > state.best.score:
+        keeps_last = self.recipe.select_by == "last"
+        if state.best is None or keeps_last or score > state.best.score:
             state.best = Best(score, state.epoch, metrics)
             self.best_weights = self.task.weights()
         else:

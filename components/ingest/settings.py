@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from berth.data.dataset import LABEL, PAIR, TEXT
 from berth.data.source import Source
 from berth.errors import BerthError
-from berth.settings import Cleaning, Split
+from berth.settings import Cleaning, RareLabels, Split
 
 
 class IngestSettings(BaseModel):
@@ -29,6 +29,7 @@ class IngestSettings(BaseModel):
     max_rows: int = 0
     stratified: bool = True
     split: Split = Split.model_validate({})
+    rare_labels: RareLabels = RareLabels.model_validate({})
     cleaning: Cleaning = Cleaning.model_validate({})
     memory_limit: str = "1GB"
     rows_per_shard: int = 100_000
@@ -69,8 +70,9 @@ class IngestSettings(BaseModel):
 
     def parameters(self) -> dict[str, Any]:
         """Return the settings that are logged to MLflow as parameters; they do not contain credentials."""
-        shown = self.model_dump(exclude={"source", "split", "cleaning", "columns", "memory_limit", "rows_per_shard"})
-        sections = {"source": self.source, "split": self.split, "cleaning": self.cleaning}
+        sections = {"source": self.source, "split": self.split, "rare_labels": self.rare_labels}
+        sections |= {"cleaning": self.cleaning}
+        shown = self.model_dump(exclude={*sections, "columns", "memory_limit", "rows_per_shard"})
         for section, values in sections.items():
             for name, value in values.model_dump().items():
                 shown["source" if name == "files" else f"{section}_{name}"] = value

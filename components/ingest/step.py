@@ -20,6 +20,7 @@ from components.ingest.sources.source import check_unchanged, open_rows
 from components.ingest.splits.assignment import assign_splits, sample
 from components.ingest.splits.manifest import check, make_manifest
 from components.ingest.splits.notes import notes_on_rows
+from components.ingest.splits.rare_labels import apply_policy
 from components.ingest.splits.writing import write_rejected, write_splits
 
 
@@ -70,6 +71,7 @@ def _ingest(
         ) from None
     counts = read_rows(connection, rows, settings, scratch)
     drop_copies(connection, settings)
+    apply_policy(connection, settings)
     if settings.max_rows:
         sample(connection, settings)
     assign_splits(connection, settings)

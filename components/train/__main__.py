@@ -11,8 +11,8 @@ import sys
 from typing import Any
 
 from berth.errors import BerthError
-from berth.settings import Training
 from berth.training.recipe import Recipe
+from berth.training.settings import Training
 from components.train.step import train_model
 
 _OTHERS = ("encoder", "preprocessor", "sequence_length", "pooling", "threshold_metric", "require_gpu")

@@ -65,15 +65,26 @@ class Classifier:
 
     def check_length(self, sequence_length: int, handle: str) -> None:
         """Raise BerthError if the encoder, named `handle`, does not accept texts of `sequence_length` tokens."""
+        if not self.accepts(sequence_length):
+            raise BerthError(
+                f"sequence_length: the encoder {handle!r} does not accept texts of {sequence_length} tokens. "
+                "Try half of that, or auto."
+            )
+
+    def accepts(self, sequence_length: int) -> bool:
+        """Return whether the encoder runs on texts of `sequence_length` tokens."""
         import tensorflow as tf
 
         try:
             self.logits({name: tf.ones([1, sequence_length], tf.int32) for name in INPUTS}, training=False)
-        except (ValueError, tf.errors.OpError) as error:
-            raise BerthError(
-                f"sequence_length: the encoder {handle!r} does not accept texts of {sequence_length} tokens. "
-                "Try half of that."
-            ) from error
+        except (ValueError, tf.errors.OpError):
+            return False
+        return True
+
+    @property
+    def hidden(self) -> int:
+        """Size of the vector of a text."""
+        return int(self.head.kernel.shape[0])
 
     @property
     def variables(self) -> list[Any]:
@@ -84,12 +95,16 @@ class Classifier:
         """Return float32 logits, [batch, 1] for two classes and [batch, classes] for more."""
         import tensorflow as tf
 
-        inputs = standard_inputs(inputs)
-        outputs = self.interface.call(self.encoder, inputs, training)
-        pooled = pool(outputs, inputs["input_mask"], self.pooling)
+        pooled = self.vectors(inputs, training)
         if training:
             pooled = self.seeds.dropout(pooled, DROPOUT)
         return tf.cast(self.head(pooled), tf.float32)
+
+    def vectors(self, inputs: Mapping[str, Any], training: bool) -> Any:
+        """Return one vector per text, float32 [batch, hidden]; `inputs` are the preprocessor's."""
+        inputs = standard_inputs(inputs)
+        outputs = self.interface.call(self.encoder, inputs, training)
+        return pool(outputs, inputs["input_mask"], self.pooling)
 
     def loss(self, logits: Any, targets: Any) -> Any:
         """Return the cross-entropy of each row, [batch]; `targets` are class indices, int32 [batch].

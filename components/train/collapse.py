@@ -1,7 +1,7 @@
 """Collapse: training ends in a model that predicts the same for every text.
 
 A learning rate that is too high does this to BERT (Mosbach et al. 2021 describe such runs): the layers saturate, and
-the best that is left to the head is the classes' shares.
+the best that is left to the head is the classes' shares. So do too few updates, whose cure is the opposite.
 """
 
 import numpy as np
@@ -10,9 +10,12 @@ from berth.data.token_ids import TokenisedSplit
 from berth.encoders.preprocessor import Preprocessor
 from berth.errors import BerthError
 from berth.models.decision_rule import decisions
+from components.train.defaults import FEW_STEPS
 from components.train.evaluation import Evaluation, predict
 
 _TEXTS = 256
+_USUAL = 3e-4
+"""No usual learning rate for BERT is higher."""
 _SHRUNK = 0.1
 """An untrained head on a pre-trained encoder tells texts apart, a little; less than this share of it is a collapse."""
 
@@ -29,6 +32,7 @@ def check_not_collapsed(
     untrained: float,
     labels: list[str],
     rate: float,
+    steps: int,
 ) -> None:
     """Raise BerthError if the model predicts the same for every text, and the `untrained` one's `spread` was larger.
 
@@ -43,10 +47,13 @@ def check_not_collapsed(
     decided = decisions(probabilities, task)
     if (decided != decided[0]).any() or probabilities.std(0).mean() > _SHRUNK * untrained:
         return
+    cure = f"Lower learning_rate ({rate:g}); 2e-5 to 5e-5 suits BERT, 1e-4 a small one, with recipe: berth."
+    if steps < FEW_STEPS and rate <= _USUAL:
+        cure = f"Raise epochs: {steps} updates are few, and the model has hardly begun to learn."
     predicted = repr(labels[decided[0].argmax()]) if task == "single_label" else "the same labels"
     raise BerthError(
         f"the model has collapsed: it predicts {predicted} for every validation text, and its probabilities hardly "
-        f"differ. Lower learning_rate ({rate:g}); 2e-5 to 5e-5 suits BERT, with recipe: berth."
+        f"differ. {cure}"
     )
 
 

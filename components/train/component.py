@@ -39,11 +39,12 @@ def train(
 
     import mlflow
 
-    from berth.settings import Training
     from berth.tracking import tags
     from berth.tracking.artifacts import finite, packed
-    from berth.tracking.step_run import step_run
+    from berth.tracking.step_run import log_params, step_run
     from berth.training.recipe import Recipe
+    from berth.training.settings import Training
+    from components.train.defaults import CHOSEN
     from components.train.step import train_model
 
     settings = Training(**training)
@@ -51,17 +52,12 @@ def train(
     parameters = {
         "encoder": encoder,
         "preprocessor": preprocessor or encoder,
-        "pooling": pooling,
-        "sequence_length": sequence_length,
         "recipe": recipe,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "learning_rate": chosen.peak_learning_rate,
         "warmup_fraction": warmup_fraction,
         "weight_decay": weight_decay,
         "seed": seed,
         "threshold_metric": threshold_metric,
-        **{f"training.{name}": value for name, value in settings},
+        **{f"training.{name}": value for name, value in settings if name not in CHOSEN},
     }
     with step_run(
         "train",
@@ -85,6 +81,7 @@ def train(
             checkpoint_minutes=checkpoint_minutes,
             require_gpu=require_gpu,
             log_metrics=lambda values, epoch: mlflow.log_metrics(values, step=epoch),
+            log_parameters=log_params,
         )
         mlflow.set_tag("encoder_sha256", trained.encoder_sha256)
         outcome = trained.outcome
@@ -115,7 +112,7 @@ def train(
         needed = ("tensorflow", "tensorflow-text", "mlflow", "numpy", "pandas")
         model.metadata["requirements"] = packed([f"{package}=={version(package)}" for package in needed])
         model.metadata["summary"] = (
-            f"epoch {outcome.best_epoch} of {epochs}, validation loss {outcome.metrics['val_loss']:.4f}, "
+            f"epoch {outcome.best_epoch} of {outcome.epochs}, validation loss {outcome.metrics['val_loss']:.4f}, "
             f"accuracy {outcome.metrics['val_accuracy']:.4f}"
         )
         model.metadata[tags.RUN_ID] = run.info.run_id

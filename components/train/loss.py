@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from berth.settings import Training
+from berth.training.settings import Training
 
 if TYPE_CHECKING:
     import numpy as np

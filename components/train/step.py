@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -22,8 +23,10 @@ from berth.training.devices import find
 from berth.training.recipe import Recipe
 from berth.training.trainer import Outcome, Trainer
 from components.train.classifier import Classifier
+from components.train.defaults import Facts, choose_length, choose_pooling, in_words, parameters, settle
 from components.train.evaluation import Evaluation, predict
 from components.train.export import export
+from components.train.fitting import fit
 from components.train.splits import read
 from components.train.task import ClassificationTask
 from components.train.threshold import Threshold, check_metric, choose
@@ -62,12 +65,14 @@ def train_model(
     checkpoint_minutes: float = 10,
     require_gpu: bool = False,
     log_metrics: Callable[[dict[str, float], int], object],
+    log_parameters: Callable[[dict[str, Any]], object] = lambda _: None,
 ) -> TrainedModel:
     """Fine-tune `encoder` on the dataset's train split and export its best evaluation to the folder `model`.
 
     Its predictions for the validation and the train split, and for EDGE_CASES, go to the file `predictions`. An
     interrupted run continues from its checkpoints below `checkpoints`, a folder, s3:// or gs://; empty: no checkpoints.
-    If the process is one of several (TF_CONFIG), only the chief writes.
+    If the process is one of several (TF_CONFIG), only the chief writes. A `sequence_length` of 0, a `pooling` of `auto`
+    and what `recipe` leaves open are chosen (components.train.defaults) and passed to `log_parameters`.
 
     Raises:
         BerthError: the data, the encoder or the recipe do not allow it; nothing is exported then.
@@ -78,7 +83,16 @@ def train_model(
     check_metric(threshold_metric, manifest.task)
     encoder_folder, preprocessor_folder = encoders.resolve(encoder, preprocessor)
     loaded = loading.load("preprocessor", preprocessor_folder, preprocessor)
+    pooling = choose_pooling(pooling, encoder, recipe)
     tf.random.set_seed(recipe.seed)  # after the built-in encoder was converted: its own seeds are not this run's
+    made = encoder_folder, encoder, manifest.labels, recipe.seed, manifest.task, pooling
+    classifier = Classifier(*made)
+    with devices.scope():
+        # What TF-Hub loads in a strategy's scope runs in its replicas alone: it can be neither evaluated nor exported.
+        replicated = Classifier(*made) if devices.replicas > 1 else classifier
+    if not sequence_length:
+        sequence_length = choose_length(dataset, loaded, preprocessor, manifest.pairs, classifier.accepts)
+    classifier.check_length(sequence_length, encoder)
     prepare = Preprocessor(loaded, sequence_length, preprocessor, manifest.pairs, recipe.training.truncate)
     found = {name: read(dataset, name, manifest, prepare) for name in ("train", "validation")}
     splits = {name: split for name, (split, _) in found.items()}
@@ -88,13 +102,10 @@ def train_model(
         f"texts to train on the {_LOST[recipe.training.truncate]} is cut off",
         flush=True,
     )
+    recipe = settle(recipe, Facts(encoder, classifier.hidden, len(splits["train"]), len(splits["validation"])))
+    print(in_words(recipe, sequence_length, pooling, len(splits["train"])), flush=True)
+    log_parameters(parameters(recipe, sequence_length, pooling))
 
-    made = encoder_folder, encoder, manifest.labels, recipe.seed, manifest.task, pooling
-    classifier = Classifier(*made)
-    with devices.scope():
-        # What TF-Hub loads in a strategy's scope runs in its replicas alone: it can be neither evaluated nor exported.
-        replicated = Classifier(*made) if devices.replicas > 1 else classifier
-    classifier.check_length(sequence_length, encoder)
     texts = [own for split in splits.values() for own in (split.tokens, split.pair_tokens) if own is not None]
     largest = max(int(own.values.max(initial=0)) for own in texts)
     check_vocabulary_fits(
@@ -113,7 +124,8 @@ def train_model(
     }
     kept = Checkpoints(checkpoints, identity) if checkpoints and devices.chief else None
     log = log_metrics if devices.chief else lambda *_: None
-    outcome = Trainer(task, recipe, log, devices, kept, 60 * checkpoint_minutes).run()
+    trainer = Trainer(task, recipe, log, devices, kept, 60 * checkpoint_minutes)
+    outcome = fit(task, recipe, trainer)
     own = _predict_all(task.evaluation, prepare, splits, recipe.seed)
     threshold = choose(own.validation.probabilities, splits["validation"].targets, manifest.task, threshold_metric)
     print(_in_words(threshold, threshold_metric, manifest), flush=True)

@@ -10,6 +10,7 @@ from berth.encoders.preprocessor import Preprocessor
 from berth.training.recipe import Recipe
 from components.train.classifier import Classifier
 from components.train.collapse import check_not_collapsed, spread
+from components.train.defaults import steps_of
 from components.train.evaluation import batch_signature, evaluate, evaluation_function
 from components.train.loss import objective
 
@@ -62,7 +63,9 @@ class ClassificationTask:
         return evaluate(self.evaluation, self.classifier, self.preprocessor, self.validation)
 
     def score(self, metrics: dict[str, float]) -> float:
-        name = self.recipe.training.select_by
+        name = self.recipe.select_by
+        if name == "last":
+            return 0.0
         return -metrics[name] if name == "val_loss" else metrics[name]
 
     def weights(self) -> list[np.ndarray]:
@@ -82,4 +85,5 @@ class ClassificationTask:
             begun["spread"],
             self.classifier.labels,
             self.recipe.peak_learning_rate,
+            steps_of(self.recipe, len(self.train)),
         )

@@ -16,7 +16,7 @@ from berth.statistics.tfdv import Scan, texts_of
 
 _LONGEST_LINE = 300
 _LONGEST_EXAMPLE = 48
-_LISTED = 6
+_LISTED = 5
 
 
 @dataclass(frozen=True)
@@ -215,11 +215,12 @@ def of_the_whole(dataset: str | Path, manifest: Manifest, scans: Mapping[str, Sc
             labels = _several([repr(label) for label in missing])
             note("missing_label", split, LABEL, "every label of the train split", f"none of {labels}")
     total = manifest.rows["train"]
-    for label, number in train.items():
-        if number < checks.min_label_share * total:
-            examples = [text for _, text in scans["train"].examples.get(f"label:{label}", [])]
-            bound = f"each label in at least {checks.min_label_share:.1%} of the rows"
-            note("label_balance", "train", LABEL, bound, f"{label!r} in {number / total:.2%}", examples)
+    rare = sorted((number, label) for label, number in train.items() if number < checks.min_label_share * total)
+    if rare:
+        shown = [f"{label!r} in {number / total:.2%}" for number, label in rare]
+        examples = [text for _, label in rare for _, text in scans["train"].examples.get(f"label:{label}", [])][:3]
+        bound = f"each label in at least {checks.min_label_share:.1%} of the rows"
+        note("label_balance", "train", LABEL, bound, _several(shown), examples)
     resembling = manifest.near_duplicates or 0
     kept = resembling if manifest.near_duplicates_kept else 0
     if kept > checks.max_near_duplicates * (manifest.rows["validation"] + manifest.rows["test"]):

@@ -6,8 +6,19 @@ from typing import Annotated, Any, Literal
 
 from berth.cluster_settings import Cluster, StepResources
 from berth.data.source import Source
-from berth.settings import KINDS, Checks, Cleaning, Evaluation, Gates, Notify, Section, Split, Training
-from pipeline.config.run_config import RunConfig
+from berth.settings import (
+    KINDS,
+    Checks,
+    Cleaning,
+    Evaluation,
+    Gates,
+    Notify,
+    RareLabels,
+    Section,
+    Split,
+)
+from berth.training.settings import Training
+from pipeline.config.run_config import RunConfig, number_or_auto
 
 
 def reference() -> str:
@@ -20,7 +31,7 @@ def reference() -> str:
         "",
     ]
     sections: list[tuple[str, type[Section]]] = [("", RunConfig), ("source.", Source), ("split.", Split)]
-    sections += [("cleaning.", Cleaning), ("checks.", Checks)]
+    sections += [("rare_labels.", RareLabels), ("cleaning.", Cleaning), ("checks.", Checks)]
     sections += [("training.", Training), ("evaluation.", Evaluation), ("gates.", Gates)]
     sections += [("notify.", Notify), ("cluster.", Cluster), ("cluster.resources.STEP.", StepResources)]
     for prefix, section in sections:
@@ -34,7 +45,10 @@ def reference() -> str:
         ]
         for name, field in section.model_fields.items():
             default = "required" if field.is_required() else _show_default(field.default)
-            cells = (f"`{prefix}{field.alias or name}`", _type_name(field.annotation), default, field.description or "")
+            kind = _type_name(field.annotation)
+            if any(getattr(own, "func", None) is number_or_auto for own in field.metadata):
+                default, kind = "`auto`", f"{kind} or `auto`"
+            cells = (f"`{prefix}{field.alias or name}`", kind, default, field.description or "")
             parts.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         parts.append("")
         if section is Checks:

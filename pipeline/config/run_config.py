@@ -12,19 +12,22 @@ from berth.cluster_settings import BY_STEP, OF_A_RUN, Cluster
 from berth.data.source import Source
 from berth.errors import BerthError
 from berth.settings import (
+    AUTO,
     ENVIRONMENT,
+    LONGEST,
     Address,
     Checks,
     Cleaning,
     Evaluation,
     Gates,
     Notify,
+    RareLabels,
     Section,
     Split,
-    Training,
 )
 from berth.storage.addresses import NO_SECRETS, has_secret
 from berth.storage.globs import with_literal_folders
+from berth.training.settings import Training
 from pipeline.config import yaml_file
 from pipeline.config.explain import explain
 
@@ -57,6 +60,25 @@ def _texts(value: Any, field: str = "") -> Iterator[tuple[str, str]]:
     elif isinstance(value, list):
         for one in value:
             yield from _texts(one, field)
+
+
+def number_or_auto(value: Any) -> Any:
+    """Return 0 for `auto`: the pipeline's parameters are numbers. A 0 in the file is not meant as that."""
+    if value == AUTO:
+        return 0
+    if str(value).strip() == "0":
+        raise ValueError("write auto, or a number above 0")
+    return value
+
+
+def _long_enough(length: int) -> int:
+    if 0 < length < _SHORTEST:
+        raise ValueError(f"write auto, or at least {_SHORTEST} tokens")
+    return length
+
+
+_Auto = BeforeValidator(number_or_auto)
+_SHORTEST = 8
 
 
 def _check_encoding(name: str) -> str:
@@ -103,6 +125,7 @@ class RunConfig(Section):
     max_rows: int = Field(0, ge=0, description="How many texts to keep, at most; 0: all.")
     stratified: bool = Field(True, description="Whether `max_rows` keeps the labels' shares.")
     split: Split = Field(Split.model_validate({}), description="How rows are assigned to splits.")
+    rare_labels: RareLabels = Field(RareLabels.model_validate({}), description="Labels that few texts have.")
     cleaning: Cleaning = Field(Cleaning.model_validate({}), description="How texts are cleaned before that.")
     memory_limit: str = Field(
         "1GB",
@@ -134,22 +157,37 @@ class RunConfig(Section):
     pooling: Literal["auto", "pooled_output", "cls", "mean"] = Field(
         "auto",
         description="How the encoder's outputs become one vector: its `pooled_output`, or of `sequence_output` the "
-        "first token (`cls`) or the `mean` over the text. `auto`: pooled_output where the encoder has one, else cls.",
+        "first token (`cls`) or the `mean` over the text. `auto`: what the encoder was trained for, which is mean for "
+        "minilm; for others pooled_output where they have one, else cls.",
     )
-    sequence_length: int = Field(
-        128, ge=8, le=512, description="Longest input in tokens; the rest of a text is cut off."
+    sequence_length: Annotated[int, _Auto, AfterValidator(_long_enough)] = Field(
+        0,
+        ge=0,
+        le=LONGEST,
+        description="Longest input in tokens, at least 8; the rest of a text is cut off. `auto`: so long that 98% of "
+        "the train texts are whole, at most 512.",
     )
-    recipe: Literal["berth", "baseline"] = Field(
+    recipe: Literal["berth", "frozen", "auto", "baseline"] = Field(
         "berth",
-        description="`berth`: AdamW, warm-up, linear decay, batches of similar length. `baseline`: the original "
-        "recipe as it is: plain Adam at 1e-3, every text padded to `sequence_length`. It tends to collapse.",
+        description="`berth`: fine-tune with AdamW, warm-up, linear decay, batches of similar length. `frozen`: leave "
+        "the encoder as it is and fit a logistic regression to its vectors, in seconds. `auto`: both; the better one "
+        "on the validation split is kept. `baseline`: the original recipe as it is: plain Adam at 1e-3, every text "
+        "padded to `sequence_length`. It tends to collapse.",
     )
-    epochs: int = Field(3, ge=1, description="Passes over the train split; `training.select_by` decides what is kept.")
-    batch_size: int = Field(32, ge=1, description="Texts in a training step.")
-    learning_rate: float = Field(
+    epochs: Annotated[int, _Auto] = Field(
+        0,
+        ge=0,
+        description="Passes over the train split; `training.select_by` decides what is kept. `auto`: 4, or up to 20 "
+        "with few texts.",
+    )
+    batch_size: Annotated[int, _Auto] = Field(
+        0, ge=0, description="Texts in a training step. `auto`: 32, or down to 8 with few texts."
+    )
+    learning_rate: Annotated[float, _Auto] = Field(
         0.0,
         ge=0,
-        description="Peak learning rate; 2e-5 to 5e-5 suits BERT. 0: the recipe's own, 3e-5, or 1e-3 of `baseline`.",
+        description="Peak learning rate. `auto`: 1e-4 for small encoders such as minilm, 3e-5 for others, and 1e-3 of "
+        "`baseline`.",
     )
     warmup_fraction: float = Field(0.1, ge=0, lt=1, description="Share of the steps in which the rate rises from 0.")
     weight_decay: float = Field(

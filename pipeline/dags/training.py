@@ -151,6 +151,7 @@ def _run_steps(p: SimpleNamespace, checkpoint_claim: bool) -> None:
             max_rows=p.max_rows,
             stratified=p.stratified,
             split=p.split,
+            rare_labels=p.rare_labels,
             cleaning=p.cleaning,
             memory=p.memory_limit,
             rows_per_shard=p.rows_per_shard,

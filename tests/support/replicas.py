@@ -52,8 +52,8 @@ def addresses(count: int) -> list[str]:
 def _train(settings: SimpleNamespace) -> None:
     import tensorflow as tf
 
-    from berth.settings import Training
     from berth.training.recipe import Recipe
+    from berth.training.settings import Training
     from components.train import classifier
     from components.train.__main__ import main
     from components.train.step import train_model

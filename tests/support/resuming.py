@@ -13,9 +13,9 @@ from unittest import mock
 import tensorflow as tf
 import tensorflow_text  # noqa: F401
 
-from berth.settings import Training
 from berth.training import checkpoint_storage, train_step, trainer
 from berth.training.recipe import Recipe
+from berth.training.settings import Training
 from components.train.step import train_model
 
 CONTEXT = multiprocessing.get_context("forkserver")

@@ -3,6 +3,7 @@
 import duckdb
 
 from components.ingest.settings import IngestSettings
+from components.ingest.splits import rare_labels
 
 NOT_SAMPLED = "left out by max_rows"
 
@@ -38,7 +39,16 @@ def assign_splits(connection: duckdb.DuckDBPyConnection, settings: IngestSetting
         drawn = f"CASE WHEN {share} < {split.train} THEN 'train' WHEN {share} < {split.train + split.validation} "
         drawn += "THEN 'validation' ELSE 'test' END"
         chosen = f"coalesce({_given(connection, share, settings)}, {drawn})"
-    connection.execute(f"CREATE VIEW kept AS SELECT rowid AS rid, *, {chosen} AS split FROM rows WHERE reason IS NULL")
+    connection.execute(f"CREATE VIEW drawn AS SELECT rowid AS rid, *, {chosen} AS split FROM rows WHERE reason IS NULL")
+    connection.execute("CREATE VIEW kept AS FROM drawn")
+    if split.by == "text" and (moves := rare_labels.find_moves(connection, settings)):
+        connection.execute("CREATE TABLE moves (rid BIGINT, target VARCHAR)")
+        connection.executemany("INSERT INTO moves VALUES (?, ?)", [[rid, target] for rid, target in moves.items()])
+        connection.execute(
+            "CREATE OR REPLACE VIEW kept AS "
+            "SELECT drawn.* REPLACE (coalesce(target, split) AS split) FROM drawn LEFT JOIN moves USING (rid)"
+        )
+    rare_labels.drop_unknown(connection, settings)
 
 
 def _given(connection: duckdb.DuckDBPyConnection, share: str, settings: IngestSettings) -> str:

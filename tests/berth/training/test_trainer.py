@@ -7,9 +7,9 @@ from berth.data.token_ids import TokenisedSplit
 from berth.encoders import loading
 from berth.encoders.preprocessor import Preprocessor, tokenize_all
 from berth.errors import BerthError
-from berth.settings import Training
 from berth.training.devices import find
 from berth.training.recipe import Recipe
+from berth.training.settings import Training
 from berth.training.trainer import Trainer
 from components.train.classifier import Classifier
 from components.train.task import ClassificationTask

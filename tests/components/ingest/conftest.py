@@ -56,7 +56,14 @@ def steps(store, artifact):
             "slice_columns": [],
         }
         located |= {name: value for name, value in changes.items() if name in (*located, "source")}
-        data = {"task": "single_label", "label_separator": ",", "label_map": {}, "max_rows": 0.0, "stratified": True}
+        data = {
+            "task": "single_label",
+            "label_separator": ",",
+            "label_map": {},
+            "rare_labels": {},
+            "max_rows": 0.0,
+            "stratified": True,
+        }
         data |= {"cleaning": {"near_duplicates": 0.9}, "memory": "1GB", "rows_per_shard": 100_000.0}
         data |= {name: value for name, value in changes.items() if name in data}
         tags = {"pipeline_run_id": "p", "git_commit": "", "config_file": config_file, "name": "n", "kfp_ui": ""}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from berth.settings import Training
+from berth.training.settings import Training
 from components.train.loss import objective
 
 LOGITS = np.random.default_rng(0).normal(0, 2, (6, 3)).astype(np.float32)

@@ -16,9 +16,9 @@ from berth.encoders.builtin import bert
 from berth.encoders.preprocessor import Preprocessor, tokenize_all
 from berth.errors import BerthError
 from berth.models.saved_model import load
-from berth.settings import Training
 from berth.tracking import run_tree
 from berth.training.recipe import Recipe
+from berth.training.settings import Training
 from components.train.classifier import Classifier
 from components.train.step import train_model
 from tests.support.datasets import component_body, write_dataset
@@ -86,7 +86,7 @@ def test_it_learns_a_word_that_decides(train, tmp_path):
 
 
 def test_the_epoch_with_the_lowest_validation_loss_is_exported(train, dataset, tmp_path, real_rows):
-    training, logged = train(dataset, epochs=4, learning_rate=1e-2)
+    training, logged = train(dataset, epochs=4, learning_rate=1e-2, training={"select_by": "val_loss"})
     best = min(logged, key=lambda epoch: logged[epoch]["val_loss"])
     assert training.outcome.best_epoch == best
     metrics = {"train_loss", "val_loss", "val_accuracy", "val_macro_f1", "learning_rate", "examples_per_second"}
@@ -108,6 +108,27 @@ def test_same_seed_gives_the_same_model(train, dataset, tmp_path):
 def test_the_baseline_recipe_is_plain_adam_at_a_constant_rate(train, dataset):
     _, logged = train(dataset, recipe="baseline", learning_rate=1e-3)
     assert [logged[epoch]["learning_rate"] for epoch in (1, 2)] == pytest.approx([1e-3, 1e-3])
+
+
+@pytest.mark.parametrize("recipe", ["frozen", "auto"])
+def test_a_head_on_the_encoder_as_it_is_learns_and_exports(train, tmp_path, recipe):
+    """With `auto` fine-tuning at a rate of nothing cannot win against it."""
+    rows = [(f"{word} {number}", word) for number in range(40) for word in ("call", "free", "home")]
+    dataset = write_dataset(tmp_path / "three", dict.fromkeys(SPLITS, rows), ["call", "free", "home"])
+    training, _ = train(dataset, recipe=recipe, epochs=1, learning_rate=1e-9, threshold_metric="none")
+    assert training.outcome.metrics["val_accuracy"] > 0.9
+    labels, probabilities = load(tmp_path / "model").predict([text for text, _ in rows])
+    assert np.mean([own == label for own, (_, label) in zip(labels, rows, strict=True)]) > 0.9
+    noted = TrainingPredictions.read(tmp_path / "model.parquet").validation.probabilities
+    assert probabilities == pytest.approx(noted, abs=1e-5)
+
+
+def test_a_frozen_encoder_takes_multi_label_texts(train, tmp_path):
+    rows = [(f"{' '.join(own)} {n}", list(own)) for n in range(40) for own in (("call",), ("free", "call"), ("home",))]
+    dataset = write_dataset(tmp_path / "tags", dict.fromkeys(SPLITS, rows), ["call", "free", "home"], "multi_label")
+    train(dataset, recipe="frozen", threshold_metric="none")
+    labels, _ = load(tmp_path / "model").predict(["free call 7", "home 3"])
+    assert [sorted(own) for own in labels] == [["call", "free"], ["home"]]
 
 
 def test_the_export_maps_strings_to_label_and_probabilities(train, dataset, tmp_path):

@@ -74,7 +74,7 @@ def test_many_unknown_labels_give_one_short_line(run, tmp_path, real_rows):
     labels = ["ham", *(label for _, label in junk), "spam"]
     (error,) = run(write_dataset(tmp_path / "junk", rows, labels)).errors
     assert len(str(error)) < 500
-    assert "and 94 more" in str(error)
+    assert "and 95 more" in str(error)
     assert "junk 99" in (tmp_path / "out/anomalies/test.pbtxt").read_text()
 
 
@@ -212,6 +212,16 @@ def test_what_is_wrong_between_the_splits_is_seen(run, tmp_path, real_rows):
         "train.label: expected each label in at least 1.0% of the rows, found 'rare'"
     )
     assert {anomaly.kind for anomaly in validation.errors} == {"duplicates", "two_labels"}
+
+
+def test_many_rare_labels_are_one_warning(run, tmp_path):
+    """It has the five rarest and how many more there are."""
+    rows = [(f"text {number}", f"label{number % 150:03}") for number in range(600)]
+    labels = sorted({label for _, label in rows})
+    validation = run(write_dataset(tmp_path / "many", dict.fromkeys(("train", "validation", "test"), rows), labels))
+    (found,) = [str(anomaly) for anomaly in validation.anomalies if anomaly.kind == "label_balance"]
+    assert "found 'label000' in 0.67%, 'label001' in 0.67%" in found
+    assert "'label004' in 0.67% and 145 more" in found
 
 
 def test_rejected_rows_and_kept_near_duplicates_are_counted(run, dataset):

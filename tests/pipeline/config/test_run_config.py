@@ -71,7 +71,7 @@ def test_schema_travels_by_content(load, tmp_path):
         ),
         ("name: a\n", "'source' is missing"),
         ("name: a\nsource: b\nepochs: many\n", "epochs: input should be a valid integer"),
-        ("name: a\nsource: b\nepochs: 0\n", "epochs: input should be greater than or equal to 1, not 0"),
+        ("name: a\nsource: b\nepochs: 0\n", "epochs: write auto, or a number above 0"),
         (
             "name: a\nsource: b\ngates: {min_accuracy: 98}\n",
             "gates.min_accuracy: input should be less than or equal to 1",
@@ -79,7 +79,10 @@ def test_schema_travels_by_content(load, tmp_path):
         ("name: a\nsource: b\nlearning_rate: .nan\n", "learning_rate: input should be a valid number"),
         ("name: a\nsource: b\nlearning_rate: nan\n", "learning_rate: input should be a finite number"),
         ("name: a\nsource: b\nsplit: {train: 0.9}\n", "split: train, validation and test must add up to 1, not 1.1"),
-        ("name: a\nsource: b\nrecipe: best\n", "recipe: input should be 'berth' or 'baseline', not 'best'"),
+        (
+            "name: a\nsource: b\nrecipe: best\n",
+            "recipe: input should be 'berth', 'frozen', 'auto' or 'baseline', not 'best'",
+        ),
         ("name: A b\nsource: b\nmodel_name: a\n", "name: use 1 to 63 lower-case letters"),
         ("name: a\nsource: b\nencoder: https://tfhub.dev/x\n", "preprocessor: name the TF-Hub preprocessor"),
         ("name: a\nsource: b\ncolumns: [x, y]\n", "text_column: 'text' is not in columns: x, y"),

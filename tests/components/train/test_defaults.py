@@ -1,0 +1,90 @@
+"""What `auto` stands for."""
+
+import numpy as np
+import pytest
+
+from berth.training.recipe import Recipe
+from berth.training.settings import Training
+from components.train import defaults
+from components.train.defaults import Facts, choose_length, choose_pooling, in_words, settle
+from tests.support.datasets import write_dataset
+
+OPEN = {"epochs": 0, "batch_size": 0, "learning_rate": 0.0}
+
+
+def recipe(name="berth", training=None, **changes) -> Recipe:
+    values = {"recipe": name, **OPEN, "warmup_fraction": 0.1, "weight_decay": 0.01, "seed": 0} | changes
+    return Recipe(**values, training=Training.model_validate(training or {}))
+
+
+def facts(texts: int, encoder="minilm", hidden=384, validation=0) -> Facts:
+    return Facts(encoder, hidden, texts, validation or texts // 8)
+
+
+def test_few_texts_get_small_batches_and_many_epochs():
+    few, middle, many = (settle(recipe(), facts(texts)) for texts in (16, 900, 1_000_000))
+    assert [(own.batch_size, own.epochs) for own in (few, middle, many)] == [(8, 20), (16, 9), (32, 4)]
+
+
+@pytest.mark.parametrize("texts", [100, 500, 501, 1_000, 1_001, 5_000])
+def test_every_run_makes_updates_enough(texts):
+    assert defaults.steps_of(settle(recipe(), facts(texts)), texts) >= min(500, 20 * texts / 8)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "hidden", "rate"), [("minilm", 384, 1e-4), ("/small", 256, 1e-4), ("/base", 768, 3e-5)]
+)
+def test_small_encoders_get_a_higher_rate(encoder, hidden, rate):
+    assert settle(recipe(), facts(5_000, encoder, hidden)).learning_rate == rate
+
+
+def test_a_tiny_validation_split_does_not_choose_the_epoch():
+    kept = [settle(recipe(), facts(400, validation=number)).select_by for number in (49, 50)]
+    assert kept == ["last", "val_loss"]
+
+
+def test_what_the_user_has_set_stays():
+    own = {"epochs": 7, "batch_size": 5, "learning_rate": 2e-5}
+    settled = settle(recipe(training={"head_rate": 2, "select_by": "val_accuracy"}, **own), facts(100))
+    assert {name: getattr(settled, name) for name in own} == own
+    assert (settled.head_rate, settled.select_by) == (2, "val_accuracy")
+
+
+def test_the_baseline_is_the_original_recipe_whatever_the_data():
+    settled = settle(recipe("baseline"), facts(16))
+    assert (settled.epochs, settled.batch_size, settled.learning_rate, settled.head_rate) == (3, 32, 1e-3, 1)
+    assert choose_pooling("auto", "minilm", settled) == "auto"
+
+
+def test_minilm_gets_the_mean_that_it_was_trained_for():
+    assert choose_pooling("auto", "minilm", recipe()) == "mean"
+    assert choose_pooling("cls", "minilm", recipe()) == "cls"
+    assert choose_pooling("auto", "/folder", recipe()) == "auto"
+
+
+def test_a_run_of_few_updates_is_told_to_raise_epochs():
+    settled = settle(recipe(epochs=3), facts(16))
+    assert "warning: 6 updates are few; below 100 a model hardly learns. Raise epochs." in in_words(
+        settled, 64, "mean", 16
+    )
+    assert "warning" not in in_words(settle(recipe(), facts(5_000)), 64, "mean", 5_000)
+
+
+class Words:
+    """A preprocessor whose tokens are words."""
+
+    special_tokens = 2
+
+    def __init__(self, *_: object) -> None: ...
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(512, 112), (64, 56)])
+def test_the_length_holds_nearly_all_texts_and_fits_the_encoder(monkeypatch, tmp_path, limit, expected):
+    rows = [("word " * (100 if number < 95 else 400), "ham") for number in range(4900)] + [("word", "spam")] * 100
+    rows = rows[:95] + rows[4900:]
+    dataset = write_dataset(tmp_path / "long", {"train": rows, "validation": [], "test": []}, ["ham", "spam"])
+    monkeypatch.setattr(defaults, "Preprocessor", Words)
+    monkeypatch.setattr(
+        defaults, "tokenize_all", lambda _, texts: (None, np.array([len(own.split()) for own in texts]))
+    )
+    assert choose_length(dataset, None, "words", False, lambda length: length <= limit) == expected
