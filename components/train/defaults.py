@@ -47,6 +47,7 @@ class Facts:
     encoder: str
     hidden: int
     """Size of the encoder's vectors."""
+    labels: int
     texts: int
     """Of the train split."""
     validation: int
@@ -97,7 +98,7 @@ def settle(recipe: Recipe, facts: Facts) -> Recipe:
             "learning_rate": 1e-4 if small else 3e-5,
         }
         options = {
-            "head_rate": 10.0,
+            "head_rate": 10.0 if facts.labels > 2 else 1.0,
             "select_by": "val_loss" if facts.validation >= FEW_VALIDATION else "last",
         }
     training = recipe.training.model_copy(

@@ -102,7 +102,9 @@ def train_model(
         f"texts to train on the {_LOST[recipe.training.truncate]} is cut off",
         flush=True,
     )
-    recipe = settle(recipe, Facts(encoder, classifier.hidden, len(splits["train"]), len(splits["validation"])))
+    recipe = settle(
+        recipe, Facts(encoder, classifier.hidden, len(manifest.labels), len(splits["train"]), len(splits["validation"]))
+    )
     print(in_words(recipe, sequence_length, pooling, len(splits["train"])), flush=True)
     log_parameters(parameters(recipe, sequence_length, pooling))
 

@@ -17,8 +17,8 @@ def recipe(name="berth", training=None, **changes) -> Recipe:
     return Recipe(**values, training=Training.model_validate(training or {}))
 
 
-def facts(texts: int, encoder="minilm", hidden=384, validation=0) -> Facts:
-    return Facts(encoder, hidden, texts, validation or texts // 8)
+def facts(texts: int, encoder="minilm", hidden=384, validation=0, labels=2) -> Facts:
+    return Facts(encoder, hidden, labels, texts, validation or texts // 8)
 
 
 def test_few_texts_get_small_batches_and_many_epochs():
@@ -41,6 +41,11 @@ def test_small_encoders_get_a_higher_rate(encoder, hidden, rate):
 def test_a_tiny_validation_split_does_not_choose_the_epoch():
     kept = [settle(recipe(), facts(400, validation=number)).select_by for number in (49, 50)]
     assert kept == ["last", "val_loss"]
+
+
+def test_the_head_of_many_classes_learns_faster():
+    """It starts from nothing; one logit for two classes keeps up with the encoder."""
+    assert [settle(recipe(), facts(5_000, labels=labels)).head_rate for labels in (2, 3, 50)] == [1, 10, 10]
 
 
 def test_what_the_user_has_set_stays():
