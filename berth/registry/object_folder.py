@@ -1,6 +1,7 @@
 """A serving folder in S3 or Google Cloud Storage, through fsspec; credentials come from the environment alone.
 
-There is no renaming here: a version is there when its saved_model.pb is, which is uploaded last and removed first.
+Pushes to one folder are made one at a time. There is no renaming here: a version is there when its saved_model.pb is,
+which is uploaded last and removed first.
 """
 
 import contextlib
@@ -15,9 +16,13 @@ from typing import Any
 
 from berth.errors import BerthError
 from berth.models import integrity
+from berth.storage import leases, locks
 from berth.storage.object_store import explained, store_of
 
 _LAST = "saved_model.pb"
+_LOCK = ".lock"
+_TIMEOUT_SECONDS = 3600
+"""Seconds to wait for other pushes to the same folder, each of which uploads a model."""
 _PROBE = ".berth-probe-"
 ABANDONED = 3600
 """Seconds after which a version that has not become complete belongs to no push that is still at work."""
@@ -26,7 +31,7 @@ ABANDONED = 3600
 class ObjectFolder:
     """See ServingFolder; `address` is `s3://BUCKET/...` or `gs://BUCKET/...`."""
 
-    serialised = False
+    serialised = False  # a store may not know the condition that the lock needs
 
     def __init__(self, address: str) -> None:
         self.address = address.rstrip("/")
@@ -40,7 +45,16 @@ class ObjectFolder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        yield
+        with contextlib.ExitStack() as stack:
+            with self._explained():
+                try:
+                    stack.enter_context(leases.leased(self._store, f"{self._root}/{_LOCK}", _TIMEOUT_SECONDS))
+                except locks.LockTimeout:
+                    raise BerthError(
+                        f"push_to: another push to {self.address} has not ended for {_TIMEOUT_SECONDS} s. "
+                        "Stop it, or push again later."
+                    ) from None
+            yield
 
     def sweep(self) -> None:
         now = datetime.datetime.now(datetime.UTC)

@@ -97,6 +97,9 @@ class _Server(http.server.BaseHTTPRequestHandler):
         boundary = re.search('boundary="?([^";]+)', self.headers["Content-Type"])[1].encode()
         described, content = (part.partition(b"\n\n")[2] for part in body.split(b"--" + boundary)[1:3])
         name = json.loads(described)["name"]
+        if query.get("ifGenerationMatch") == ["0"] and name in self.objects:
+            self._say(412)
+            return
         self.objects[name] = content.removesuffix(b"\n")
         self._say(200, json.dumps(self._described(name)).encode())
 

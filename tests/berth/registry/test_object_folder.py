@@ -65,6 +65,16 @@ def test_an_upload_that_fails_leaves_neither_files_nor_version(store, push, name
     assert not store.client.search_model_versions(f"name = '{name}'")
 
 
+def test_a_push_that_never_ends_is_said_after_a_bounded_wait(bucket, monkeypatch):
+    monkeypatch.setattr(object_folder, "_TIMEOUT_SECONDS", 0.3)
+    first, second = (serving_folder.serving_folder("s3://models/busy", "m") for _ in range(2))
+    words = "another push to s3://models/busy/m has not ended"
+    with first.locked(), pytest.raises(BerthError, match=words), second.locked():
+        pass
+    with second.locked():
+        pass
+
+
 def test_missing_bucket_is_reported_before_registration(store, push, name, bucket):
     """The message has no secret in it."""
     with pytest.raises(BerthError, match=r"push_to: s3://gone/.* cannot be written .*AWS_ACCESS_KEY_ID") as caught:

@@ -4,6 +4,7 @@ import pytest
 
 from berth.models import integrity
 from berth.registry import object_folder, versions
+from berth.storage import leases
 from tests.support import pushing
 from tests.support.pushes import served
 
@@ -82,6 +83,7 @@ def test_a_killed_upload_is_invisible_and_cleared_once_it_is_old(
         listed = bucket.list_objects_v2(Bucket="models", Prefix=f"killed/{name}/")["Contents"]
         return {item["Key"].removeprefix(f"killed/{name}/") for item in listed}
 
+    monkeypatch.setattr(leases, "LAPSES", 1.0)
     push("s3://models/killed")
     pushing.killed(name, "s3://models/killed", model, "while it uploads", reached=tmp_path / "reached")
     assert aliases() == {"champion": 1}
