@@ -1,7 +1,6 @@
 """The MLflow store of a working folder, .berth/mlflow.db: made whole or not at all, and moved along with its folder."""
 
 import contextlib
-import os
 import shutil
 import sqlite3
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from berth.errors import BerthError, first_line, printable
+from berth.storage.durable import sync
 from berth.storage.locks import LockTimeout, locked
 from berth.tracking import sqlite_store, tags
 
@@ -72,9 +72,9 @@ def _make(file: Path) -> None:
             left.unlink()
         store = SqlAlchemyStore(sqlite_store.uri_of(made), (file.parent / "artifacts").as_uri())
         store.engine.dispose()
-        _sync(made)
+        sync(made)
         made.rename(file)
-        _sync(file.parent)
+        sync(file.parent)
     except (SQLAlchemyError, OSError) as error:
         raise BerthError(f"{file}: cannot be made ({first_line(error)}). Make room, or run berth elsewhere.") from None
 
@@ -128,11 +128,3 @@ def _open(file: Path) -> Iterator[sqlite3.Connection]:
             yield database
     except sqlite3.Error as error:
         raise BerthError(f"{file}: cannot be read or written ({error}). Restore it, or remove it.") from None
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

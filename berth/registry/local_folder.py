@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from berth.errors import BerthError
 from berth.models import integrity
 from berth.storage import locks
+from berth.storage.durable import sync
 
 _LOCK = ".lock"
 _INCOMING = ".incoming-"
@@ -82,9 +82,9 @@ class LocalFolder:
             with self._explained("Make room, or name another."):
                 shutil.copytree(saved_model, incoming)
                 for path in (*incoming.rglob("*"), incoming):
-                    _sync(path)
+                    sync(path)
                 incoming.rename(target)
-                _sync(self._folder)
+                sync(self._folder)
         except BaseException:
             shutil.rmtree(incoming, ignore_errors=True)
             raise
@@ -94,7 +94,7 @@ class LocalFolder:
         outgoing = self._folder / f"{_OUTGOING}{version}"
         with self._explained("Fix that."), contextlib.suppress(FileNotFoundError):
             (self._folder / str(version)).rename(outgoing)
-            _sync(self._folder)
+            sync(self._folder)
             shutil.rmtree(outgoing)
 
     @contextlib.contextmanager
@@ -105,11 +105,3 @@ class LocalFolder:
             # copytree gathers what failed in a list of its own instead of an errno.
             reason = error.strerror or str(error)[:200]
             raise BerthError(f"push_to: {self._folder} cannot be written ({reason}). {advice}") from None
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,7 +1,6 @@
 """Storage of checkpoints: a local folder, or a folder of an object store through fsspec."""
 
 import contextlib
-import os
 import shutil
 import tempfile
 import uuid
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from berth.errors import BerthError
+from berth.storage.durable import sync
 from berth.storage.locks import LockTimeout, locked
 from berth.storage.object_store import OBJECT_STORES, explained, store_of
 
@@ -95,9 +95,9 @@ class LocalFolder:
     def write(self, name: str, file: Path) -> None:
         with self._explained("written", "Make room, or name another."):
             file.chmod(self._folder.stat().st_mode & 0o666)  # safetensors makes files that only the owner can read
-            _sync(file)
+            sync(file)
             file.rename(self._folder / name)
-            _sync(self._folder)
+            sync(self._folder)
 
     @contextlib.contextmanager
     def read(self, name: str) -> Iterator[Path]:
@@ -176,11 +176,3 @@ class BucketFolder:
 
     def _explained(self, verb: str) -> contextlib.AbstractContextManager[None]:
         return explained("checkpoints", self.address, verb)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -33,8 +33,8 @@ class Training(Section):
     )
     head_rate: Literal["auto"] | Positive = Field(
         "auto",
-        description="Factor of the learning rate for the classification head, which starts from nothing; `auto`: 10 for "
-        "more than two labels, else 1.",
+        description="Factor of the learning rate for the classification head, which starts from nothing; `auto`: 10 "
+        "for more than two labels, else 1.",
     )
     freeze_embeddings: bool = Field(False, description="Do not train the embeddings.")
     freeze_layers: int = Field(

@@ -25,7 +25,7 @@ KILL_POINTS: dict[str, tuple[Any, str]] = {
     "before it logs": (package, "log_model"),
     "before it registers": (versions, "register"),
     "before it copies": (local_folder.LocalFolder, "publish"),
-    "while it copies": (local_folder, "_sync"),
+    "while it copies": (local_folder, "sync"),
     "before it is published": (versions, "mark_published"),
     "before aliases move": (versions, "converge"),
     "between the aliases": (mlflow.MlflowClient, "set_registered_model_alias"),

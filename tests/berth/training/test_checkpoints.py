@@ -167,7 +167,7 @@ def test_failed_checkpoint_write_keeps_the_previous_one(tmp_path, capsys, monkey
     """The failed write is also reported."""
     checkpoints = Checkpoints(str(tmp_path), MINE)
     save(checkpoints, 1)
-    monkeypatch.setattr(checkpoint_storage, "_sync", mock.Mock(side_effect=OSError(28, "No space left on device")))
+    monkeypatch.setattr(checkpoint_storage, "sync", mock.Mock(side_effect=OSError(28, "No space left on device")))
     save(checkpoints, 2)
     assert "cannot be written (No space left on device)" in capsys.readouterr().out
     assert len(files(tmp_path)) == 1
