@@ -40,7 +40,7 @@ def reader(table: str, settings: IngestSettings) -> str:
         f"{first('kinds', seconds)} IS NULL AS is_only",
         f"coalesce({', '.join(lists)}) AS label_list",
         "row_type",
-        "len(keys) <> len(list_distinct(keys)) AS twice",
+        f"(len(keys) <> len(list_distinct(keys)){_twice_inside(wanted)}) AS twice",
     ]
     return f"""(
         SELECT {", ".join(columns)} FROM (
@@ -49,6 +49,17 @@ def reader(table: str, settings: IngestSettings) -> str:
                 list_filter(json_keys(json), lambda key: key IN ({keys})) AS keys
             FROM {table}
         ))"""
+
+
+def _twice_inside(wanted: list[str]) -> str:
+    """Return the SQL condition that an object in a row has a wanted field more than once; empty if none is wanted."""
+    conditions = ""
+    for column in wanted:
+        parent, dot, name = column.rpartition(".")
+        if dot:
+            inside = f"json_keys(json, {literal(pointers(parent)[-1])})"
+            conditions += f" OR coalesce(len(list_filter({inside}, lambda key: key = {literal(name)})), 0) > 1"
+    return conditions
 
 
 def text(field: str, settings: IngestSettings) -> str:

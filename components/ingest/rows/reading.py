@@ -142,10 +142,12 @@ def _check_values(
             f'{file.uri}: line {line} is not a JSON object. Write one object a line, such as {{"text": "..."}}.'
         )
     columns = ", ".join(settings.wanted.values())
+    advice = "lists of labels need 'task: multi_label'"
+    if settings.task == "multi_label":
+        advice = "labels are one list of texts"
     raise BerthError(
         f"{file.uri}: {count:,} rows have a list or an object where one text or label is expected ({columns}), the "
-        f"first in line {line}. Name a field of an object, such as label.name; lists of labels need "
-        "'task: multi_label'."
+        f"first in line {line}. Name a field of an object, such as label.name; {advice}."
     )
 
 

@@ -10,10 +10,12 @@ from berth.errors import BerthError, first_line, nearest
 from components.ingest.settings import IngestSettings
 from components.ingest.sources import dialects, encodings, json_lines
 from components.ingest.sources.files import (
+    COMPRESSIONS,
     DELIMITERS,
     KINDS,
     File,
     Rows,
+    compression_of,
     format_of,
     lines,
 )
@@ -89,6 +91,8 @@ def _format(file: File) -> str:
 def _columns(file: File, format: str, settings: IngestSettings) -> list[str]:
     path, name, given = file.path, file.uri, settings.columns
     if format == "parquet":
+        if (packed := compression_of(path)) in COMPRESSIONS.values():
+            raise BerthError(f"{name}: Parquet inside {packed}. Unpack it: Parquet is compressed inside.")
         try:
             schema = pq.read_schema(path)
         except (pa.ArrowException, OSError) as error:

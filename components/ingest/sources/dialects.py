@@ -68,7 +68,7 @@ def _preamble(file: File, format: str, settings: IngestSettings) -> tuple[str, i
         delimiter, skipped, line = named[1], 1, next(above, "")
     candidates = [delimiter] if delimiter else [DELIMITERS[format], *(_OTHERS if format == "csv" else ())]
     comments = 0
-    while line.startswith("#") and not settings.columns:
+    while line and not settings.columns and (line.startswith("#") or (comments and not line.strip())):
         if any(_has_wanted(line, one, settings) for one in candidates):
             return delimiter, skipped + comments
         comments, line = comments + 1, next(above, "")

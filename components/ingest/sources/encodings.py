@@ -31,6 +31,7 @@ _UTF_8_LINES = 0.05
 """With more lines than this that are UTF-8 and not ASCII, per line that is not UTF-8, the others are broken UTF-8."""
 _UTF_8_CHARACTERS = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _ASCII = bytes(range(128))
+_NOT_WESTERN = re.compile(rb"[\x81\x8d\x8f\x90\x9d]")
 _RUN, _LONGEST_RUN = re.compile(rb"[\x80-\xff]+"), 1.5
 """Bytes that are not ASCII in a row, and how many they are on average, at most, in Western languages."""
 _KIN, _MARGIN, _KIN_MARGIN = ("cp1250", "cp1254"), 0.03, 0.2
@@ -106,8 +107,12 @@ def _as_likely(match: "CharsetMatch", other: "CharsetMatch") -> bool:
 
 
 def _sample(lines: Iterable[bytes]) -> tuple[bytes, bool]:
-    """Return lines that are not UTF-8, and whether most lines that are not ASCII are, or have characters of UTF-8."""
-    right, wrong, sample = 0, 0, bytearray()
+    """Return lines that are not UTF-8, and whether most lines that are not ASCII are, or have characters of UTF-8.
+
+    Lines with bytes that Windows-1252 does not have are left out if they are the fewer: they may be broken.
+    """
+    right, wrong = 0, 0
+    samples = {True: bytearray(), False: bytearray()}
     for line in lines:
         if line.isascii():
             continue
@@ -118,6 +123,8 @@ def _sample(lines: Iterable[bytes]) -> tuple[bytes, bool]:
             wrong += 1
             whole = _UTF_8_CHARACTERS.findall(line)
             right += len(whole) > len(line.translate(None, _ASCII)) - sum(map(len, whole)) - 1
+            sample = samples[_NOT_WESTERN.search(line) is None]
             if len(sample) < _SAMPLE:
                 sample += line[:_SAMPLE]
-    return bytes(sample), not wrong or right > _UTF_8_LINES * wrong
+    chosen = samples[len(samples[True]) > len(samples[False])]
+    return bytes(chosen), not wrong or right > _UTF_8_LINES * wrong

@@ -14,7 +14,7 @@ from berth.errors import BerthError, first_line
 FORMATS = {".csv": "csv", ".tsv": "tsv", ".txt": "tsv", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet"}
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 DELIMITERS = {"csv": ",", "tsv": "\t"}
-KINDS = f"{', '.join(FORMATS)}, each also as {' or '.join(COMPRESSIONS)}"
+KINDS = f"{', '.join(FORMATS)}; all but Parquet also as {' or '.join(COMPRESSIONS)}"
 CARRIAGE_RETURN = "a carriage return inside the row. Remove it, and end lines with \\n or \\r\\n."
 LONGEST_ROW = 16 << 20
 """Bytes of the longest CSV or JSON row; with a longer one the file is treated as broken."""

@@ -74,6 +74,12 @@ CASES = {
         {},
         r"a\.csv: it is Parquet, whatever its name is",
     ),
+    "Parquet inside gzip": (
+        text("a.parquet.gz", gzip.compress(b"PAR1")),
+        "a.parquet.gz",
+        {},
+        "Parquet inside gzip. Unpack",
+    ),
     "a damaged Parquet file": (text("a.parquet", b"PAR1 nonsense"), "a.parquet", {}, "not a whole Parquet file"),
     "a CSV that is named Parquet": (text("a.parquet", CSV), "a.parquet", {}, "not a whole Parquet file"),
     "a line that is not JSON": (text("a.jsonl", "{not json}\n"), "a.jsonl", {}, "line 1 is not JSON"),

@@ -39,7 +39,7 @@ def test_shards_may_have_different_delimiters(ingest, tmp_path):
     assert everything(ingest(tmp_path / "in")[1]) == set(ROWS)
 
 
-ABOVE = ("sep=;\n", "\ufeffsep=;\n", '"sep=;"\n', "# made by a tool\n# and another, line\n", "sep=;\n# a\n")
+ABOVE = ("sep=;\n", "\ufeffsep=;\n", '"sep=;"\n', "# made by a tool\n# and another, line\n", "sep=;\n# a\n\n")
 
 
 @pytest.mark.parametrize("above", ABOVE)

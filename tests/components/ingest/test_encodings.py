@@ -68,6 +68,16 @@ def test_letters_far_down_in_a_file_are_converted_too(ingest, tmp_path):
     assert len(manifest.notes) == 1
 
 
+def test_one_broken_byte_does_not_change_a_files_encoding(ingest, tmp_path):
+    """The byte 0x81 is none of Windows-1252."""
+    path = encoded(tmp_path / "a.csv", FRENCH, "cp1252")
+    path.write_bytes(path.read_bytes() + b"a\x81b,bien\n")
+    manifest, splits, rejected = ingest(path)
+    assert everything(splits) == set(FRENCH)
+    assert [(row["row"], row["reason"]) for row in rejected] == [(201, "undecodable bytes")]
+    assert "read as cp1252" in manifest.notes[0]
+
+
 def test_the_encoding_may_be_set(ingest, tmp_path):
     path = encoded(tmp_path / "a.csv", FRENCH, "mac_roman")
     manifest, splits, _ = ingest(path, encoding="mac_roman")

@@ -193,6 +193,9 @@ def test_a_key_that_is_there_twice_rejects_its_row(ingest, tmp_path):
     _, splits, rejected = ingest(jsonl(tmp_path / "a.jsonl", rows + twice))
     assert [(row["row"], row["reason"], row["text"]) for row in rejected] == [(201, "a key twice", "a")]
     assert ("b", "ham") in everything(splits)
+    nested = [{"text": text, "label": {"name": label}} for text, label in ROWS]
+    path = jsonl(tmp_path / "b.jsonl", [*nested, '{"text": "a", "label": {"name": "ham", "name": "spam"}}'])
+    assert ingest(path, label="label.name", name="nested")[0].rejected == {"a key twice": 1}
 
 
 def test_a_label_may_first_appear_after_many_rows(ingest, tmp_path):
