@@ -62,6 +62,9 @@ class Resources:
                 raise Refused(404, f"Pipeline {asked.get('pipelineid')} not found")
             if unknown := asked.keys() - {"name", "display_name", "pipelineid", "description", "tags"}:
                 raise Refused(400, f"unknown query parameters {unknown}")
+            # kubernetes_platform/proto/kubernetes_executor_config.proto; template/v2_template.go parses it strictly.
+            if "securityContext:" in body and self.server.number() < (2, 16):
+                raise Refused(400, 'cannot unmarshal platform specific configs: unknown field "securityContext"')
             spec = _pipeline(body)
             unique(server.versions, display_name=asked["name"], pipeline_id=asked["pipelineid"])
             version = {"pipeline_id": asked["pipelineid"], "display_name": asked["name"], "name": asked["name"]}

@@ -75,6 +75,8 @@ class KfpServer(http.server.ThreadingHTTPServer):
         self.script: list[tuple[str, dict[str, str]]] = []
         """The state of a run and of its steps, one for each time that it is asked for; the last stays."""
         self.mlflow_url = ""
+        self.version = ""
+        """The server's version where its answers do not tell it."""
         self.plugins = False
         """Whether the server has KFP's MLflow plugin."""
         self.pods: list[kubernetes_pods.Pod] = []
@@ -91,7 +93,7 @@ class KfpServer(http.server.ThreadingHTTPServer):
 
     def number(self) -> tuple[int, ...]:
         """Return the server's version: (2, 17) of each 2.17, (2, 18) of what comes after it."""
-        found = re.match(r"v?(\d+)\.(\d+)", str((self.older_health or self.health)["tag_name"]))
+        found = re.match(r"v?(\d+)\.(\d+)", self.version or str((self.older_health or self.health)["tag_name"]))
         return tuple(map(int, found.groups())) if found else (99, 0)
 
     def active(self, name: str) -> list[dict[str, Any]]:

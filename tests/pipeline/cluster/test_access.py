@@ -55,6 +55,16 @@ def test_a_backend_that_is_new_enough_or_does_not_tell_is_taken(call, server, ta
     assert call("submit", "config.yaml", "--host", server.url).code == 0
 
 
+@pytest.mark.parametrize(("version", "words"), [("2.15.0", "securityContext"), ("2.16.1", "plugins_input")])
+def test_an_older_backend_that_does_not_tell_its_version_refuses(call, server, version, words):
+    """It parses strictly: what it does not know is an error of one line."""
+    server.older_health, server.version = {"tag_name": ""}, version
+    line = one_line(call("submit", "config.yaml", "--host", server.url))
+    assert "refused (400)" in line
+    assert f'unknown field "{words}"' in line
+    assert not server.runs
+
+
 def test_a_way_to_a_login_page_is_not_followed(call, server):
     server.faults = [Fault("GET .*/healthz", 302, 9, headers={"Location": f"{server.url}/login"})]
     line = one_line(call("submit", "config.yaml", "--host", server.url))
