@@ -21,15 +21,18 @@ def lack(error: Exception) -> str:
     return ""
 
 
-def explain(error: str, format: str) -> str:
-    """Return DuckDB's message about a file of a format in one line, without any of the file's text."""
+def explain(error: str, format: str, skipped: int = 0) -> str:
+    """Return DuckDB's message about a file of a format in one line, without any of the file's text.
+
+    `skipped` is the number of lines that the file has above those that DuckDB has read.
+    """
     first = (error.splitlines() or [""])[0]
     if "No such file" in error or "No files found" in error:
         return "removed while it was read. Run again."
-    if json := re.search(r" in line (\d+): ([^:]+)", first):
-        return f"line {json[1]}: not the JSON that is expected ({json[2].strip(' .')}). Fix the row."
+    if json := re.search(r" in line \d+: ([^:]+)", first):  # its number of the line is not that of the file
+        return f"not the JSON that is expected ({json[1].strip(' .')}). Fix the row."
     line = re.search(r"CSV Error on Line: (\d+)", error)
-    where = f"line {line[1]}: " if line else ""
+    where = f"line {int(line[1]) + skipped}: " if line else ""
     if columns := re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", error):
         return f"{where}{columns[2]} columns where {columns[1]} are expected. {_ROWS[format]}"
     if "unterminated quote" in error.lower() or "unquoted value" in error.lower():

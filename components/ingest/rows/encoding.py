@@ -1,6 +1,7 @@
 """Conversion of files that are not plain UTF-8 to a form that DuckDB reads."""
 
 import codecs
+import itertools
 import re
 from pathlib import Path
 
@@ -32,14 +33,16 @@ codecs.register_error("berth-mark", _marked)
 def readable(file: File, format: str, scratch: Path, repair: bool = False) -> Path:
     """Return the file's path if DuckDB can read it, otherwise a UTF-8 copy with UNDECODABLE for each invalid byte.
 
-    The copy has no byte order mark, which DuckDB refuses in JSON. In the copy of a TSV all line ends are the same. With
-    `repair` it is made in any case, and has UNDECODABLE for each JSON escape of half a character too.
+    The copy has no lines above the header row, and no byte order mark, which DuckDB refuses in JSON. In the copy of a
+    TSV all line ends are the same. With `repair` it is made in any case, and has UNDECODABLE for each JSON escape of
+    half a character too.
     """
     if not repair and is_plain(file, format):
         return file.path
     copy = scratch / f"readable.{format}"
     with copy.open("w", encoding="utf-8", newline="") as stream:
-        for number, text in enumerate(lines(file, errors="berth-mark"), start=1):
+        below = itertools.islice(lines(file, errors="berth-mark"), file.skipped, None)
+        for number, text in enumerate(below, start=file.skipped + 1):
             if format == "tsv":
                 text = text.removesuffix("\n").removesuffix("\r")
                 if "\r" in text:
@@ -52,8 +55,8 @@ def readable(file: File, format: str, scratch: Path, repair: bool = False) -> Pa
 
 
 def is_plain(file: File, format: str) -> bool:
-    """Return whether DuckDB can read `file`: all UTF-8; in JSON without a mark, in TSV with line ends of one kind."""
-    if file.encoding not in ("", UTF_8):
+    """Return whether DuckDB can read `file`: UTF-8, a header first; no mark in JSON, one kind of line ends in TSV."""
+    if file.encoding not in ("", UTF_8) or file.skipped:
         return False
     decoder = codecs.getincrementaldecoder("utf-8")()
     returns, windows_ends, ends, begun, before = 0, 0, 0, False, b""

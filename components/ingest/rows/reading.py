@@ -67,7 +67,7 @@ def read_rows(connection: duckdb.DuckDBPyConnection, rows: Rows, settings: Inges
 def _read_file(read: Callable[[int, Path], None], rows: Rows, number: int, scratch: Path) -> None:
     """Read the file `number`, if need be from a copy that DuckDB can read."""
     file, format = rows.files[number], rows.format
-    if format == "parquet" or (format == "csv" and file.encoding in ("", UTF_8)):
+    if format == "parquet" or (format == "csv" and file.encoding in ("", UTF_8) and not file.skipped):
         try:
             read(number, file.path)
             return
@@ -103,7 +103,9 @@ def _read(
         connection.execute(f"{target} {cleaned(number, columns, settings, mapping)}")
     except duckdb.Error as error:
         broken = "" if lack(error) or rows.format != "json" else json_lines.fault(file.uri, text_lines(file))
-        raise BerthError(broken or f"{file.uri}: {lack(error) or explain(str(error), rows.format)}") from None
+        raise BerthError(
+            broken or f"{file.uri}: {lack(error) or explain(str(error), rows.format, file.skipped)}"
+        ) from None
 
 
 def _reader(rows: Rows, source: File, path: Path) -> str:
@@ -120,7 +122,7 @@ def _reader(rows: Rows, source: File, path: Path) -> str:
     columns = ", ".join(f"{place}: 'VARCHAR'" for place in places)
     return (
         f"read_csv({file}, auto_detect=false, header={str(rows.has_header).lower()}, columns={{{columns}}}, "
-        f"delim={literal(source.delimiter)}, skip={source.skipped}, quote={literal(quote)}, escape={literal(escape)}, "
+        f"delim={literal(source.delimiter)}, quote={literal(quote)}, escape={literal(escape)}, "
         f"max_line_size={LONGEST_ROW})"
     )
 

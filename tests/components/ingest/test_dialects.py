@@ -52,6 +52,13 @@ def test_lines_above_the_header_are_skipped(ingest, tmp_path, monkeypatch, above
     fails(rf"a\.csv: line {above.count(chr(10)) + 7}: 3 columns where 2", "a.csv")
 
 
+def test_lines_above_the_header_may_end_in_another_way(ingest, tmp_path):
+    """A tool wrote them above a file of another system."""
+    path = delimited(tmp_path / "a.csv")
+    path.write_bytes(b"# made by a tool\n" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert everything(ingest(path)[1]) == set(ROWS)
+
+
 def test_a_comment_above_the_header_of_a_tsv_is_skipped(ingest, tmp_path):
     assert everything(ingest(delimited(tmp_path / "a.tsv", "\t", above="# a\n"))[1]) == set(ROWS)
 
