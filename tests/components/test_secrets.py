@@ -34,7 +34,7 @@ def test_secrets_reach_neither_mlflow_nor_outputs_nor_logs(on_cluster, artifact,
     on_cluster.next_pod()
     dataset, rejected = artifact("dataset"), artifact("rejected")
     settings = {"task": "single_label", "label_separator": ",", "label_map": {}, "max_rows": 300, "stratified": True}
-    settings |= {"cleaning": {}, "memory": "1GB", "rows_per_shard": 100_000}
+    settings |= {"cleaning": {}, "rare_labels": {}, "memory": "1GB", "rows_per_shard": 100_000}
     outputs = {"dataset": dataset, "rejected": rejected}
     component_body("ingest", "ingest")(**source, **settings, source_fingerprint=fingerprint, **outputs)
     on_cluster.next_pod()
@@ -65,7 +65,7 @@ def test_a_signed_source_is_recorded_by_its_variable_only(store, artifact, monke
     source |= {"split": {"train": 0.8, "validation": 0.1, "test": 0.1}}
     known = {"name": "n", "pipeline_run_id": "p", "git_commit": "", "config_file": "c.yaml", "kfp_ui": ""}
     settings = {"task": "single_label", "label_separator": ",", "label_map": {}, "max_rows": 0, "stratified": True}
-    settings |= {"cleaning": {"near_duplicates": 0}, "memory": "1GB", "rows_per_shard": 100_000}
+    settings |= {"cleaning": {"near_duplicates": 0}, "rare_labels": {}, "memory": "1GB", "rows_per_shard": 100_000}
     outputs = {"dataset": dataset, "rejected": rejected}
     with served(answers) as site:
         monkeypatch.setenv("SOURCE_URL", f"{site}/a.csv?X-Amz-Signature=s3cr3t&token=s3cr3t#s3cr3t")
