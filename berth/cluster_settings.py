@@ -1,7 +1,7 @@
 """The section `cluster`: what the steps' pods get on Kubeflow."""
 
 import re
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -16,6 +16,10 @@ _OBJECT_NAME = r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$"
 """Patterns that Kubernetes accepts: a quantity, and the name of a secret or a claim."""
 
 
+LabelKey = Annotated[str, Field(pattern=r"^([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")]
+LabelValue = Annotated[str, Field(pattern=r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$")]
+
+
 class StepResources(Section):
     """Settings of one step's pod, in place of those of all steps; what is left out is as there."""
 
@@ -24,6 +28,13 @@ class StepResources(Section):
     gpu_count: int | None = Field(None, ge=0, description="GPUs, of train and evaluate; evaluate has none by default.")
     node_selector: dict[str, str] | None = Field(None, description="Labels of the nodes, for train and evaluate.")
     tolerations: list[dict[str, Any]] | None = Field(None, description="Tolerated taints, for train and evaluate.")
+    hours: float | None = Field(
+        None, gt=0, le=720, description="Time limit of the pod. Compiled in: this and the next two are no parameters."
+    )
+    retries: int | None = Field(None, ge=0, le=10, description="How often the step is tried again.")
+    labels: dict[LabelKey, LabelValue] = Field(
+        {}, description="Labels of the pod, such as `kueue.x-k8s.io/queue-name`, Kueue's queue."
+    )
 
     @field_validator("tolerations")
     @classmethod
@@ -98,9 +109,15 @@ class Cluster(Section):
                 raise ValueError(
                     f"there is no step {step!r}.{nearest(step, list(STEPS))} The steps are {', '.join(STEPS)}"
                 )
-            if step not in GPU_STEPS and own.model_fields_set - {"memory", "cpu"}:
-                raise ValueError(f"{step} can have memory and cpu only; train and evaluate can have GPUs")
+            if step not in GPU_STEPS and own.model_fields_set & {"gpu_count", "node_selector", "tolerations"}:
+                raise ValueError(f"{step} can have no GPU and no nodes of its own; train and evaluate can")
         return resources
+
+    @property
+    def compiles(self) -> bool:
+        """Whether a setting is compiled into the pipeline, because KFP takes no parameter for it."""
+        own = any(one.hours is not None or one.retries is not None or one.labels for one in self.resources.values())
+        return own or bool(self.checkpoint_claim)
 
     def by_step(self) -> dict[str, Any]:
         """Return what each step's pod gets, as values of pipeline parameters.

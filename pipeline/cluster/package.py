@@ -65,7 +65,7 @@ def make_package(config: RunConfig, config_file: Path) -> Package:
 
     with tempfile.TemporaryDirectory(prefix="berth-submit-") as scratch:
         compiled = Path(scratch) / "pipeline.yaml"
-        compiler.write_yaml(compiled, images, checkpoint_claim=bool(config.cluster.checkpoint_claim))
+        compiler.write_yaml(compiled, images, config.cluster)
         pipeline = compiled.read_bytes()
     parameters = config.parameters()
     parameters["source"].pop("folder", None)  # where relative paths of a query start; there are none on a cluster

@@ -6,20 +6,21 @@ from pathlib import Path
 import yaml
 from kfp import compiler
 
+from berth.cluster_settings import Cluster
 from pipeline.dags.training import berth, build
 
 
-def write_yaml(path: Path, images: dict[str, str] | None = None, checkpoint_claim: bool = False) -> None:
+def write_yaml(path: Path, images: dict[str, str] | None = None, cluster: Cluster | None = None) -> None:
     """Compile the DAG to the pipeline IR at `path`; the same code gives the same bytes.
 
-    `images` has the reference to put in the place of each image's name; without it the names stay. `checkpoint_claim`
-    is as in `build`.
+    `images` has the reference to put in the place of each image's name; without it the names stay. `cluster` is
+    as in `build`; without it nothing is compiled in.
 
     kfp writes the keys of a dict's default in an order that changes from process to process; here they are sorted.
     """
     with tempfile.TemporaryDirectory(prefix="berth-compile-") as scratch:
         compiled = Path(scratch) / "pipeline.yaml"
-        compiler.Compiler().compile(build(checkpoint_claim=True) if checkpoint_claim else berth, str(compiled))
+        compiler.Compiler().compile(build(cluster) if cluster and cluster.compiles else berth, str(compiled))
         documents = list(yaml.safe_load_all(compiled.read_text(encoding="utf-8")))
     for document in documents:
         for executor in document.get("deploymentSpec", {}).get("executors", {}).values():

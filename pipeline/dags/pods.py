@@ -1,16 +1,17 @@
 """The steps' pods on a cluster: resources, secrets, identity, time and retries. kfp.local only applies the retries.
 
 What a user may want to choose are pipeline parameters, so that no choice needs another compilation. kfp-kubernetes and
-KFP's backend take no parameter for time limits, retries, the size of /dev/shm or the identity: those are here.
+KFP's backend take no parameter for time limits, retries, labels, the size of /dev/shm or the identity: those are here,
+or compiled in as the configuration says.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 from kfp import dsl, kubernetes
 
 from berth import pod_secrets
-from berth.cluster_settings import GPU_STEPS
+from berth.cluster_settings import GPU_STEPS, Cluster, StepResources
 from berth.tracking.step_run import TIME_LIMIT
 
 NOTIFY_VARIABLES = ("BERTH_WEBHOOK_URL", "BERTH_SMTP_USER", "BERTH_SMTP_PASSWORD")
@@ -29,6 +30,11 @@ class _Limits:
     fail its step, and bad data stays bad."""
     backoff: int = 30
     """Seconds before the first retry; twice as many before each further one."""
+
+    def with_own(self, own: StepResources) -> "_Limits":
+        """Return the limits with what the configuration sets for the step."""
+        seconds = self.seconds if own.hours is None else round(own.hours * 3600)
+        return replace(self, seconds=seconds, retries=self.retries if own.retries is None else own.retries)
 
     @property
     def longest(self) -> int:
@@ -58,9 +64,15 @@ _LIMITS = {
 }
 
 
-def settle(task: dsl.PipelineTask, p: SimpleNamespace) -> dsl.PipelineTask:
-    """Give the step `task` what its pod needs, as the pipeline parameters `p` say; return it."""
-    limits = _LIMITS[task.name]
+def settle(task: dsl.PipelineTask, p: SimpleNamespace, cluster: Cluster) -> dsl.PipelineTask:
+    """Give the step `task` what its pod needs, as the pipeline parameters `p` say; return it.
+
+    From `cluster` comes what is no parameter.
+    """
+    own = cluster.resources.get(task.name) or StepResources.model_validate({})
+    limits = _LIMITS[task.name].with_own(own)
+    for key, value in own.labels.items():
+        kubernetes.add_pod_label(task, key, value)
     if limits.retries:
         task.set_retry(limits.retries, f"{limits.backoff}s", 2, f"{limits.longest}s")
     kubernetes.set_timeout(task, limits.seconds)

@@ -21,6 +21,7 @@ from typing import Any
 from kfp import dsl
 from kfp.dsl.graph_component import GraphComponent
 
+from berth.cluster_settings import Cluster
 from berth.settings import SETTINGS_END
 from components.compare.component import compare
 from components.evaluate.component import evaluate
@@ -50,7 +51,7 @@ def _never_cached(task: dsl.PipelineTask) -> dsl.PipelineTask:
     return task.set_caching_options(False)
 
 
-def _train_and_push(p: SimpleNamespace, dataset: Any, compared: dsl.PipelineTask, checkpoint_claim: bool) -> None:
+def _train_and_push(p: SimpleNamespace, dataset: Any, compared: dsl.PipelineTask, cluster: Cluster) -> None:
     validated = validate(
         dataset=dataset,
         schema=p.schema,
@@ -76,13 +77,13 @@ def _train_and_push(p: SimpleNamespace, dataset: Any, compared: dsl.PipelineTask
         threshold_metric=p.threshold_metric,
         pooling=p.pooling,
         training=p.training,
-        checkpoints=CHECKPOINTS if checkpoint_claim else p.checkpoints,
+        checkpoints=CHECKPOINTS if cluster.checkpoint_claim else p.checkpoints,
         checkpoint_minutes=p.checkpoint_minutes,
         require_gpu=p.require_gpu,
     )
     for task in (validated, trained):
-        settle(task, p)
-    if checkpoint_claim:
+        settle(task, p, cluster)
+    if cluster.checkpoint_claim:
         mount_claim(trained, p)
     # Not an input: a new champion means a new validation, and must not mean that training is not cached.
     trained.after(validated)
@@ -98,7 +99,7 @@ def _train_and_push(p: SimpleNamespace, dataset: Any, compared: dsl.PipelineTask
             evaluation=p.evaluation,
         )
     )
-    settle(evaluated, p)
+    settle(evaluated, p, cluster)
     judged = {
         "model": trained.outputs["model"],
         "dataset": dataset,
@@ -113,12 +114,12 @@ def _train_and_push(p: SimpleNamespace, dataset: Any, compared: dsl.PipelineTask
     with dsl.If(evaluated.outputs["Output"] == False, name="not-blessed"):  # noqa: E712
         refused = _never_cached(refuse(**judged))
     for task in (pushed, refused):
-        settle(task, p)
+        settle(task, p, cluster)
 
 
-def _run_steps(p: SimpleNamespace, checkpoint_claim: bool) -> None:
+def _run_steps(p: SimpleNamespace, cluster: Cluster) -> None:
     finished = finish(name=p.name, notify=p.notify, kfp_ui=p.cluster_kfp_ui, mlflow_ui=p.cluster_mlflow_ui)
-    with dsl.ExitHandler(settle(_never_cached(finished), p), name="steps"):
+    with dsl.ExitHandler(settle(_never_cached(finished), p, cluster), name="steps"):
         located = _never_cached(
             locate(
                 source=p.source,
@@ -168,22 +169,22 @@ def _run_steps(p: SimpleNamespace, checkpoint_claim: bool) -> None:
             )
         )
         for task in (located, ingested, compared):
-            settle(task, p)
+            settle(task, p, cluster)
         # kfp.local can tell the value of a step's return in a condition, and of no other output.
         with dsl.If(compared.outputs["Output"] == True, name="something-new"):  # noqa: E712  a KFP expression, not a bool
-            _train_and_push(p, ingested.outputs["dataset"], compared, checkpoint_claim)
+            _train_and_push(p, ingested.outputs["dataset"], compared, cluster)
 
 
-def build(checkpoint_claim: bool = False) -> GraphComponent:
-    """Return the pipeline; with `checkpoint_claim` train mounts `cluster.checkpoint_claim` for its checkpoints."""
+def build(cluster: Cluster) -> GraphComponent:
+    """Return the pipeline, with what of `cluster` has to be compiled in, such as the mount of `checkpoint_claim`."""
 
     @dsl.pipeline(name="berth")
     @with_parameters
     def berth(p: SimpleNamespace) -> None:
         """Fine-tune a BERT text classifier, judge it, and push it if it passes its gates."""
-        _run_steps(p, checkpoint_claim)
+        _run_steps(p, cluster)
 
     return berth
 
 
-berth = build()
+berth = build(Cluster.model_validate({}))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from berth.cluster_settings import Cluster
 from berth.images import ALL
 from pipeline import image_lock
 from pipeline.cli.app import main
@@ -53,9 +54,9 @@ def folder(tmp_path, monkeypatch, compiled) -> Path:
 
     compiles = compiler.write_yaml
 
-    def write(path: Path, images: dict[str, str], checkpoint_claim: bool = False) -> None:
-        if checkpoint_claim:
-            compiles(path, images, checkpoint_claim)
+    def write(path: Path, images: dict[str, str], cluster: Cluster) -> None:
+        if cluster.compiles:
+            compiles(path, images, cluster)
             return
         digest = next(iter(images.values())).rpartition(":")[2]
         text = compiled.read_text(encoding="utf-8")

@@ -7,6 +7,7 @@ import yaml
 from google.protobuf import json_format
 from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConfig
 
+from berth.cluster_settings import Cluster
 from pipeline.config.run_config import RunConfig
 from pipeline.dags import compiler
 from tests.pipeline.dags.conftest import task
@@ -136,7 +137,7 @@ def test_checkpoint_claim_is_mounted_only_on_request(pods, ir, tmp_path):
     """The claim is mounted in the train step alone, at the path where it writes checkpoints."""
     assert not any(pod.pvc_mount for pod in pods.values())
     assert "componentInputParameter" in task(ir, "train")["inputs"]["parameters"]["checkpoints"]
-    compiler.write_yaml(tmp_path / "pipeline.yaml", checkpoint_claim=True)
+    compiler.write_yaml(tmp_path / "pipeline.yaml", cluster=Cluster(checkpoint_claim="train-checkpoints"))
     with_claim, platform = yaml.safe_load_all((tmp_path / "pipeline.yaml").read_text(encoding="utf-8"))
     executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     assert [name for name, values in executors.items() if "pvcMount" in values] == ["exec-train"]
@@ -144,6 +145,23 @@ def test_checkpoint_claim_is_mounted_only_on_request(pods, ir, tmp_path):
     assert parameter(mount.pvc_name_parameter) == "cluster_checkpoint_claim"
     checkpoints = task(with_claim, "train")["inputs"]["parameters"]["checkpoints"]
     assert checkpoints["runtimeValue"]["constant"] == mount.mount_path == "/checkpoints"
+
+
+def test_time_limit_retries_and_labels_are_compiled_in(tmp_path):
+    """KFP takes no parameter for them."""
+    queue = {"kueue.x-k8s.io/queue-name": "ml"}
+    own = {"train": {"hours": 100, "retries": 1, "labels": queue}, "compare": {"retries": 2}}
+    compiler.write_yaml(tmp_path / "pipeline.yaml", cluster=Cluster(resources=own))
+    compiled, platform = yaml.safe_load_all((tmp_path / "pipeline.yaml").read_text(encoding="utf-8"))
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    pod = json_format.ParseDict(executors["exec-train"], KubernetesExecutorConfig())
+    assert (pod.active_deadline_seconds, dict(pod.pod_metadata.labels)) == (100 * HOUR, queue)
+    policy = task(compiled, "train")["retryPolicy"]
+    assert policy["maxRetryCount"] == 1
+    assert int(policy["backoffMaxDuration"].removesuffix("s")) > 200 * HOUR
+    assert {"name": "BERTH_TIME_LIMIT", "value": str(100 * HOUR)} in container(compiled, "train")["env"]
+    assert task(compiled, "compare")["retryPolicy"]["maxRetryCount"] == 2
+    assert "podMetadata" not in executors["exec-evaluate"]
 
 
 def test_secrets_are_named_by_parameters_and_become_variables(pods):
@@ -205,8 +223,9 @@ def test_pod_knows_its_run_without_spoiling_the_cache(ir, pods):
     [
         ({"gpu_count": -1}, "greater than or equal"),
         ({"resources": {"trian": {}}}, "no step 'trian'. Did you mean 'train'"),
-        ({"resources": {"ingest": {"gpu_count": 1}}}, "ingest can have memory and cpu only"),
+        ({"resources": {"ingest": {"gpu_count": 1}}}, "ingest can have no GPU"),
         ({"resources": {"train": {"tolerations": [{"keys": "x"}]}}}, "there is no 'keys'"),
+        ({"resources": {"train": {"labels": {"queue": "not a value"}}}}, "pattern"),
         ({"mlflow_secret": ""}, "pattern"),
         ({"memory": "lots"}, "pattern"),
         ({"checkpoint_claim": "Not A Name"}, "pattern"),
