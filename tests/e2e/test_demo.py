@@ -217,6 +217,7 @@ def test_runs_in_mlflow_hold_nothing_that_says_nothing(second, client):
         tags.KFP_RUN_ID,
         tags.CONFIG_FILE,
         tags.FINGERPRINT,
+        tags.FINISHED,
         tags.VERDICT,
         tags.MODEL_VERSION,
     }
