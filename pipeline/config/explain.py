@@ -1,6 +1,7 @@
 """Pydantic's errors in the words of the configuration file."""
 
 import re
+from collections.abc import Sequence
 from typing import Any, get_args, get_origin
 
 from berth.errors import nearest
@@ -8,9 +9,15 @@ from berth.settings import Section
 from berth.storage.addresses import without_secrets
 
 
+def explain_all(root: type[Section], problems: Sequence[Any]) -> str:
+    """Say pydantic's errors in one line; of a field that is `auto` or a number, only why it is not such a number."""
+    numbers = [problem for problem in problems if not any(str(part).startswith("literal[") for part in problem["loc"])]
+    return "; ".join(explain(root, problem) for problem in numbers or problems)
+
+
 def explain(root: type[Section], problem: Any) -> str:
     """Say one pydantic error in the words of the file: which key, what is wrong, what was expected."""
-    location = ".".join(str(part) for part in problem["loc"])
+    location = ".".join(str(part) for part in problem["loc"] if not _CHOICE.match(str(part)))
     if problem["type"] == "extra_forbidden":
         section: Any = root
         for part in problem["loc"][:-1]:
@@ -30,4 +37,6 @@ def explain(root: type[Section], problem: Any) -> str:
     return f"{location}: {message[0].lower()}{message[1:]}, not {shown}"
 
 
+_CHOICE = re.compile(r"literal\[|constrained-")
+"""pydantic's names for the two kinds of a field that is `auto` or a number."""
 _NUMBER = re.compile(r"[-+]?[0-9.]+(e[-+]?[0-9]+)?", re.IGNORECASE)

@@ -29,7 +29,7 @@ from berth.storage.addresses import NO_SECRETS, has_secret
 from berth.storage.globs import with_literal_folders
 from berth.training.settings import Training
 from pipeline.config import yaml_file
-from pipeline.config.explain import explain
+from pipeline.config.explain import explain_all
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
 
@@ -66,7 +66,7 @@ def number_or_auto(value: Any) -> Any:
     """Return 0 for `auto`: the pipeline's parameters are numbers. A 0 in the file is not meant as that."""
     if value == AUTO:
         return 0
-    if str(value).strip() == "0":
+    if re.fullmatch(r"-.*|0+(\.0*)?", str(value).strip()):
         raise ValueError("write auto, or a number above 0")
     return value
 
@@ -283,7 +283,7 @@ class RunConfig(Section):
         try:
             config = cls.model_validate(values)
         except pydantic.ValidationError as error:
-            raise BerthError(f"{path}: {'; '.join(explain(cls, problem) for problem in error.errors())}") from None
+            raise BerthError(f"{path}: {explain_all(cls, error.errors())}") from None
         return config._with_absolute_paths(path.resolve().parent)
 
     def as_scheduled(self) -> "RunConfig":

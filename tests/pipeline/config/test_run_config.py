@@ -71,6 +71,11 @@ def test_schema_travels_by_content(load, tmp_path):
         ),
         ("name: a\n", "'source' is missing"),
         ("name: a\nsource: b\nepochs: many\n", "epochs: input should be a valid integer"),
+        ("name: a\nsource: b\nepochs: -1\n", "epochs: write auto, or a number above 0"),
+        (
+            "name: a\nsource: b\ntraining: {head_rate: 0}\n",
+            "config.yaml: training.head_rate: input should be greater than 0, not 0",
+        ),
         ("name: a\nsource: b\nepochs: 0\n", "epochs: write auto, or a number above 0"),
         (
             "name: a\nsource: b\ngates: {min_accuracy: 98}\n",
