@@ -41,17 +41,6 @@ _FACTS = {
         mixed_precision=True,
         adapts=True,
     ),
-    "frozen": RecipeFacts(
-        peak_learning_rate=0.0,
-        optimizer="adamw",
-        schedule="constant",
-        by_length=True,
-        pads_to_full_length=False,
-        mixed_precision=False,
-        adapts=True,
-        trains_encoder=False,
-        fits_head=True,
-    ),
     "baseline": RecipeFacts(
         peak_learning_rate=1e-3,  # Keras' own default of Adam, which the original recipe leaves as it is
         optimizer="adam",
@@ -62,8 +51,7 @@ _FACTS = {
         adapts=False,
     ),
 }
-
-
+_FACTS["frozen"] = replace(_FACTS["berth"], trains_encoder=False, fits_head=True)
 _FACTS["auto"] = replace(_FACTS["berth"], fits_head=True)
 
 

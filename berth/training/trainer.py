@@ -194,8 +194,8 @@ class Trainer:
         """Return the metrics of the current weights, and keep the weights if they are the best."""
         state = self.state
         metrics = self.task.evaluate()
-        score = self.task.score(metrics)
         keeps_last = self.recipe.select_by == "last"
+        score = 0.0 if keeps_last else self.task.score(metrics)
         if state.best is None or keeps_last or score > state.best.score:
             state.best = Best(score, state.epoch, metrics)
             self.best_weights = self.task.weights()

@@ -123,19 +123,24 @@ def parameters(recipe: Recipe, sequence_length: int, pooling: str) -> dict[str, 
 
 
 def in_words(recipe: Recipe, sequence_length: int, pooling: str, texts: int) -> str:
-    """Return the settings of the run in one line; a run of too few updates is told what to change in another."""
+    """Return the settings of the run in one line."""
     place = f"{sequence_length} tokens, pooling {pooling}"
     if not recipe.facts.trains_encoder:
         return f"settings: recipe {recipe.recipe}, {place}"
     steps = steps_of(recipe, texts)
-    line = (
+    return (
         f"settings: recipe {recipe.recipe}, {place}, {recipe.epochs} epochs of batches of {recipe.batch_size} "
         f"(about {steps:,} updates), learning rate {recipe.peak_learning_rate:g}, "
         f"head {recipe.head_rate:g} times that, kept: {recipe.select_by}"
     )
-    if steps >= FEW_STEPS:
-        return line
-    return f"{line}\nwarning: {steps} updates are few; below {FEW_STEPS} a model hardly learns. Raise epochs."
+
+
+def warning(recipe: Recipe, texts: int) -> str:
+    """Return what is doubtful about the run's settings, and what to change; empty: nothing is."""
+    steps = steps_of(recipe, texts)
+    if not recipe.facts.trains_encoder or steps >= FEW_STEPS:
+        return ""
+    return f"{steps} updates are few; below {FEW_STEPS} a model hardly learns. Raise epochs, or try recipe: auto."
 
 
 def steps_of(recipe: Recipe, texts: int) -> int:

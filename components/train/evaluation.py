@@ -1,7 +1,7 @@
 """Predictions and metrics of the model in training on a split, without dropout."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,19 +60,25 @@ def predict(
     evaluation: Evaluation, preprocessor: Preprocessor, split: TokenisedSplit, name: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the probabilities, float32 [texts, classes], and the losses, float32 [texts], in the order of `split`."""
-    probabilities: list[np.ndarray] = []
-    losses: list[np.ndarray] = []
+    probabilities, losses = by_batches(
+        lambda rows: evaluation(segments(split, rows), split.targets[rows]), preprocessor, split, f"predicting {name}"
+    )
+    return probabilities, losses
+
+
+def by_batches(
+    call: Callable[[np.ndarray], Sequence[tf.Tensor]], preprocessor: Preprocessor, split: TokenisedSplit, words: str
+) -> list[np.ndarray]:
+    """Return what `call` returns for the rows of each batch, each [rows, ...], joined in the order of `split`."""
+    made: list[list[np.ndarray]] = []
     order: list[np.ndarray] = []
     done, reported = 0, time.perf_counter()
-    widths = split.widths(preprocessor.room, preprocessor.special_tokens)
-    for rows in batches(widths, Batching(_BATCH)):
-        batch_probabilities, batch_losses = evaluation(segments(split, rows), split.targets[rows])
+    for rows in batches(split.widths(preprocessor.room, preprocessor.special_tokens), Batching(_BATCH)):
+        made.append([tensor.numpy() for tensor in call(rows)])
         order.append(rows)
-        probabilities.append(batch_probabilities.numpy())
-        losses.append(batch_losses.numpy())
         done += len(rows)
         if time.perf_counter() - reported > _PROGRESS_SECONDS:
             reported = time.perf_counter()
-            progress.report(done, len(split), f"predicting {name}")
+            progress.report(done, len(split), words)
     back = np.argsort(np.concatenate(order))
-    return np.concatenate(probabilities)[back], np.concatenate(losses)[back]
+    return [np.concatenate(parts)[back] for parts in zip(*made, strict=True)]

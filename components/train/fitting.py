@@ -1,12 +1,14 @@
 """Fitting: the encoder fine-tuned, a head fitted to the encoder as it is, or the better of the two."""
 
+from collections.abc import Callable
+
 from berth.training.recipe import Recipe
-from berth.training.trainer import Outcome, Trainer
+from berth.training.trainer import Outcome
 from components.train.frozen import fit_head
 from components.train.task import ClassificationTask
 
 
-def fit(task: ClassificationTask, recipe: Recipe, trainer: Trainer) -> Outcome:
+def fit(task: ClassificationTask, recipe: Recipe, fine_tune: Callable[[], Outcome]) -> Outcome:
     """Fit the task's classifier as `recipe` asks, and return what came out.
 
     With `recipe: auto` the one with the higher validation accuracy is kept; of equals, the one with the lower loss.
@@ -14,17 +16,17 @@ def fit(task: ClassificationTask, recipe: Recipe, trainer: Trainer) -> Outcome:
     Args:
         task: What is trained.
         recipe: How; nothing in it is `auto` any more but its name.
-        trainer: Fine-tunes the task.
+        fine_tune: Fine-tunes the task; called only where the recipe trains the encoder.
     """
     if not recipe.facts.fits_head:
-        return trainer.run()
+        return fine_tune()
     untrained = task.weights()
     frozen = fit_head(task)
     if not recipe.facts.trains_encoder:
         return frozen
     head = task.weights()
     task.restore(untrained)
-    tuned = trainer.run()
+    tuned = fine_tune()
     found = {"fine-tuned": tuned.metrics, "frozen": frozen.metrics}
     shown = ", ".join(f"{name} {own['val_accuracy']:.4f} ({own['val_loss']:.4f})" for name, own in found.items())
     better = max(found, key=lambda name: (found[name]["val_accuracy"], -found[name]["val_loss"]))

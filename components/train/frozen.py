@@ -8,22 +8,18 @@ import tensorflow as tf
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from berth import progress
 from berth.data.token_ids import TokenisedSplit, segments
 from berth.encoders.preprocessor import Preprocessor
-from berth.training.batching import Batching, batches
 from berth.training.trainer import Outcome
 from components.train.classifier import Classifier
 from components.train.defaults import FEW_VALIDATION
-from components.train.evaluation import batch_signature
+from components.train.evaluation import batch_signature, by_batches
 from components.train.task import ClassificationTask
 
-_BATCH = 64
 _STRENGTHS = (1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0)
 """Inverse strengths of regularisation, of which validation chooses; vectors are scaled to unit variance."""
 _MIDDLE = 0.1
 _STEPS = 2_000
-_PROGRESS_SECONDS = 1.0
 
 
 def fit_head(task: ClassificationTask) -> Outcome:
@@ -59,17 +55,8 @@ def encode(classifier: Classifier, preprocessor: Preprocessor, split: TokenisedS
     def vectors(own: list[tf.RaggedTensor]) -> tf.Tensor:
         return classifier.vectors(preprocessor.pack(own), training=False)
 
-    made: list[np.ndarray] = []
-    order: list[np.ndarray] = []
-    done, reported = 0, time.perf_counter()
-    for rows in batches(split.widths(preprocessor.room, preprocessor.special_tokens), Batching(_BATCH)):
-        made.append(vectors(segments(split, rows)).numpy())
-        order.append(rows)
-        done += len(rows)
-        if time.perf_counter() - reported > _PROGRESS_SECONDS:
-            reported = time.perf_counter()
-            progress.report(done, len(split), "encoding texts")
-    return np.concatenate(made)[np.argsort(np.concatenate(order))]
+    (found,) = by_batches(lambda rows: [vectors(segments(split, rows))], preprocessor, split, "encoding texts")
+    return found
 
 
 def _regression(vectors: np.ndarray, targets: np.ndarray, strength: float) -> tuple[np.ndarray, np.ndarray]:

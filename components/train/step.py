@@ -23,7 +23,7 @@ from berth.training.devices import find
 from berth.training.recipe import Recipe
 from berth.training.trainer import Outcome, Trainer
 from components.train.classifier import Classifier
-from components.train.defaults import Facts, choose_length, choose_pooling, in_words, parameters, settle
+from components.train.defaults import Facts, choose_length, choose_pooling, in_words, parameters, settle, warning
 from components.train.evaluation import Evaluation, predict
 from components.train.export import export
 from components.train.fitting import fit
@@ -106,6 +106,8 @@ def train_model(
         recipe, Facts(encoder, classifier.hidden, len(manifest.labels), len(splits["train"]), len(splits["validation"]))
     )
     print(in_words(recipe, sequence_length, pooling, len(splits["train"])), flush=True)
+    if doubt := warning(recipe, len(splits["train"])):
+        print(f"anomaly warn {doubt}", flush=True)
     log_parameters(parameters(recipe, sequence_length, pooling))
 
     texts = [own for split in splits.values() for own in (split.tokens, split.pair_tokens) if own is not None]
@@ -126,8 +128,7 @@ def train_model(
     }
     kept = Checkpoints(checkpoints, identity) if checkpoints and devices.chief else None
     log = log_metrics if devices.chief else lambda *_: None
-    trainer = Trainer(task, recipe, log, devices, kept, 60 * checkpoint_minutes)
-    outcome = fit(task, recipe, trainer)
+    outcome = fit(task, recipe, lambda: Trainer(task, recipe, log, devices, kept, 60 * checkpoint_minutes).run())
     own = _predict_all(task.evaluation, prepare, splits, recipe.seed)
     threshold = choose(own.validation.probabilities, splits["validation"].targets, manifest.task, threshold_metric)
     print(_in_words(threshold, threshold_metric, manifest), flush=True)

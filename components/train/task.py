@@ -64,8 +64,6 @@ class ClassificationTask:
 
     def score(self, metrics: dict[str, float]) -> float:
         name = self.recipe.select_by
-        if name == "last":
-            return 0.0
         return -metrics[name] if name == "val_loss" else metrics[name]
 
     def weights(self) -> list[np.ndarray]:

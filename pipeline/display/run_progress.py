@@ -18,7 +18,7 @@ from pipeline.local.runner import Result, Step
 
 _MARKS = {"done": "[green]✓[/]", "cached": "[cyan]=[/]", "failed": "[red]✗[/]"}
 _ANOMALY = "anomaly "
-"""The start of a line of a step's log that the user has to see: validate's anomalies, ingest's notes."""
+"""The start of a line of a step's log that the user has to see: validate's anomalies, ingest's and train's notes."""
 _SUMMARY = 120
 _LINE_END = " | "
 """In the detail of a progress line: what comes after it is on a second line."""

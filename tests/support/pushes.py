@@ -88,8 +88,8 @@ def s3_server():
 
 
 @pytest.fixture
-def bucket(s3_server, monkeypatch):
-    """A boto3 client of the server, with the bucket `models`; the credentials are in the environment only."""
+def s3_client(s3_server, monkeypatch):
+    """A boto3 client of the server; the credentials are in the environment only."""
     import boto3
 
     for key, value in (
@@ -99,6 +99,11 @@ def bucket(s3_server, monkeypatch):
         ("AWS_ENDPOINT_URL", s3_server),
     ):
         monkeypatch.setenv(key, value)
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="models")
-    return client
+    return boto3.client("s3")
+
+
+@pytest.fixture
+def bucket(s3_client):
+    """A boto3 client of the server, with the bucket `models`."""
+    s3_client.create_bucket(Bucket="models")
+    return s3_client

@@ -108,27 +108,8 @@ def here(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-@pytest.fixture(scope="module")
-def s3():
-    """The address of a real S3 server (moto's)."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture
-def bucket(s3, monkeypatch):
-    """Return a function that puts a file into a bucket; the credentials are in the environment only."""
-    import boto3
-
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "very-secret")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3)
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="texts")
-    return lambda path, key: client.upload_file(str(path), "texts", key)
+def bucket(s3_client):
+    """Return a function that puts a file into the bucket `texts`."""
+    s3_client.create_bucket(Bucket="texts")
+    return lambda path, key: s3_client.upload_file(str(path), "texts", key)
