@@ -55,7 +55,7 @@ def start(name: str, config: str) -> Job | None:
     """
     logs = home.writable_home() / "logs" / "scheduler"
     logs.mkdir(parents=True, exist_ok=True)
-    log = logs / f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S}.log"
+    log = logs / f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S-%f}.log"
     command = [str(Path(sys.executable).with_name("berth")), "run", "--scheduled", str(Path.cwd() / config)]
     try:
         with locked(home.writable_home() / "running.lock", timeout=0) as descriptor, log.open("wb") as stream:
