@@ -8,8 +8,14 @@ from pydantic import Field, field_validator, model_validator
 from berth.errors import nearest
 from berth.settings import Section
 
-STEPS = ("locate", "ingest", "compare", "validate", "train", "evaluate", "push", "refuse", "finish")
-GPU_STEPS = ("train", "evaluate")
+STEPS = {
+    "training": ("locate", "ingest", "compare", "validate", "train", "evaluate", "push", "refuse", "finish"),
+    "pretraining": ("locate", "ingest_corpus", "vocabulary", "pretrain", "evaluate_encoder", "push_encoder", "finish"),
+}
+"""The steps of each pipeline."""
+TRAINING_STEPS = ("train", "pretrain")
+"""The steps that have a GPU and train's memory unless a configuration says otherwise."""
+GPU_STEPS = (*TRAINING_STEPS, "evaluate", "evaluate_encoder")
 """The steps that can use a GPU."""
 _QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|[KMGTPE]i?)?$"
 _OBJECT_NAME = r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$"
@@ -104,13 +110,12 @@ class Cluster(Section):
     @field_validator("resources")
     @classmethod
     def _are_of_steps(cls, resources: dict[str, StepResources]) -> dict[str, StepResources]:
+        steps = list(dict.fromkeys(step for own in STEPS.values() for step in own))
         for step, own in resources.items():
-            if step not in STEPS:
-                raise ValueError(
-                    f"there is no step {step!r}.{nearest(step, list(STEPS))} The steps are {', '.join(STEPS)}"
-                )
+            if step not in steps:
+                raise ValueError(f"there is no step {step!r}.{nearest(step, steps)} The steps are {', '.join(steps)}")
             if step not in GPU_STEPS and own.model_fields_set & {"gpu_count", "node_selector", "tolerations"}:
-                raise ValueError(f"{step} can have no GPU and no nodes of its own; train and evaluate can")
+                raise ValueError(f"{step} can have no GPU and no nodes of its own; {', '.join(GPU_STEPS)} can")
         return resources
 
     @property
@@ -119,15 +124,15 @@ class Cluster(Section):
         own = any(one.hours is not None or one.retries is not None or one.labels for one in self.resources.values())
         return own or bool(self.checkpoint_claim)
 
-    def by_step(self) -> dict[str, Any]:
-        """Return what each step's pod gets, as values of pipeline parameters.
+    def by_step(self, pipeline: str) -> dict[str, Any]:
+        """Return what the pod of each step of `pipeline` gets, as values of pipeline parameters.
 
         A count of GPUs is a text: KFP fills a number into a pod's resources as nothing, and asks for no GPU.
         """
         found: dict[str, Any] = {}
-        for step in STEPS:
+        for step in STEPS[pipeline]:
             own = self.resources.get(step) or StepResources.model_validate({})
-            is_train = step == "train"
+            is_train = step in TRAINING_STEPS
             found[f"{step}_memory"] = own.memory or (self.train_memory if is_train else self.memory)
             found[f"{step}_cpu"] = own.cpu or (self.train_cpu if is_train else self.cpu)
             if step in GPU_STEPS:

@@ -36,7 +36,8 @@ def schedule(
     local: Local = False,
 ) -> None:
     """Run the pipeline again and again, on a cluster or on this machine; the same name replaces a schedule."""
-    from pipeline.config.run_config import RunConfig, check_name
+    from pipeline.config.pipeline_config import check_name
+    from pipeline.config.run_config import RunConfig
     from pipeline.schedules.cron import when as read
 
     if local and (host or namespace or experiment or token_file or follow_latest):

@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,7 +74,7 @@ def make_package(config: RunConfig, config_file: Path) -> Package:
 
 
 def _check_no_local_paths(config: RunConfig) -> None:
-    for field, value in _places(config):
+    for field, value in config.places():
         if value and "://" not in value and not value.startswith(ENVIRONMENT):
             raise BerthError(
                 f"{field}: {value} is a path of this machine, which the cluster's steps do not see. "
@@ -102,17 +101,6 @@ def _check_variables(source: Source) -> None:
                 f"source: {text} is not among the variables that a cluster's steps have from cluster.store_secret. "
                 f"Use one of them: {', '.join(pod_secrets.ADDRESSES)}."
             )
-
-
-def _places(config: RunConfig) -> Iterator[tuple[str, str]]:
-    """Yield every setting that says where something is; what is built in is nowhere."""
-    for split, files in config.source.split_files().items():
-        yield f"source.{split}" if split else "source", files
-    yield "encoder", "" if config.encoder == "minilm" else config.encoder
-    yield "preprocessor", config.preprocessor
-    yield "push_to", config.push_to
-    yield "checkpoints", config.checkpoints
-    yield "evaluation.tensorflow_serving", config.evaluation.tensorflow_serving
 
 
 def step_names() -> list[str]:

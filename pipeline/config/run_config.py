@@ -3,63 +3,38 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-import pydantic
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from berth.cluster_settings import BY_STEP, OF_A_RUN, Cluster
-from berth.data.source import Source
+from berth.encoders.builtin.weights import BUILT_IN
 from berth.errors import BerthError
-from berth.settings import (
-    AUTO,
-    ENVIRONMENT,
-    LONGEST,
-    Address,
-    Checks,
-    Cleaning,
-    Evaluation,
-    Gates,
-    Notify,
-    RareLabels,
-    Section,
-    Split,
-)
-from berth.storage.addresses import NO_SECRETS, has_secret
-from berth.storage.globs import with_literal_folders
+from berth.settings import AUTO, LONGEST, Address, Checks, Cleaning, Evaluation, Gates, RareLabels, Split
 from berth.training.settings import Training
-from pipeline.config import yaml_file
-from pipeline.config.explain import explain_all
-
-_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
-
-
-def check_name(name: str) -> str:
-    """Return `name`; ValueError if it could not be the name of a run, a model or a schedule."""
-    if not _NAME.fullmatch(name):
-        raise ValueError("use 1 to 63 lower-case letters, digits, '-', '_' and '.', such as sms-spam")
-    return name
-
-
-def _as_section(source: Any) -> Any:
-    return {"files": source} if isinstance(source, str) else source
+from pipeline.config.pipeline_config import (
+    NO_NOTIFICATIONS,
+    PODS,
+    CheckpointMinutes,
+    Checkpoints,
+    Columns,
+    Encoding,
+    Keep,
+    MemoryLimit,
+    Name,
+    Notifications,
+    PipelineConfig,
+    Pods,
+    RequireGpu,
+    Rows,
+    RowsPerShard,
+    RunName,
+    absolute,
+)
 
 
 def _without_nulls(labels: Any) -> Any:
     """Return a label map in which a missing or null `new` is empty: the label's rows are left out."""
     return {old: "" if new is None else new for old, new in labels.items()} if isinstance(labels, dict) else labels
-
-
-def _texts(value: Any, field: str = "") -> Iterator[tuple[str, str]]:
-    """Yield all texts of a configuration with the names of their fields."""
-    if isinstance(value, str):
-        yield field, value
-    elif isinstance(value, dict):
-        for name, one in value.items():
-            yield from _texts(one, f"{field}.{name}" if field else name)
-    elif isinstance(value, list):
-        for one in value:
-            yield from _texts(one, field)
 
 
 def number_or_auto(value: Any) -> Any:
@@ -81,30 +56,16 @@ _Auto = BeforeValidator(number_or_auto)
 _SHORTEST = 8
 
 
-def _check_encoding(name: str) -> str:
-    try:
-        "a".encode(name or "utf-8").decode(name or "utf-8")
-    except (LookupError, ValueError):
-        raise ValueError(f"Python knows no text encoding {name!r}; write one such as cp1252 or utf-16") from None
-    return name
-
-
-Name = Annotated[str, AfterValidator(check_name)]
-
-
-class RunConfig(Section):
+class RunConfig(PipelineConfig):
     """One run of the pipeline. Relative paths are relative to the configuration file."""
 
-    name: Name = Field(description="The run's name; the MLflow experiment of the same name holds its runs.")
-    source: Annotated[Source, BeforeValidator(_as_section)] = Field(
-        description="CSV, TSV, JSON Lines or Parquet, also .gz or .zst, or a query. A plain text means `source.files`."
-    )
-    columns: list[str] = Field([], description="Column names, for CSV and TSV files without a header row.")
-    encoding: Annotated[str, AfterValidator(_check_encoding)] = Field(
-        "",
-        description="Encoding of text files, as Python names it: `cp1252`, `utf-16`, `shift_jis`; empty: UTF-8, or "
-        "what the file shows to be, which is then reported.",
-    )
+    kind: ClassVar[str] = "training"
+    start_from: ClassVar[str] = "examples/sms-spam/config.yaml"
+
+    name: RunName
+    source: Rows
+    columns: Columns = Field([])
+    encoding: Encoding = ""
     text_column: str = Field("text", min_length=1, description="The column that holds the text.")
     text_pair_column: str = Field("", description="The column that holds the second text of a pair; empty: no pairs.")
     label_column: str = Field("label", min_length=1, description="The column that holds the class.")
@@ -127,12 +88,8 @@ class RunConfig(Section):
     split: Split = Field(Split.model_validate({}), description="How rows are assigned to splits.")
     rare_labels: RareLabels = Field(RareLabels.model_validate({}), description="Labels that few texts have.")
     cleaning: Cleaning = Field(Cleaning.model_validate({}), description="How texts are cleaned before that.")
-    memory_limit: str = Field(
-        "1GB",
-        pattern=r"^[0-9.]+ ?[KMGT]i?B$",
-        description="Memory that ingest may use; the rest goes to disk.",
-    )
-    rows_per_shard: int = Field(100_000, ge=1_000, description="Rows of a dataset's Parquet file.")
+    memory_limit: MemoryLimit = "1GB"
+    rows_per_shard: RowsPerShard = 100_000
     on_unchanged: Literal["train", "skip"] = Field(
         "train",
         description="`skip`: end the run as a success when data, settings and code are those of the champion; "
@@ -148,7 +105,7 @@ class RunConfig(Section):
         [], description="Compute the statistics as an Apache Beam pipeline with these arguments; empty: in memory."
     )
     encoder: Address = Field(
-        "minilm",
+        BUILT_IN,
         min_length=1,
         description="`minilm` (built in), or a TF-Hub text encoder: a tfhub.dev or Kaggle URL, an https .tar.gz "
         "(`#sha256=` and its digest behind it pins it), gs://, s3:// or a folder. See docs/encoders.md.",
@@ -200,13 +157,9 @@ class RunConfig(Section):
         "validation split, and store it in the model; `none`: 0.5. Useful with many validation texts, or a rare class.",
     )
     training: Training = Field(Training.model_validate({}), description="Options of fine-tuning that few runs change.")
-    checkpoints: Address = Field(
-        "",
-        description="Where training saves checkpoints, to continue after an interruption: a folder, s3:// or gs://. "
-        "Empty: .berth/checkpoints on one machine, nowhere on a cluster.",
-    )
-    checkpoint_minutes: float = Field(10.0, gt=0, description="Minutes of training that an interruption may cost.")
-    require_gpu: bool = Field(False, description="Fail at the start of train if TensorFlow sees no GPU.")
+    checkpoints: Checkpoints = ""
+    checkpoint_minutes: CheckpointMinutes = 10.0
+    require_gpu: RequireGpu = False
     evaluation: Evaluation = Field(Evaluation.model_validate({}), description="How evaluate judges the model.")
     gates: Gates = Field(
         Gates.model_validate({}), description="Bounds that a model has to meet to be blessed and pushed."
@@ -219,22 +172,13 @@ class RunConfig(Section):
         description="Serving folder, `<push_to>/<model>/<version>/`: a path, s3:// or gs://; "
         "empty: .berth/serving where berth runs.",
     )
-    keep: int = Field(5, ge=1, description="Versions in the serving folder; the champion is always one of them.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _follow_other_fields(cls, values: Any) -> Any:
-        if isinstance(values, dict):
-            values = dict(values)
-            values.setdefault("model_name", values.get("name", ""))
-        return values
-
-    notify: Notify = Field(Notify.model_validate({}), description="Notifications when the run ends.")
-    cluster: Cluster = Field(Cluster.model_validate({}), description="Settings of the steps' pods on Kubeflow.")
+    keep: Keep = 5
+    notify: Notifications = NO_NOTIFICATIONS
+    cluster: Pods = PODS
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.encoder != "minilm" and not self.preprocessor:
+        if self.encoder != BUILT_IN and not self.preprocessor:
             raise ValueError("preprocessor: name the TF-Hub preprocessor that the encoder's page gives as its match")
         if self.columns:
             self._check_columns(self.columns)
@@ -245,9 +189,6 @@ class RunConfig(Section):
                 raise ValueError(f"{field}: mcc needs exactly one label per text; choose macro_f1 or accuracy")
         if self.gates.must_beat_baseline and not self.evaluation.baseline_rows:
             raise ValueError("gates.must_beat_baseline: there is no baseline with evaluation.baseline_rows: 0")
-        for field, text in _texts(self.model_dump(by_alias=True)):
-            if has_secret(text):
-                raise ValueError(f"{field}: {NO_SECRETS}. Put credentials into the environment")
         for field in ("label_column", "text_pair_column"):
             if self.text_column == getattr(self, field):
                 raise ValueError(f"{field}: {self.text_column!r} is the text column too")
@@ -260,43 +201,13 @@ class RunConfig(Section):
         if missing := [column for column in self.slice_columns if column not in columns]:
             raise ValueError(f"slice_columns: {missing[0]!r} is not in columns: {', '.join(columns)}")
 
-    @classmethod
-    def load(cls, path: str | Path) -> "RunConfig":
-        """Read the configuration file at `path`, its relative paths made absolute.
-
-        Raises:
-            BerthError: the file is missing, is not YAML, or does not describe a run.
-        """
-        path = Path(path)
-        try:
-            values = yaml_file.parse(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise BerthError(f"{path}: no such configuration file. Start from examples/sms-spam/config.yaml.") from None
-        except OSError as error:
-            raise BerthError(f"{path}: cannot be read ({error.strerror}). Name a YAML file.") from None
-        except UnicodeDecodeError:
-            raise BerthError(f"{path}: not UTF-8 text. Name a YAML file.") from None
-        except ValueError as error:
-            raise BerthError(f"{path}: {error}") from None
-        if not isinstance(values, dict):
-            raise BerthError(f"{path}: holds no settings. It needs at least 'name:' and 'source:'.")
-        try:
-            config = cls.model_validate(values)
-        except pydantic.ValidationError as error:
-            raise BerthError(f"{path}: {explain_all(cls, error.errors())}") from None
-        return config._with_absolute_paths(path.resolve().parent)
-
-    def as_scheduled(self) -> "RunConfig":
+    def as_scheduled(self) -> Self:
         """Return the configuration for a scheduled run: `on_unchanged` is skip unless the file itself sets it."""
         return self if "on_unchanged" in self.model_fields_set else self.model_copy(update={"on_unchanged": "skip"})
 
     def parameters(self) -> dict[str, Any]:
         """Return the pipeline parameters of this run, JSON values by name; the schema file is given by its content."""
-        values = self.model_dump(mode="json", by_alias=True, exclude_none=True)
-        values["source"] = {key: value for key, value in values["source"].items() if value}
-        apart = (*OF_A_RUN, *BY_STEP)
-        cluster = {name: value for name, value in values.pop("cluster").items() if name not in apart}
-        values |= {f"cluster_{name}": value for name, value in (cluster | self.cluster.by_step()).items()}
+        values = super().parameters()
         if self.schema_file:
             try:
                 values["schema"] = Path(self.schema_file).read_text(encoding="utf-8")
@@ -307,29 +218,14 @@ class RunConfig(Section):
                 ) from None
         return values
 
-    def _with_absolute_paths(self, folder: Path) -> "RunConfig":
-        def absolute(path: str) -> str:
-            elsewhere = not path or "://" in path or path.startswith(ENVIRONMENT)
-            return path if elsewhere else str(folder / Path(path).expanduser())
+    def places(self) -> Iterator[tuple[str, str]]:
+        """Yield every setting that says where something is, with the field's name; what is built in is nowhere."""
+        yield from super().places()
+        yield "evaluation.tensorflow_serving", self.evaluation.tensorflow_serving
 
-        paths: dict[str, Any] = {
-            field: absolute(getattr(self, field)) for field in ("schema_file", "preprocessor", "push_to", "checkpoints")
-        }
-
-        def pattern(path: str) -> str:
-            """Return the absolute glob for `path`: what its folders' own names have of `*?[` stands for itself."""
-            whole = absolute(path)
-            is_glob = whole != path or Path(path).is_absolute()
-            if not is_glob or Path(whole).exists():
-                return whole
-            return with_literal_folders(whole, lambda one: Path(one).is_dir())
-
-        files = {kind: pattern(getattr(self.source, kind)) for kind in ("files", "train", "validation", "test")}
-        if self.source.sql and not self.source.connection:
-            files["folder"] = str(folder / Path(self.source.folder).expanduser())
-        paths["source"] = self.source.model_copy(update=files)
-        binary = absolute(self.evaluation.tensorflow_serving)
+    def _absolute_paths(self, folder: Path) -> dict[str, Any]:
+        paths = super()._absolute_paths(folder)
+        binary = absolute(self.evaluation.tensorflow_serving, folder)
         paths["evaluation"] = self.evaluation.model_copy(update={"tensorflow_serving": binary})
-        if self.encoder != "minilm":
-            paths["encoder"] = absolute(self.encoder)
-        return self.model_copy(update=paths)
+        paths["schema_file"] = absolute(self.schema_file, folder)
+        return paths

@@ -1,4 +1,4 @@
-"""RunConfig as parameters of a KFP pipeline."""
+"""A configuration's fields as parameters of a KFP pipeline."""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -9,11 +9,11 @@ from pydantic.fields import FieldInfo
 
 from berth.cluster_settings import BY_STEP, OF_A_RUN, Cluster, StepResources
 from berth.settings import Section
-from pipeline.config.run_config import RunConfig
+from pipeline.config.pipeline_config import PipelineConfig
 
 
-def with_parameters(body: Callable[[SimpleNamespace], None]) -> Callable[..., None]:
-    """Give the pipeline function one parameter per RunConfig field, with the field's type, default and description."""
+def with_parameters(body: Callable[[SimpleNamespace], None], config: type[PipelineConfig]) -> Callable[..., None]:
+    """Give the pipeline function one parameter per field of `config`, with its type, default and description."""
     parameters = [
         inspect.Parameter("git_commit", inspect.Parameter.POSITIONAL_OR_KEYWORD, default="", annotation=str),
         inspect.Parameter("config_file", inspect.Parameter.POSITIONAL_OR_KEYWORD, default="", annotation=str),
@@ -22,7 +22,7 @@ def with_parameters(body: Callable[[SimpleNamespace], None]) -> Callable[..., No
         "git_commit": "The commit that the run's code is from; a tag of the MLflow run.",
         "config_file": "The run configuration's file; a tag of the MLflow run.",
     }
-    for name, field in _fields():
+    for name, field in _fields(config):
         default = inspect.Parameter.empty if field.is_required() else field.default
         annotation = _parameter_type(field.annotation)
         if isinstance(default, Section):
@@ -44,22 +44,22 @@ def with_parameters(body: Callable[[SimpleNamespace], None]) -> Callable[..., No
     return pipeline
 
 
-def _fields() -> Iterator[tuple[str, FieldInfo]]:
-    """Return the fields of RunConfig by parameter; of `cluster` each is one, for a pod's settings take no parts.
+def _fields(config: type[PipelineConfig]) -> Iterator[tuple[str, FieldInfo]]:
+    """Return the fields of `config` by parameter; of `cluster` each is one, for a pod's settings take no parts.
 
     What a step's pod gets is a parameter for each step.
     """
-    for name, field in RunConfig.model_fields.items():
+    for name, field in config.model_fields.items():
         if field.annotation is Cluster:
             own = {part: one for part, one in Cluster.model_fields.items() if part not in (*OF_A_RUN, *BY_STEP)}
-            yield from ((f"{name}_{part}", one) for part, one in (own | _by_step()).items())
+            yield from ((f"{name}_{part}", one) for part, one in (own | _by_step(config.kind)).items())
         else:
             yield field.alias or name, field
 
 
-def _by_step() -> dict[str, FieldInfo]:
+def _by_step(pipeline: str) -> dict[str, FieldInfo]:
     found = {}
-    for name, default in Cluster.model_validate({}).by_step().items():
+    for name, default in Cluster.model_validate({}).by_step(pipeline).items():
         step, _, what = name.partition("_")
         described = f"Of the pod of {step}. {StepResources.model_fields[what].description}"
         found[name] = FieldInfo(annotation=type(default), default=default, description=described)
@@ -67,7 +67,7 @@ def _by_step() -> dict[str, FieldInfo]:
 
 
 def _parameter_type(annotation: Any) -> type:
-    """Return the KFP parameter type of a RunConfig field: a section is a dict, a choice is a text."""
+    """Return the KFP parameter type of a field: a section is a dict, a choice is a text."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return dict
     if get_origin(annotation) in (list, dict):

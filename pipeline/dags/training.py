@@ -30,6 +30,7 @@ from components.ingest.component import ingest, locate
 from components.push.component import push, refuse
 from components.train.component import train
 from components.validate.component import validate
+from pipeline.config.run_config import RunConfig
 from pipeline.dags.parameters import with_parameters
 from pipeline.dags.pods import CHECKPOINTS, mount_claim, settle
 
@@ -178,13 +179,11 @@ def _run_steps(p: SimpleNamespace, cluster: Cluster) -> None:
 def build(cluster: Cluster) -> GraphComponent:
     """Return the pipeline, with what of `cluster` has to be compiled in, such as the mount of `checkpoint_claim`."""
 
-    @dsl.pipeline(name="berth")
-    @with_parameters
     def berth(p: SimpleNamespace) -> None:
         """Fine-tune a BERT text classifier, judge it, and push it if it passes its gates."""
         _run_steps(p, cluster)
 
-    return berth
+    return dsl.pipeline(name="berth")(with_parameters(berth, RunConfig))
 
 
 berth = build(Cluster.model_validate({}))
