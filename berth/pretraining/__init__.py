@@ -1,0 +1,1 @@
+"""Pre-training: settings, sentence pairs, masking, and filling in masked words."""

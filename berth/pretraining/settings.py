@@ -1,0 +1,142 @@
+"""The sections `pretraining`, `encoder` (a new one), `gates` and `probe` of a pre-training configuration."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from berth.data.source import Source
+from berth.settings import LONGEST, Fraction, Positive, Score, Section
+
+_Length = Annotated[int, Field(ge=8, le=LONGEST)]
+_Count = Annotated[int, Field(ge=1)]
+
+
+class Pretraining(Section):
+    """Options of pre-training: masked language model and next sentence prediction."""
+
+    steps: int = Field(0, ge=0, description="Updates of the weights; 0: as many as `epochs` take.")
+    epochs: Positive = Field(1.0, description="Passes over the corpus, where `steps` is 0; 0.5 is half of it.")
+    batch_size: int = Field(32, ge=1, description="Rows of a batch at the first of `sequence_lengths`.")
+    batch_tokens: int = Field(
+        0,
+        ge=0,
+        description="Tokens of a batch, padding included, in place of `batch_size`; 0: `batch_size` counts, and with "
+        "several `sequence_lengths` its rows at the first one.",
+    )
+    accumulate: int = Field(1, ge=1, description="Batches that make one step together.")
+    learning_rate: Positive = Field(1e-4, description="The highest one, which warmup ends at.")
+    warmup: Score = Field(0.1, description="Share of the training in which the learning rate rises.")
+    weight_decay: Score = Field(0.01, description="Decay of the weights per step, times the learning rate.")
+    sequence_lengths: list[_Length] = Field(
+        [128], min_length=1, description="Tokens of a row; with several, training goes through them in this order."
+    )
+    shares: list[Fraction] = Field(
+        [],
+        description="Share of the tokens that each of `sequence_lengths` gets; empty: 0.9 for the first and the rest "
+        "in equal parts.",
+    )
+    mlm_probability: Annotated[float, Field(gt=0, le=0.4)] = Field(0.15, description="Share of the tokens to predict.")
+    whole_words: bool = Field(False, description="Mask all pieces of a word together.")
+    nsp: bool = Field(True, description="Next sentence prediction; false: rows are packed with sentences alone.")
+    head_steps: int = Field(
+        200,
+        ge=0,
+        description="Steps in which only new heads are trained, before the encoder is; none where the encoder brings "
+        "its heads.",
+    )
+    freeze_embeddings: bool = Field(False, description="Do not train the embeddings.")
+    freeze_layers: int = Field(
+        0, ge=0, description="Do not train this many layers, counted from the embeddings; 0: train all."
+    )
+    layer_decay: float = Field(
+        1.0, gt=0, le=1, description="Factor of the learning rate from one layer to the one below it; 1: one rate."
+    )
+    evaluations: int = Field(10, ge=1, description="Evaluations on the held-out documents, evenly over the training.")
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto",
+        description="Number format of training's matrix products; weights, evaluation and the encoder are float32. "
+        "`auto`: float16 on a GPU, bfloat16 on a CPU with instructions for it.",
+    )
+    auto_batch: bool = Field(
+        False, description="Where memory runs out, halve the batches and double `accumulate`, and go on."
+    )
+    seed: int = Field(0, ge=0, description="Of new weights, masks, sentence pairs, order and dropout.")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if not self.shares:
+            return self
+        if len(self.shares) != len(self.sequence_lengths):
+            raise ValueError("shares: one for each of sequence_lengths, or none")
+        if len(self.shares) > 1 and abs(sum(self.shares) - 1) > 1e-6:
+            raise ValueError(f"shares must add up to 1, not {sum(self.shares):g}")
+        return self
+
+    @property
+    def shares_of_lengths(self) -> list[float]:
+        """The share of each of `sequence_lengths`, adding up to 1."""
+        others = len(self.sequence_lengths) - 1
+        if not others:
+            return [1.0]
+        return self.shares or [0.9, *[0.1 / others] * others]
+
+
+_PRESETS = {"tiny": (2, 128), "mini": (4, 256), "small": (4, 512), "base": (12, 768)}
+"""Layers and hidden size of Turc et al. 2019; a head has 64 numbers, the intermediate size is four times the hidden."""
+
+
+class NewEncoder(Section):
+    """An encoder from nothing, in place of the name of one: a preset, or a shape of your own."""
+
+    preset: Literal["tiny", "mini", "small", "base"] = Field(
+        "mini",
+        description="Layers and hidden size: tiny 2 and 128, mini 4 and 256, small 4 and 512, base 12 and 768.",
+    )
+    layers: int = Field(0, ge=0, le=48, description="0: the preset's.")
+    hidden: int = Field(0, ge=0, description="Size of a token's vector; 0: the preset's.")
+    heads: int = Field(0, ge=0, description="Attention heads, which share `hidden`; 0: one for each 64 of `hidden`.")
+    intermediate: int = Field(0, ge=0, description="Size of the layers' inner product; 0: four times `hidden`.")
+    vocabulary: _Count = Field(30_000, description="Word pieces to learn from the corpus, special tokens included.")
+    cased: bool = Field(False, description="Keep upper case and accents.")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        _, hidden, heads, _ = self.shape
+        if hidden % heads:
+            raise ValueError(f"hidden {hidden} is not a multiple of heads {heads}")
+        return self
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Layers, hidden size, heads and intermediate size."""
+        layers, hidden = _PRESETS[self.preset]
+        layers, hidden = self.layers or layers, self.hidden or hidden
+        return layers, hidden, self.heads or max(1, hidden // 64), self.intermediate or 4 * hidden
+
+
+class EncoderGates(Section):
+    """Bounds that the encoder must meet on the held-out documents to be pushed. Without any, nothing is pushed."""
+
+    max_mlm_loss: Positive | None = Field(None, description="Highest mean loss of a masked token, in nats.")
+    must_improve: bool = Field(
+        False,
+        description="The loss of masked tokens must have fallen: the `confidence` interval of the difference to the "
+        "encoder before, with warmed-up heads, is below 0.",
+    )
+    max_probe_drop: Score | None = Field(
+        None,
+        description="How far the probe's accuracy may be below that of the encoder before, at most, with `confidence`.",
+    )
+    confidence: Fraction = Field(0.95, description="Of the intervals, found by bootstrap over documents.")
+
+
+class Probe(Section):
+    """A labelled source that shows what an encoder is worth to a classifier with few labels."""
+
+    source: Source = Field(description="Labelled texts, as `source` of a training configuration.")
+    text_column: str = Field("text", description="The column with the text.")
+    label_column: str = Field("label", description="The column with the label.")
+    sizes: list[_Count] = Field([50, 200], min_length=1, description="Labelled texts to learn from.")
+    seeds: int = Field(5, ge=2, description="Draws of each size; each is learned from once.")
+    test: int = Field(1_000, ge=10, description="Texts to judge on, at most.")
+    fine_tune: bool = Field(True, description="Fine-tune the encoder too; false: only a regression on its vectors.")
