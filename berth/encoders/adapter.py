@@ -105,6 +105,24 @@ def of_encoder(loaded: Any, handle: str) -> EncoderAdapter:
     return EncoderAdapter(tuple(names), not named, tuple(spec.dtype for spec in own_specs), takes_training)
 
 
+def variables(loaded: Any) -> list[tf.Variable]:
+    """Return the variables of the encoder `loaded`: those that it lists, or without a list those that its traces use.
+
+    TF-Hub's and Keras' SavedModels list them; a plain `tf.Module`'s does not.
+    """
+    if hasattr(loaded, "variables"):
+        return list(loaded.variables)
+    used = (variable for function in loaded.__call__.concrete_functions for variable in function.graph.variables)
+    return list({id(variable): variable for variable in used}.values())
+
+
+def trainable_variables(loaded: Any) -> list[tf.Variable]:
+    """Return the variables of the encoder `loaded` that training may change, found as `variables` finds them."""
+    if hasattr(loaded, "trainable_variables"):
+        return list(loaded.trainable_variables)
+    return [variable for variable in variables(loaded) if variable.trainable]
+
+
 def _inputs(function: Any) -> Any:
     """Return the specifications of a trace's inputs, by name or in order; None where they are not token ids."""
     positional, _ = function.structured_input_signature

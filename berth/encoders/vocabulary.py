@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from berth.encoders.adapter import INPUTS, EncoderAdapter
+from berth.encoders.adapter import INPUTS, EncoderAdapter, variables
 from berth.errors import BerthError
 
 _TABLE = re.compile(r"(word|token)_embedding", re.IGNORECASE)
@@ -37,11 +37,7 @@ def rows(encoder: Any, interface: EncoderAdapter, largest: int) -> int | None:
     If no variable has the name of a word table, the encoder is called with the token id `largest`: an id beyond the
     table raises an error that has the table's size (on a CPU; a GPU returns zeros).
     """
-    tables = [
-        variable
-        for variable in getattr(encoder, "variables", [])
-        if _TABLE.search(variable.name) and variable.shape.rank == 2
-    ]
+    tables = [variable for variable in variables(encoder) if _TABLE.search(variable.name) and variable.shape.rank == 2]
     if tables:
         return int(max(table.shape[0] for table in tables))
     probe = {name: tf.ones([1, 2], tf.int32) for name in INPUTS} | {"input_word_ids": tf.constant([[0, largest]])}

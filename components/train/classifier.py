@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from berth.encoders.adapter import INPUTS, of_encoder, standard_inputs
+from berth.encoders.adapter import INPUTS, of_encoder, standard_inputs, trainable_variables
 from berth.encoders.pooling import pool
 from berth.encoders.seeded_dropout import Seeds, with_seeded_dropout
 from berth.errors import BerthError, first_line
@@ -69,6 +69,14 @@ class Classifier:
             raise BerthError(
                 f"sequence_length: the encoder {handle!r} does not accept texts of {sequence_length} tokens. "
                 "Try half of that, or auto."
+            )
+
+    def check_trainable(self, handle: str) -> None:
+        """Raise BerthError if training would change the head alone, and the encoder, named `handle`, not at all."""
+        if len(self._variables) == len(self.head.trainable_variables):
+            raise BerthError(
+                f"encoder: {handle!r} has no variable that fine-tuning could change. Name another encoder, or set "
+                "recipe: frozen."
             )
 
     def accepts(self, sequence_length: int) -> bool:
@@ -148,12 +156,13 @@ class Classifier:
         import tensorflow as tf
 
         empty = {name: tf.ones([1, 2], tf.int32) for name in INPUTS}
+        own_of_encoder = trainable_variables(self.encoder.resolved_object)
         reached: list[bool] = []
 
         def call() -> None:
             with tf.GradientTape() as tape:
                 logits = self.logits(empty, training=False)
-            gradients = tape.gradient(logits, [*self.encoder.trainable_variables, *self.head.trainable_variables])
+            gradients = tape.gradient(logits, [*own_of_encoder, *self.head.trainable_variables])
             reached[:] = [gradient is not None for gradient in gradients]
 
         try:
@@ -162,5 +171,5 @@ class Classifier:
             raise BerthError(
                 f"encoder: {handle!r} does not run on token ids ({first_line(error)}). Name a TF-Hub text encoder."
             ) from error
-        variables = [*self.encoder.trainable_variables, *self.head.trainable_variables]
+        variables = [*own_of_encoder, *self.head.trainable_variables]
         return [own for own, is_reached in zip(variables, reached, strict=True) if is_reached]

@@ -90,6 +90,8 @@ def train_model(
     with devices.scope():
         # What TF-Hub loads in a strategy's scope runs in its replicas alone: it can be neither evaluated nor exported.
         replicated = Classifier(*made) if devices.replicas > 1 else classifier
+    if recipe.facts.trains_encoder:
+        classifier.check_trainable(encoder)
     if not sequence_length:
         sequence_length = choose_length(dataset, loaded, preprocessor, manifest.pairs, classifier.accepts)
     classifier.check_length(sequence_length, encoder)
