@@ -1,9 +1,9 @@
 """The section `source` of a run configuration."""
 
 import re
-from typing import Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from berth.settings import ENVIRONMENT, VARIABLE, Address, Section
 from berth.storage.addresses import NO_SECRETS, has_secret
@@ -58,3 +58,11 @@ class Source(Section):
         if self.files:
             return {"": self.files}
         return {name: getattr(self, name) for name in ("train", "validation", "test") if getattr(self, name)}
+
+
+def _as_section(source: Any) -> Any:
+    return {"files": source} if isinstance(source, str) else source
+
+
+AnySource = Annotated[Source, BeforeValidator(_as_section)]
+"""A source as a configuration has it: the section, or a plain text, which means `files`."""

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from berth.data.source import Source
+from berth.data.source import AnySource
 from berth.settings import LONGEST, Fraction, Positive, Score, Section
 
 _Length = Annotated[int, Field(ge=8, le=LONGEST)]
@@ -133,7 +133,7 @@ class EncoderGates(Section):
 class Probe(Section):
     """A labelled source that shows what an encoder is worth to a classifier with few labels."""
 
-    source: Source = Field(description="Labelled texts, as `source` of a training configuration.")
+    source: AnySource = Field(description="Labelled texts, as `source` of a training configuration.")
     text_column: str = Field("text", description="The column with the text.")
     label_column: str = Field("label", description="The column with the label.")
     sizes: list[_Count] = Field([50, 200], min_length=1, description="Labelled texts to learn from.")

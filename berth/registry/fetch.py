@@ -12,6 +12,11 @@ from berth.tracking.tags import CHAMPION
 _SCHEME = "models:/"
 
 
+def is_reference(text: str) -> bool:
+    """Return whether `text` is the URI of a registered model, such as models:/town-encoder@champion."""
+    return text.startswith(_SCHEME)
+
+
 @dataclass(frozen=True)
 class FetchedModel:
     """The SavedModel of a registered version, as it was pushed."""
@@ -79,7 +84,9 @@ def _download(name: str, version: Version, target: str | Path | None) -> tuple[P
     uri = f"{_SCHEME}{name}/{version.number}"
     try:
         files = Path(mlflow.artifacts.download_artifacts(uri, dst_path=None if target is None else str(target)))
-        folder = next((path.parent for path in files.rglob("saved_model.pb")), None)
+        # An encoder has its preprocessor below it.
+        found = sorted(files.rglob("saved_model.pb"), key=lambda path: len(path.parts))
+        folder = found[0].parent if found else None
     except (MlflowException, OSError) as error:
         raise BerthError(f"{what} cannot be fetched ({first_line(error)}). Choose another version.") from None
     if folder is None:

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 from berth.errors import nearest
 from berth.settings import Section
@@ -22,7 +23,7 @@ def explain(root: type[Section], problem: Any) -> str:
         section: Any = root
         for part in problem["loc"][:-1]:
             is_mapping = get_origin(section) is dict
-            section = get_args(section)[1] if is_mapping else section.model_fields[part].annotation
+            section = get_args(section)[1] if is_mapping else without_none(section.model_fields[part].annotation)
         keys = [field.alias or name for name, field in section.model_fields.items()]
         hint = nearest(str(problem["loc"][-1]), keys) or f" Valid keys: {', '.join(keys)}."
         return f"unknown key {location!r}.{hint}"
@@ -35,6 +36,13 @@ def explain(root: type[Section], problem: Any) -> str:
     # A number is a text in the file, and is shown as it is written.
     shown = given if isinstance(given, str) and _NUMBER.fullmatch(given) else without_secrets(repr(given))
     return f"{location}: {message[0].lower()}{message[1:]}, not {shown}"
+
+
+def without_none(annotation: Any) -> Any:
+    """Return the type of a field that may have no value; any other type as it is."""
+    parts = get_args(annotation) if get_origin(annotation) in (UnionType, Union) else ()
+    left = [part for part in parts if part is not NoneType]
+    return left[0] if len(left) == 1 else annotation
 
 
 _CHOICE = re.compile(r"literal\[|constrained-")

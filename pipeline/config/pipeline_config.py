@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import pydantic
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from berth.cluster_settings import BY_STEP, OF_A_RUN, Cluster
-from berth.data.source import Source
+from berth.data.source import AnySource, Source
 from berth.encoders.builtin.weights import BUILT_IN
 from berth.errors import BerthError
+from berth.registry.fetch import is_reference
 from berth.settings import ENVIRONMENT, Address, Notify, Section
 from berth.storage.addresses import NO_SECRETS, has_secret
 from berth.storage.globs import with_literal_folders
@@ -30,10 +31,6 @@ def check_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise ValueError("use 1 to 63 lower-case letters, digits, '-', '_' and '.', such as sms-spam")
     return name
-
-
-def _as_section(source: Any) -> Any:
-    return {"files": source} if isinstance(source, str) else source
 
 
 def _check_encoding(name: str) -> str:
@@ -59,8 +56,7 @@ def texts_of(value: Any, field: str = "") -> Iterator[tuple[str, str]]:
 Name = Annotated[str, AfterValidator(check_name)]
 RunName = Annotated[Name, Field(description="The run's name; the MLflow experiment of the same name holds its runs.")]
 Rows = Annotated[
-    Source,
-    BeforeValidator(_as_section),
+    AnySource,
     Field(
         description="CSV, TSV, JSON Lines or Parquet, also .gz or .zst, or a query. A plain text means `source.files`."
     ),
@@ -174,28 +170,33 @@ class PipelineConfig(Section):
         paths: dict[str, Any] = {
             field: absolute(getattr(self, field), folder) for field in ("preprocessor", "push_to", "checkpoints")
         }
-
-        def pattern(path: str) -> str:
-            """Return the absolute glob for `path`: what its folders' own names have of `*?[` stands for itself."""
-            whole = absolute(path, folder)
-            is_glob = whole != path or Path(path).is_absolute()
-            if not is_glob or Path(whole).exists():
-                return whole
-            return with_literal_folders(whole, lambda one: Path(one).is_dir())
-
-        files = {kind: pattern(getattr(self.source, kind)) for kind in ("files", "train", "validation", "test")}
-        if self.source.sql and not self.source.connection:
-            files["folder"] = str(folder / Path(self.source.folder).expanduser())
-        paths["source"] = self.source.model_copy(update=files)
+        paths["source"] = absolute_source(self.source, folder)
         if self.encoder != BUILT_IN:
             paths["encoder"] = absolute(self.encoder, folder)
         return paths
 
 
 def absolute(path: str, folder: Path) -> str:
-    """Return `path` below `folder`, unless it is empty, absolute, an address or in a variable."""
-    elsewhere = not path or "://" in path or path.startswith(ENVIRONMENT)
+    """Return `path` below `folder`, unless it is empty, absolute, an address, a registered model or in a variable."""
+    elsewhere = not path or "://" in path or path.startswith(ENVIRONMENT) or is_reference(path)
     return path if elsewhere else str(folder / Path(path).expanduser())
+
+
+def absolute_source(source: Source, folder: Path) -> Source:
+    """Return `source` with its relative paths below `folder`."""
+
+    def pattern(path: str) -> str:
+        """Return the absolute glob for `path`: what its folders' own names have of `*?[` stands for itself."""
+        whole = absolute(path, folder)
+        is_glob = whole != path or Path(path).is_absolute()
+        if not is_glob or Path(whole).exists():
+            return whole
+        return with_literal_folders(whole, lambda one: Path(one).is_dir())
+
+    files = {kind: pattern(getattr(source, kind)) for kind in ("files", "train", "validation", "test")}
+    if source.sql and not source.connection:
+        files["folder"] = str(folder / Path(source.folder).expanduser())
+    return source.model_copy(update=files)
 
 
 def read(path: Path, start_from: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from berth.cluster_settings import Cluster, StepResources
 from berth.data.source import Source
+from berth.pretraining.settings import EncoderGates, NewEncoder, Pretraining, Probe
 from berth.settings import (
     KINDS,
     Checks,
@@ -18,6 +19,8 @@ from berth.settings import (
     Split,
 )
 from berth.training.settings import Training
+from pipeline.config.pipeline_config import PIPELINE
+from pipeline.config.pretraining_config import PretrainingConfig
 from pipeline.config.run_config import RunConfig, number_or_auto
 
 
@@ -35,27 +38,35 @@ def reference() -> str:
     sections += [("training.", Training), ("evaluation.", Evaluation), ("gates.", Gates)]
     sections += [("notify.", Notify), ("cluster.", Cluster), ("cluster.resources.STEP.", StepResources)]
     for prefix, section in sections:
-        parts += [
-            f"## {prefix.rstrip('.') or 'Run'}",
-            "",
-            (section.__doc__ or "").strip(),
-            "",
-            "| field | type | default | meaning |",
-            "| --- | --- | --- | --- |",
-        ]
-        for name, field in section.model_fields.items():
-            default = "required" if field.is_required() else _show_default(field.default)
-            kind = _type_name(field.annotation)
-            if any(getattr(own, "func", None) is number_or_auto for own in field.metadata):
-                default, kind = "`auto`", f"{kind} or `auto`"
-            cells = (f"`{prefix}{field.alias or name}`", kind, default, field.description or "")
-            parts.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-        parts.append("")
+        parts += _table("##", prefix.rstrip(".") or "Run", prefix, section)
         if section is Checks:
             parts += ["| kind of anomaly | default severity | what it says |", "| --- | --- | --- |"]
             parts += [f"| `{kind}` | `{severity}` | {meaning} |" for kind, (severity, meaning) in KINDS.items()]
             parts.append("")
+    parts += ["## Pre-training run", ""]
+    parts += [
+        f"A configuration of the pre-training pipeline says so: `{PIPELINE}: {PretrainingConfig.kind}`. "
+        "`source`, `cleaning`, `notify` and `cluster` are as above. See [pretraining.md](pretraining.md).",
+        "",
+    ]
+    pretraining: list[tuple[str, type[Section]]] = [("", PretrainingConfig), ("pretraining.", Pretraining)]
+    pretraining += [("encoder.", NewEncoder), ("probe.", Probe), ("gates.", EncoderGates)]
+    for prefix, section in pretraining:
+        parts += _table("###", f"Pre-training: {prefix.rstrip('.') or 'run'}", prefix, section)
     return "\n".join(parts)
+
+
+def _table(level: str, title: str, prefix: str, section: type[Section]) -> list[str]:
+    lines = [f"{level} {title}", "", (section.__doc__ or "").strip(), ""]
+    lines += ["| field | type | default | meaning |", "| --- | --- | --- | --- |"]
+    for name, field in section.model_fields.items():
+        default = "required" if field.is_required() else _show_default(field.default)
+        kind = _type_name(field.annotation)
+        if any(getattr(own, "func", None) is number_or_auto for own in field.metadata):
+            default, kind = "`auto`", f"{kind} or `auto`"
+        cells = (f"`{prefix}{field.alias or name}`", kind, default, field.description or "")
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return [*lines, ""]
 
 
 def _show_default(default: Any) -> str:

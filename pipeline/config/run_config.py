@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from berth.encoders.builtin.weights import BUILT_IN
 from berth.errors import BerthError
+from berth.registry.fetch import is_reference
 from berth.settings import AUTO, LONGEST, Address, Checks, Cleaning, Evaluation, Gates, RareLabels, Split
 from berth.training.settings import Training
 from pipeline.config.pipeline_config import (
@@ -178,7 +179,7 @@ class RunConfig(PipelineConfig):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.encoder != BUILT_IN and not self.preprocessor:
+        if self.encoder != BUILT_IN and not is_reference(self.encoder) and not self.preprocessor:
             raise ValueError("preprocessor: name the TF-Hub preprocessor that the encoder's page gives as its match")
         if self.columns:
             self._check_columns(self.columns)

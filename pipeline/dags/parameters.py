@@ -9,6 +9,7 @@ from pydantic.fields import FieldInfo
 
 from berth.cluster_settings import BY_STEP, OF_A_RUN, Cluster, StepResources
 from berth.settings import Section
+from pipeline.config.explain import without_none
 from pipeline.config.pipeline_config import PipelineConfig
 
 
@@ -25,6 +26,8 @@ def with_parameters(body: Callable[[SimpleNamespace], None], config: type[Pipeli
     for name, field in _fields(config):
         default = inspect.Parameter.empty if field.is_required() else field.default
         annotation = _parameter_type(field.annotation)
+        if default is None and annotation is dict:  # a section that is not given
+            default = {}
         if isinstance(default, Section):
             default = default.model_dump(exclude_none=True)
         parameters.append(
@@ -68,6 +71,7 @@ def _by_step(pipeline: str) -> dict[str, FieldInfo]:
 
 def _parameter_type(annotation: Any) -> type:
     """Return the KFP parameter type of a field: a section is a dict, a choice is a text."""
+    annotation = without_none(annotation)
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return dict
     if get_origin(annotation) in (list, dict):
