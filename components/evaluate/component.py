@@ -80,6 +80,7 @@ def evaluate(
         run_tags = {tags.VERDICT: str(verdict), tags.FINGERPRINT: dataset.metadata["fingerprint"]}
         log_to_parent(run_tags, scored.scores)
         report.metadata["verdict"] = str(verdict)
+        report.metadata["champion"] = judgement.champion.version if judgement.champion else "0"
         report.metadata["gates"] = packed(verdict.as_dicts())
         report.metadata["scores"] = packed(scored.scores)
         report.metadata["summary"] = (

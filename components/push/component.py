@@ -24,7 +24,8 @@ def push(
     from components.push.record import register_as_step
     from components.push.step import push_model
 
-    register = partial(push_model, model.path, model_name or name, push_to, keep=keep)
+    judged_against = int(report.metadata["champion"]) if "champion" in report.metadata else None
+    register = partial(push_model, model.path, model_name or name, push_to, keep=keep, judged_against=judged_against)
     register_as_step("push", register, model, dataset, report, model_name or name, settings_digest, pushed)
 
 

@@ -51,6 +51,7 @@ def push_model(
     tags: Mapping[str, Any],
     description: str = "",
     keep: int = 5,
+    judged_against: int | None = None,
 ) -> Pushed:
     """Log, register and publish the model under the active MLflow run; the alias that users follow moves last.
 
@@ -58,10 +59,12 @@ def push_model(
     registry alone. The serving folder then holds `keep` versions.
 
     Files that a rollback or a promotion withdrew become the challenger instead. Within one pipeline run a push can be
-    repeated: it goes on with the version that it has published.
+    repeated: it goes on with the version that it has published. `judged_against` is the champion that evaluate compared
+    the model with, 0 for none; None: not known.
 
     Raises:
-        BerthError: the model is not as it was exported, or the serving folder cannot be written.
+        BerthError: the model is not as it was exported, the serving folder cannot be written, or another version has
+            become the champion since the model was judged.
     """
     digest = integrity.verify(saved_model)
     folder = serving_folder.serving_folder(push_to, name) if push_to else None
@@ -77,6 +80,7 @@ def push_model(
                 version = versions.register(model_uri, name, {**tags, PUBLISHED: "no"}, description)
                 versions.make_challenger(name, version)
                 return Pushed(name, version, True, versions.aliases(name).get(CHAMPION, 0), withdrawn_as=withdrawn)
+            _check_champion(name, judged_against)
             version = publish_again(folder, name, Path(saved_model), model_uri, tags, description)
         champion = versions.converge(name)
         if folder:
@@ -85,6 +89,19 @@ def push_model(
             except BerthError as error:  # users have their model: an old version too many is no failed push
                 warn(f"an old version could not be removed: {error}")
     return Pushed(name, version, True, champion, f"{folder.address}/{version}" if folder else "")
+
+
+def _check_champion(name: str, judged_against: int | None) -> None:
+    """Raise BerthError if users have another champion by now than the one that the model was compared with."""
+    champion = versions.aliases(name).get(CHAMPION, 0)
+    if judged_against is None or champion == judged_against:
+        return
+    now = f"version {champion} is its {CHAMPION}" if champion else f"it has no {CHAMPION}"
+    then = f"version {judged_against}" if judged_against else f"no {CHAMPION}"
+    raise BerthError(
+        f"{name}: {now} by now, and this model was compared with {then}. It is not pushed. Start the run again: "
+        "it takes the training from the cache and compares the model with what users have now."
+    )
 
 
 def refuse_model(

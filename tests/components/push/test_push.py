@@ -1,5 +1,6 @@
 """Pushing a SavedModel from an environment without TensorFlow, to a real MLflow store and a real folder."""
 
+import functools
 import json
 import shutil
 from pathlib import Path
@@ -182,6 +183,26 @@ def inputs(store, artifact, model, tmp_path):
         "model_name": "",
         "settings_digest": "s",
     }
+
+
+@pytest.mark.parametrize("judged_against", ["0", "1"])
+def test_champion_that_came_after_evaluate_is_not_replaced(
+    store, push, artifact, inputs, aliases, name, tmp_path, judged_against
+):
+    """Another run's push or a rollback happened in between; the model was compared with what was there before."""
+    for _ in range(2):
+        push(tmp_path)
+    inputs["report"] = artifact("report", verdict="BLESSED", champion=judged_against)
+    by_step = functools.partial(component_body("push", "push"), name=name, push_to=str(tmp_path), keep=5)
+    then = "no champion" if judged_against == "0" else "version 1"
+    with pytest.raises(BerthError, match=f"version 2 is its champion by now, .* with {then}.* Start the run again"):
+        by_step(**inputs, pushed=artifact("pushed"))
+    assert (aliases(), served(tmp_path / name)) == ({"champion": 2, "previous": 1}, ["1", "2"])
+    assert len(versions.versions(name)) == 2
+    inputs["report"] = artifact("report", verdict="BLESSED", champion="2")
+    for _ in range(2):  # its own retry finds the champion that it has made
+        by_step(**inputs, pushed=artifact("pushed"))
+    assert aliases()["champion"] == 3
 
 
 def test_the_step_says_which_version_users_now_get(store, artifact, inputs, tmp_path):
