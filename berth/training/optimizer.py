@@ -100,16 +100,19 @@ class AdamW:
         """The variables that a checkpoint must hold, always in this order."""
         return [*self._moments, *self._squares, self.step]
 
-    def apply(self, gradients: Sequence[Any], variables: Sequence[Any], learning_rate: Any) -> Any:
+    def apply(self, gradients: Sequence[Any], variables: Sequence[Any], learning_rate: Any, weight: Any = 1.0) -> Any:
         """Update `variables`, in the order of the constructor; return the gradients' norm before clipping.
 
-        A gradient is a tensor, IndexedSlices (rows may repeat), or None: no update.
+        A gradient is a tensor, IndexedSlices (rows may repeat), or None: no update. `weight` is the step's rows by
+        those of a usual step: the gradients of a step of more rows are clipped to so much more, so that clipping does
+        not take from its rows what it leaves to others.
         """
         import tensorflow as tf
 
         gradients = [_merge_rows(gradient) for gradient in gradients]
         norm = tf.linalg.global_norm(gradients)
-        scale = CLIP_NORM / tf.maximum(norm, CLIP_NORM)
+        most = CLIP_NORM * tf.maximum(weight, 1.0)
+        scale = most / tf.maximum(norm, most)
         tf.raw_ops.AssignAddVariableOp(resource=self.step.handle, value=tf.constant(1, tf.int64))
         done = tf.cast(self.step.read_value(), tf.float32)
         powers = tf.pow(_BETA_1, done), tf.pow(_BETA_2, done)

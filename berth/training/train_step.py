@@ -25,8 +25,17 @@ class Optimizer(Protocol):
     def state(self) -> list[tf.Variable]:
         """The variables that a checkpoint has to hold, in a fixed order."""
 
-    def apply(self, gradients: Sequence[Gradient], variables: Sequence[tf.Variable], learning_rate: tf.Tensor) -> Any:
-        """Update `variables`, in the order in which the optimizer was given them."""
+    def apply(
+        self,
+        gradients: Sequence[Gradient],
+        variables: Sequence[tf.Variable],
+        learning_rate: tf.Tensor,
+        weight: tf.Tensor | float = 1.0,
+    ) -> Any:
+        """Update `variables`, in the order in which the optimizer was given them.
+
+        The gradients are those of a mean over rows, times `weight`: the step's rows by those of a usual step.
+        """
 
 
 class TrainStep:
@@ -64,8 +73,12 @@ class TrainStep:
         """The variables that a step changes and a checkpoint has to hold, in a fixed order."""
         return [*self.variables, *self.optimizer.state, *(self._loss_scale.state if self._loss_scale else ())]
 
-    def __call__(self, batches: Sequence[np.ndarray], rate: float, step: int) -> float:
+    def __call__(self, batches: Sequence[np.ndarray], rate: float, step: int, usual_rows: float = 0.0) -> float:
         """Take the 0-based `step` from the row numbers of each of `batches`; return the mean loss of their rows.
+
+        Steps differ in rows, above all with a token budget. The loss that is differentiated is the rows' sum by
+        `usual_rows`, the mean over the epoch's steps, so that every row of an epoch counts the same; 0: by their
+        own number.
 
         Raises:
             BerthError: memory ran out.
@@ -76,16 +89,18 @@ class TrainStep:
                 parts = [part for batch in batches for part in _parts(batch, self._most_rows)]
             try:
                 with training(self.precision):
-                    return self._step(parts, rate, step)
+                    return self._step(parts, rate, step, usual_rows)
             except tf.errors.ResourceExhaustedError as error:
                 self._shrink(max(map(len, parts)), error)
 
-    def _step(self, parts: list[np.ndarray], learning_rate: float, step: int) -> float:
+    def _step(self, parts: list[np.ndarray], learning_rate: float, step: int, usual_rows: float) -> float:
         rate = tf.constant(learning_rate, tf.float32)
-        rows = tf.constant(sum(map(len, parts)), tf.float32)
+        own_rows = sum(map(len, parts))
+        rows = tf.constant(usual_rows or own_rows, tf.float32)
+        weight = own_rows / (usual_rows or own_rows)
         self.task.seed(step, 0, self.devices.worker)
         if len(parts) == 1 and not self.recipe.training.auto_batch:
-            return float(self._fused(self._shares(parts[0]), rows, rate))
+            return float(self._fused(self._shares(parts[0]), rows, rate, tf.constant(weight, tf.float32))) / weight
         # Gradients and update apart: of the batches' gradients only the sum is kept, and memory that runs out in the
         # middle leaves the weights as they were.
         loss, summed = 0.0, None
@@ -94,15 +109,15 @@ class TrainStep:
             own_loss, gradients = self._gradients(self._shares(part), rows)
             summed = gradients if summed is None else [_add(*pair) for pair in zip(summed, gradients, strict=True)]
             loss += float(own_loss)
-        self._apply(summed, rate)
-        return loss
+        self._apply(summed, rate, tf.constant(weight, tf.float32))
+        return loss / weight
 
     def _shares(self, rows: np.ndarray) -> list[Batch]:
         """Return the batch of each replica here, which together are `rows`."""
         return [self.task.batch(own) for own in self.devices.share(rows, self.task.widths)]
 
-    def _applied(self, gradients: Sequence[Gradient], rate: tf.Tensor) -> tf.Tensor:
-        self.optimizer.apply(gradients, self.variables, rate)
+    def _applied(self, gradients: Sequence[Gradient], rate: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
+        self.optimizer.apply(gradients, self.variables, rate, weight)
         return tf.constant(True)
 
     def _shrink(self, rows: int, error: Exception) -> None:
@@ -117,9 +132,9 @@ class TrainStep:
     def _compile(self) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
         """Return three compiled functions.
 
-        (shares, rows, rate) -> mean loss, having updated the weights; (shares, rows) -> (summed loss / rows, its
-        gradients); (gradients, rate) -> nothing, having updated the weights. A share is the batch of one replica here,
-        `rows` how many rows all replicas have together.
+        (shares, rows, rate, weight) -> summed loss / rows, having updated the weights; (shares, rows) -> (summed loss
+        / rows, its gradients); (gradients, rate, weight) -> nothing, having updated the weights. A share is the batch
+        of one replica here, `rows` the rows of a usual step, `weight` this step's rows by those.
         """
         number = tf.TensorSpec([], tf.float32)
         shares_signature = [self.task.batch_signature] * self.devices.here
@@ -132,33 +147,33 @@ class TrainStep:
             loss, *gradients = self.devices.sum([loss, *tape.gradient(scaled, self.variables)])
             return loss, gradients
 
-        def update(gradients: Sequence[Gradient], rate: tf.Tensor) -> None:
+        def update(gradients: Sequence[Gradient], rate: tf.Tensor, weight: tf.Tensor) -> None:
             if self._loss_scale is None:
-                self.optimizer.apply(gradients, self.variables, rate)
+                self.optimizer.apply(gradients, self.variables, rate, weight)
                 return
             gradients, finite = self._loss_scale.unscale(gradients)
             # A gradient that is not finite says that the scale is too large, not that training has failed.
-            tf.cond(finite, lambda: self._applied(gradients, rate), lambda: tf.constant(False))
+            tf.cond(finite, lambda: self._applied(gradients, rate, weight), lambda: tf.constant(False))
             self._loss_scale.update(finite)
 
-        def step(share: Batch, rows: tf.Tensor, rate: tf.Tensor) -> tf.Tensor:
+        def step(share: Batch, rows: tf.Tensor, rate: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
             loss, gradients = differentiate(share, rows)
-            update(gradients, rate)
+            update(gradients, rate, weight)
             return loss
 
         run = self.devices.run
 
-        @tf.function(input_signature=[shares_signature, number, number])
-        def fused(shares: list[Batch], rows: tf.Tensor, rate: tf.Tensor) -> tf.Tensor:
-            return run(lambda replica: step(shares[replica], rows, rate))
+        @tf.function(input_signature=[shares_signature, number, number, number])
+        def fused(shares: list[Batch], rows: tf.Tensor, rate: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
+            return run(lambda replica: step(shares[replica], rows, rate, weight))
 
         @tf.function(input_signature=[shares_signature, number])
         def gradients(shares: list[Batch], rows: tf.Tensor) -> tuple[tf.Tensor, list[Gradient]]:
             return run(lambda replica: differentiate(shares[replica], rows))
 
         @tf.function(reduce_retracing=True)
-        def apply(gradients: Sequence[Gradient], rate: tf.Tensor) -> None:
-            run(lambda _: update(gradients, rate))
+        def apply(gradients: Sequence[Gradient], rate: tf.Tensor, weight: tf.Tensor) -> None:
+            run(lambda _: update(gradients, rate, weight))
 
         return fused, gradients, apply
 
@@ -174,7 +189,13 @@ class _Adam:
     def state(self) -> list[tf.Variable]:
         return list(self._adam.variables)
 
-    def apply(self, gradients: Sequence[Gradient], variables: Sequence[tf.Variable], learning_rate: tf.Tensor) -> None:
+    def apply(
+        self,
+        gradients: Sequence[Gradient],
+        variables: Sequence[tf.Variable],
+        learning_rate: tf.Tensor,
+        weight: tf.Tensor | float = 1.0,
+    ) -> None:
         # The rate is the same in every step, and replicas have added up their gradients already.
         self._adam.apply_gradients(zip(gradients, variables, strict=True), skip_gradients_aggregation=True)
 

@@ -159,7 +159,7 @@ class Trainer:
             all_texts = len(self.widths) * recipe.epochs
             rate = warmup_then_linear_decay(state.whole.texts, texts, all_texts, rate, recipe.warmup_fraction)
         start = time.perf_counter()
-        loss = self.train_step(step_batches, rate, state.step)
+        loss = self.train_step(step_batches, rate, state.step, len(self.widths) * recipe.epochs / total)
         seconds = time.perf_counter() - start
         if not math.isfinite(loss):
             raise BerthError(

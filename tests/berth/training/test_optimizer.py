@@ -172,3 +172,14 @@ def test_replica_update_equals_the_single_device_update(variables):
         apply([tf.constant(gradient) for gradient in step])
     for variable, other in zip(mirrored, one, strict=True):
         assert np.allclose(variable.numpy(), other.numpy(), atol=1e-7)
+
+
+def test_a_larger_step_is_clipped_to_a_larger_norm():
+    """Clipping it to the norm of a usual step would make its texts count less than others."""
+    norms = []
+    for weight in (0.5, 1.0, 4.0):
+        variable = tf.Variable([0.0, 0.0])
+        optimizer = AdamW([variable], 0.0)
+        optimizer.apply([tf.constant([6.0, 8.0])], [variable], 0.0, tf.constant(weight))
+        norms.append(float(tf.norm(optimizer.state[0]) / 0.1))
+    assert norms == pytest.approx([1.0, 1.0, 4.0], rel=1e-5)
