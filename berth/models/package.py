@@ -73,11 +73,10 @@ def _signature(interface: ModelInterface) -> Any:
     names = [f"p({label})" for label in interface.labels]
     if interface.task != "multi_label":
         names.insert(0, "probability")
-    # Without a name a column takes a list of texts too; with one MLflow wants a DataFrame, or JSON with the names.
-    columns = ("text", "text_pair") if interface.pairs else (None,)
-    texts: list[Any] = [ColSpec("string", name) for name in columns]
     answers: list[Any] = [ColSpec("string", "label"), *(ColSpec("float", name) for name in names)]
-    return ModelSignature(inputs=Schema(texts), outputs=Schema(answers))
+    # Without a schema of the inputs: given one, MLflow makes the text "None" of a missing text, hands a DataFrame's
+    # first column to a nameless one, and takes no list for a named one. PyFunc checks its input itself.
+    return ModelSignature(outputs=Schema(answers))
 
 
 def _example(pairs: bool) -> Any:

@@ -65,9 +65,9 @@ class ServedClassifier:
 
         Raises:
             BerthError: the model takes pairs and got none, or the other way round, or not one for each text.
+            BerthError: a text is missing.
         """
         import numpy as np
-        import tensorflow as tf
 
         if pairs is not None and not self.pairs:
             raise BerthError("the model takes single texts, and was given pairs. Give it the texts alone.")
@@ -77,9 +77,12 @@ class ServedClassifier:
                 f"the model takes pairs, and was given {len(texts):,} texts with {len(second):,} second texts. "
                 "Give each text its text_pair."
             )
-        inputs = {"text": [_encoded(text) for text in texts]}
+        inputs = {"text": _encoded(texts)}
         if self.pairs:
-            inputs["text_pair"] = [_encoded(text) for text in second]
+            inputs["text_pair"] = _encoded(second)
+
+        import tensorflow as tf
+
         probabilities = np.zeros((len(texts), len(self.labels)), np.float32)
         in_bulk = self._bulk is not None and len(texts) > batch_size
         signature, size = (self._bulk, _BULK_TEXTS) if in_bulk else (self._serve, batch_size)
@@ -146,5 +149,8 @@ def _register_text_ops() -> None:
         tf.load_op_library(str(library))
 
 
-def _encoded(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
+def _encoded(texts: Sequence[str]) -> list[bytes]:
+    for row, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise BerthError(f"text {row} is missing: it is {text!r}. Give an empty text, or leave it out.")
+    return [text.encode("utf-8", "surrogatepass") for text in texts]

@@ -52,25 +52,30 @@ import json, mlflow, pandas as pd
 uris, texts = {uris!r}, {TEXTS!r}
 single, pairs, multi = (mlflow.pyfunc.load_model(uri) for uri in uris.values())
 frame = pd.DataFrame({{"text": texts}})
-answers = [single.predict(texts), single.predict(frame), single.predict(frame["text"]), multi.predict(texts)]
+wide = pd.DataFrame({{"id": ["win 1", "win 2"], "text": texts}})
+columns = {{"id": [1, 2], "text": texts}}
+answers = [single.predict(own) for own in (texts, frame, frame["text"], wide, columns)] + [multi.predict(texts)]
 two = pd.DataFrame({{"text": ["hello", "hello"], "text_pair": ["you", "2"]}})
 answers += [pairs.predict(two), pairs.predict(two[["text_pair", "text"]])]
 print(json.dumps([answer.to_dict("list") for answer in answers]))
-print(json.dumps([model.metadata.signature.inputs.input_names() for model in (single, pairs)]))
+try:
+    single.predict(pd.DataFrame({{"text": ["hello", None]}}))
+except mlflow.MlflowException as error:
+    print(json.dumps(str(error)))
 print(json.dumps([model.input_example.columns.tolist() for model in (single, pairs)]))
 """
     done = subprocess.run([str(TRAIN_PYTHON), "-c", code], capture_output=True, text=True, timeout=_TIMEOUT_SECONDS)
     assert done.returncode == 0, done.stderr
-    answers, names, examples = map(json.loads, done.stdout.splitlines()[-3:])
-    first, *same = answers[:3]
-    assert same == [first, first]
+    answers, refused, examples = map(json.loads, done.stdout.splitlines()[-3:])
+    first, *same = answers[:5]
+    assert same == [first] * 4, "the column named text is scored, wherever it is"
     assert first["label"] == ["ham", "spam"]
     assert first["probability"] == pytest.approx([0.8, 0.9])
     assert first["p(spam)"] == pytest.approx([0.2, 0.9])
-    assert answers[3]["label"] == ["ham", "ham, spam"]
-    assert answers[4] == answers[5]
-    assert answers[4]["label"] == ["ham", "spam"], "the second texts count, whatever the order of the columns"
-    assert names == [[0], ["text", "text_pair"]]
+    assert answers[5]["label"] == ["ham", "ham, spam"]
+    assert answers[6] == answers[7]
+    assert answers[6]["label"] == ["ham", "spam"], "the second texts count, whatever the order of the columns"
+    assert refused.startswith("1 of 2 texts missing in the input, the first in row 1. Give an empty text")
     assert examples == [["text"], ["text", "text_pair"]]
 
 
@@ -119,11 +124,19 @@ def test_mlflow_serves_it_to_every_form_of_json(store, models, tmp_path):
             {"inputs": TEXTS},
             {"dataframe_split": {"columns": ["text"], "data": [[text] for text in TEXTS]}},
             {"dataframe_records": [{"text": text} for text in TEXTS]},
+            {"dataframe_split": {"columns": ["id", "text"], "data": [["win 1", TEXTS[0]], ["win 2", TEXTS[1]]]}},
+            {"inputs": {"id": ["win 1", "win 2"], "text": TEXTS}},
+            {"instances": [{"id": "win 1", "text": text} for text in TEXTS]},
         ):
             answer = ask(server, request)
             assert answer["label"] == ["ham", "spam"], request
             for column, values in PROBABILITIES.items():
                 assert answer[column] == pytest.approx(values)
+        for request in ({"inputs": ["hello", None]}, {"dataframe_records": [{"text": "hello"}, {"text": None}]}):
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                ask(server, request)
+            assert refused.value.code == 400
+            assert "1 of 2 texts missing in the input, the first in row 1." in json.load(refused.value)["message"]
 
 
 def test_mlflow_serves_pairs(store, models, tmp_path):
