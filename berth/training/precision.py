@@ -26,13 +26,15 @@ def choose(precision: str) -> str:
     `auto` is float16 on a GPU, bfloat16 on a CPU with instructions for it (avx512_bf16 or amx_bf16), else float32.
 
     Raises:
-        BerthError: float16 without a GPU.
+        BerthError: float16 without a GPU, or bfloat16 with one: TensorFlow rewrites a graph to it on CPUs only.
     """
     import tensorflow as tf
 
     gpu = bool(tf.config.list_physical_devices("GPU"))
     if precision == "float16" and not gpu:
         raise BerthError("precision: float16 needs a GPU and none is visible. Use auto, bfloat16 or float32.")
+    if precision == "bfloat16" and gpu:
+        raise BerthError("precision: bfloat16 is for CPUs, and a GPU is visible. Use auto, float16 or float32.")
     if precision != "auto":
         return precision
     if gpu:

@@ -27,9 +27,13 @@ class RecipeFacts:
     """Whether a setting left at `auto` is chosen from the encoder and the data; otherwise it is the recipe's own."""
     trains_encoder: bool = True
     """Whether the encoder is fine-tuned."""
+    unused: tuple[str, ...] = ()
+    """Settings of a run that the recipe has no use for, by RunConfig's names."""
     fits_head: bool = False
     """Whether a head is fitted to the vectors of the encoder as it is; with `trains_encoder` the better one is kept."""
 
+
+_OF_ADAMW = ("warmup_fraction", "weight_decay", "training.precision", "training.layer_decay", "training.head_rate")
 
 _FACTS = {
     "berth": RecipeFacts(
@@ -49,9 +53,18 @@ _FACTS = {
         pads_to_full_length=True,
         mixed_precision=False,
         adapts=False,
+        unused=_OF_ADAMW,
     ),
 }
-_FACTS["frozen"] = replace(_FACTS["berth"], trains_encoder=False, fits_head=True)
+_FACTS["frozen"] = replace(
+    _FACTS["berth"],
+    trains_encoder=False,
+    fits_head=True,
+    unused=(
+        *("epochs", "batch_size", "learning_rate", "warmup_fraction", "weight_decay"),
+        *(f"training.{name}" for name in Training.model_fields if name != "truncate"),
+    ),
+)
 _FACTS["auto"] = replace(_FACTS["berth"], fits_head=True)
 
 
@@ -96,3 +109,8 @@ class Recipe:
     def select_by(self) -> str:
         """training.select_by; val_loss where it was not chosen."""
         return "val_loss" if self.training.select_by == AUTO else self.training.select_by
+
+
+def unused_settings(recipe: str) -> tuple[str, ...]:
+    """Return the settings that `recipe` has no use for, by RunConfig's names."""
+    return _FACTS[recipe].unused

@@ -42,7 +42,9 @@ class Training(Section):
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of the target that is spread over all classes.")
     class_weights: Literal["none", "balanced"] = Field(
-        "none", description="`balanced`: a text counts the more, the rarer its class is in the train split."
+        "none",
+        description="`balanced`: a text counts the more, the rarer its class is in the train split; of several labels, "
+        "each does so for the texts with it and those without it, at most a hundredfold.",
     )
     focal_gamma: float = Field(0.0, ge=0, description="Focal loss: hard texts count more; 2 is usual, 0: off.")
     select_by: Literal["auto", "val_loss", "val_accuracy", "val_macro_f1", "last"] = Field(
@@ -59,7 +61,7 @@ class Training(Section):
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",
         description="Number format of training's matrix products; weights, validation and the exported model are "
-        "float32. `auto`: float16 on a GPU, bfloat16 on a CPU with instructions for it.",
+        "float32. `auto`: float16 on a GPU, bfloat16, which is for CPUs only, on a CPU with instructions for it.",
     )
     auto_batch: bool = Field(
         False, description="Where memory runs out, halve the batches and double `accumulate`, and go on."

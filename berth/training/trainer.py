@@ -114,7 +114,9 @@ class Trainer:
         """Train on what is left of the epoch of `state`, and evaluate at its end."""
         state, training = self.state, self.recipe.training
         state.rng = dict(self.rng.bit_generator.state)
-        all_batches = list(batches(self.widths, self.batching, self.rng))
+        padded = self.task.padded_width
+        widths = np.full_like(self.widths, padded) if padded else self.widths
+        all_batches = list(batches(widths, self.batching, self.rng))
         steps = math.ceil(len(all_batches) / training.accumulate)
         total = steps * self.recipe.epochs
         if state.batch == 0:

@@ -11,6 +11,7 @@ from berth.encoders.builtin.weights import BUILT_IN
 from berth.errors import BerthError
 from berth.registry.fetch import is_reference
 from berth.settings import AUTO, LONGEST, Address, Checks, Cleaning, Evaluation, Gates, RareLabels, Split
+from berth.training.recipe import unused_settings
 from berth.training.settings import Training
 from pipeline.config.pipeline_config import (
     NO_NOTIFICATIONS,
@@ -193,6 +194,17 @@ class RunConfig(PipelineConfig):
         for field in ("label_column", "text_pair_column"):
             if self.text_column == getattr(self, field):
                 raise ValueError(f"{field}: {self.text_column!r} is the text column too")
+        return self
+
+    @model_validator(mode="after")
+    def _recipe_uses_what_is_set(self) -> Self:
+        for name in unused_settings(self.recipe):
+            section, _, field = name.rpartition(".")
+            holder = self.training if section else self
+            if getattr(holder, field) != type(holder).model_fields[field].default:
+                raise ValueError(
+                    f"{name}: recipe: {self.recipe} does not use it; leave it out, or choose recipe: berth"
+                )
         return self
 
     def _check_columns(self, columns: list[str]) -> None:

@@ -17,6 +17,12 @@ def test_float16_without_a_gpu_is_refused_in_one_line():
         precision.choose("float16")
 
 
+def test_bfloat16_on_a_gpu_is_refused_not_silently_float32(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
+    with pytest.raises(BerthError, match=r"^precision: bfloat16 is for CPUs, and a GPU is visible. Use auto, "):
+        precision.choose("bfloat16")
+
+
 @CPU_ONLY
 @pytest.mark.parametrize(
     ("flags", "chosen"), [("fpu avx2", "float32"), ("fpu avx512_bf16", "bfloat16"), ("fpu amx_bf16", "bfloat16")]

@@ -24,14 +24,16 @@ class Summing:
 class Counting:
     """A task with a number for each text: a text's loss is its number, so its gradient is what the text counts."""
 
-    padded_width = 0
     batch_signature = (tf.TensorSpec([None], tf.int32),)
     widths = WIDTHS
 
-    def __init__(self):
+    def __init__(self, padded_width=0):
+        self.padded_width = padded_width
+        self.sizes = []
         self.variables = [tf.Variable(tf.zeros(len(WIDTHS)), name="numbers")]
 
     def batch(self, rows):
+        self.sizes.append(len(rows))
         return (rows.astype(np.int32),)
 
     def loss(self, batch):
@@ -64,3 +66,11 @@ def test_every_text_of_an_epoch_counts_the_same(training):
     trainer.run()
     counted = task.variables[0].numpy()
     assert counted == pytest.approx(np.full(len(WIDTHS), counted.mean()), rel=1e-5)
+
+
+def test_the_baselines_token_budget_counts_padding():
+    """Its texts are all padded to the sequence length."""
+    recipe = Recipe("baseline", 1, 32, 1e-3, 0.1, 0.01, 0, Training(batch_tokens=1024))
+    task = Counting(padded_width=240)
+    Trainer(task, recipe, lambda *_: None, find()).run()
+    assert max(task.sizes) == 1024 // 240

@@ -64,5 +64,27 @@ def test_balanced_weights_make_every_class_count_alike():
     logits = np.zeros((6, 3), np.float32)  # each label's loss is log 2 before its weight
     each = loss(MULTI, logits, SEVERAL, class_weights="balanced") * 3 / np.log(2)
     counts = SEVERAL.sum(0)
-    expected = (SEVERAL * (6 - counts) / counts + (1 - SEVERAL)).sum(-1)
+    expected = (SEVERAL * 6 / (2 * counts) + (1 - SEVERAL) * 6 / (2 * np.maximum(6 - counts, 1))).sum(-1)
     assert each == pytest.approx(expected, rel=1e-5)
+
+
+def test_no_label_is_left_out_by_balanced_weights_or_rules():
+    """A label on every text still counts, one on a single text does not drown the others."""
+    targets = np.zeros((10_000, 2), np.int32)
+    targets[:, 0] = 1
+    targets[0, 1] = 1
+    weights = objective(Training(class_weights="balanced"), "multi_label", targets, 2).class_weights
+    assert weights[1].tolist() == [0.5, 100.0]
+    assert weights[0, 1] == pytest.approx(0.5, rel=1e-3)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize(("model", "targets"), [(SINGLE, CLASSES), (MULTI, SEVERAL)], ids=["single", "multi"])
+def test_focal_gradients_of_a_sure_model_are_finite(gamma, model, targets):
+    truth = SEVERAL if model is MULTI else np.eye(3)[CLASSES]
+    logits = tf.Variable(np.where(truth == 1, 60.0, -60.0).astype(np.float32))
+    with tf.GradientTape() as tape:
+        aim = objective(Training(focal_gamma=gamma), model.task, targets, 3)
+        value = aim(model, logits, tf.constant(targets))
+    assert np.isfinite(value).all()
+    assert np.isfinite(tape.gradient(value, logits)).all()

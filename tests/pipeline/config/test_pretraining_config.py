@@ -1,6 +1,5 @@
 """The configuration of pre-training: what a file may say, and the line that a mistake ends in."""
 
-from pathlib import Path
 
 import pytest
 

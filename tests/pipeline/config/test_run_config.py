@@ -88,6 +88,11 @@ def test_schema_travels_by_content(load, tmp_path):
             "name: a\nsource: b\nrecipe: best\n",
             "recipe: input should be 'berth', 'frozen', 'auto' or 'baseline', not 'best'",
         ),
+        (
+            "name: a\nsource: b\nrecipe: baseline\ntraining: {layer_decay: 0.9}\n",
+            "training.layer_decay: recipe: baseline does not use it; leave it out, or choose recipe: berth",
+        ),
+        ("name: a\nsource: b\nrecipe: frozen\nepochs: 3\n", "epochs: recipe: frozen does not use it"),
         ("name: A b\nsource: b\nmodel_name: a\n", "name: use 1 to 63 lower-case letters"),
         ("name: a\nsource: b\nencoder: https://tfhub.dev/x\n", "preprocessor: name the TF-Hub preprocessor"),
         ("name: a\nsource: b\ncolumns: [x, y]\n", "text_column: 'text' is not in columns: x, y"),
