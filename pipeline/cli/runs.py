@@ -66,7 +66,7 @@ def show(
 def logs(
     run: Run,
     step: Annotated[str, typer.Argument(help="A step, such as train. Default: every step.")] = "",
-    host: Annotated[str, typer.Option(help="A run of this cluster; its pods have the logs.")] = "",
+    host: Annotated[str, typer.Option(help="A run of this cluster.")] = "",
     namespace: Namespace = "",
     token_file: TokenFile = None,
 ) -> None:

@@ -187,6 +187,16 @@ class Api:
             return None
         return answer if isinstance(answer, dict) else None
 
+    def text(self, path: str) -> str:
+        """Return the text at `path`.
+
+        Raises:
+            BerthError: it is not there, or the API does not give it.
+        """
+        keywords = {"auth_settings": ["Bearer"], "_request_timeout": TIMEOUT}
+        self._repeat(lambda: self._client.call_api(path, "GET", header_params={"Accept": "*/*"}, **keywords))
+        return str(self._client.last_response.data)
+
     def _repeat(self, ask: Callable[[], Made]) -> Made:
         """Return what `ask` returns, asked again after a pause while the trouble is one that passes."""
         for pause in (*PAUSES, None):

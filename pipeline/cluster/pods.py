@@ -1,9 +1,10 @@
-"""The pods of a run's steps, from Kubernetes: why a step failed, and what it has logged.
+"""The pods of a run's steps: why a step failed, and what it has logged.
 
-KFP's API has neither: its tasks carry no error, and its log endpoint wants the name of a pod, which no task has
-(backend/src/apiserver/server/api_converter.go: toApiPipelineTaskDetail).
+KFP's tasks carry no error (backend/src/apiserver/server/api_converter.go: toApiPipelineTaskDetail): Kubernetes is asked
+as far as the kubeconfig allows. Logs come from KFP itself where it has them.
 """
 
+import contextlib
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +13,7 @@ import kubernetes
 import urllib3
 
 from berth.errors import BerthError, nearest
+from pipeline.cluster import node_logs
 from pipeline.cluster.api import Api
 from pipeline.cluster.kubernetes_client import TIMEOUT, client, is_same_cluster
 from pipeline.local.step_log import reported_in
@@ -26,16 +28,13 @@ _TAIL = 50
 
 def reason(api: Api, run: Any, step: str) -> str:
     """Return why `step` failed as one sentence, from its last pod; empty where this user cannot see it."""
-    try:
-        pods = [pod for name, pod in _pods(api, run) if name == step]
-        if not pods:
-            return ""
-        ended = _termination(pods[-1])
-        if ended in ("OOMKilled", "DeadlineExceeded", "Evicted"):
-            return _MEANING[ended]
-        return reported_in(log(pods[-1], _TAIL))
-    except BerthError:
-        return ""
+    with contextlib.suppress(BerthError):
+        if pods := [pod for name, pod in _pods(api, run) if name == step]:
+            return _MEANING.get(_termination(pods[-1])) or reported_in(log(pods[-1], _TAIL))
+    with contextlib.suppress(BerthError):
+        lines = (node_logs.log(api, run, step) or "").splitlines()
+        return reported_in("\n".join(lines[-_TAIL:]))
+    return ""
 
 
 _MEANING = {
@@ -46,19 +45,35 @@ _MEANING = {
 
 
 def logs(api: Api, run: Any, step: str, steps: list[str]) -> Iterator[tuple[str, str]]:
-    """Yield the steps' names and the logs of their last tries, the oldest first; with `step`, only that one's.
+    """Yield the steps' names and the logs of their last tries, the first step first; with `step`, only that one's.
 
     Raises:
-        BerthError: there is no such step, its pod is gone, or Kubernetes does not give the log.
+        BerthError: there is no such step, its pod is gone, or neither KFP nor Kubernetes gives the log.
     """
     if step and step not in steps:
         raise BerthError(f"there is no step {step!r}.{nearest(step, steps)} The steps are {', '.join(steps)}.")
+    given = _given_by_kfp(api, run, [step] if step else steps)
+    if given:
+        yield from given.items()
+        return
     left = {name: pod for name, pod in _pods(api, run) if name in ([step] if step else steps)}
     if not left:
         whose = f"no pod of {step}" if step else "no pod"
         raise BerthError(f"{run.display_name}: {whose} is left. The Kubeflow UI may have the logs.")
     for name, pod in left.items():
         yield name, log(pod)
+
+
+def _given_by_kfp(api: Api, run: Any, steps: list[str]) -> dict[str, str]:
+    try:
+        run = api.call(api.runs.run_service_get_run, run.run_id)  # a list of runs may lack their tasks
+        tasks = (run.run_details.task_details if run.run_details else None) or []
+        begun = sorted((task for task in tasks if task.start_time), key=lambda task: task.start_time)
+        names = dict.fromkeys(task.display_name for task in begun if task.display_name in steps)
+        found = {name: node_logs.log(api, run, name) for name in names}
+    except BerthError:  # an installation may keep the endpoint behind another address, or closed
+        return {}
+    return {name: text for name, text in found.items() if text is not None}
 
 
 def _pods(api: Api, run: Any) -> list[tuple[str, Any]]:
@@ -103,7 +118,9 @@ def log(pod: Any, lines: int | None = None) -> str:
 def _asked(ask: Any) -> Any:
     found = client()
     if found is None:
-        raise BerthError("the logs are in the pods, and there is no kubeconfig that leads to them. Set KUBECONFIG.")
+        raise BerthError(
+            "KFP does not give the logs, and there is no kubeconfig that leads to the pods. Set KUBECONFIG."
+        )
     try:
         return ask(kubernetes.client.CoreV1Api(found))
     except kubernetes.client.ApiException as error:

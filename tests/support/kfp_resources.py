@@ -12,6 +12,7 @@ from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from tests.support.kfp_models import Refused, checked
+from tests.support.kubernetes_pods import child_tasks
 
 if TYPE_CHECKING:
     from tests.support.kfp_server import KfpServer
@@ -95,7 +96,7 @@ class Resources:
         if self.server.script:
             state, steps = self.server.script.pop(0) if len(self.server.script) > 1 else self.server.script[0]
             move(run, state)
-            run["run_details"] = {"task_details": [_task(name, task) for name, task in steps.items()]}
+            self.tell(run, steps)
         return run
 
     def _post_runs(self, path: list[str], action: str, asked: dict[str, str], body: Any) -> Any:
@@ -124,6 +125,14 @@ class Resources:
         else:
             raise Refused(501, action)
         return {}
+
+    def tell(self, run: dict[str, Any], steps: dict[str, str]) -> None:
+        """Let the run show these steps and their states, and the nodes below them."""
+        tasks = []
+        for name, state in steps.items():
+            own, *below = child_tasks(self.server.pods, run["run_id"], name)
+            tasks += [_task(name, state) | own, *(_task("", state) | one for one in below)]
+        run["run_details"] = {"task_details": tasks}
 
     def launchable(self, body: dict[str, Any]) -> None:
         """Refuse what has no experiment or no pipeline version, and parameters that the pipeline does not take."""

@@ -190,8 +190,9 @@ class _Handler(Schedules, http.server.BaseHTTPRequestHandler):
     def _send(self, status: int, answer: Any, headers: dict[str, str]) -> None:
         text = answer if isinstance(answer, str) else json.dumps(answer)
         data = text.encode()
+        kind = "application/json" if text is not answer else "text/html" if text.startswith("<") else "text/plain"
         self.send_response(status)
-        self.send_header("Content-Type", "text/html" if isinstance(answer, str) else "application/json")
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(data)))
         for name, value in headers.items():
             self.send_header(name, value)
@@ -213,10 +214,13 @@ class _Handler(Schedules, http.server.BaseHTTPRequestHandler):
             return self.server.older_health
         if path == "/apis/v2beta1/healthz" and self.server.health:
             return self.server.health
-        if not path.startswith("/apis/v2beta1/"):
+        log = kubernetes_pods.node_log(self.server.pods, path)
+        if log is None and not path.startswith("/apis/v2beta1/"):
             raise Refused(404, "Not Found")
         if self.server.token and self.headers.get("authorization") != f"Bearer {self.server.token}":
             raise Refused(401, "Request header error: there is no user identity header or the token has expired")
+        if log is not None:
+            return log
         parts, _, action = path.removeprefix("/apis/v2beta1/").partition(":")
         method = "_".join([self.command.lower(), *(["do"] if action else []), parts.partition("/")[0]])
         found = getattr(self, f"_{method}", None)

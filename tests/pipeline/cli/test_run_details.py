@@ -67,13 +67,18 @@ def cluster_run(call, server):
     server.script = [("FAILED", {"locate": "SUCCEEDED", "train": "FAILED", "finish": "FAILED"})]
     server.pods = [
         Pod(run_id, "train", "of the first"),
-        Pod(run_id, "train", "berth.errors.BerthError: NaN.", number=2),
+        Pod(run_id, "train", "berth.errors.BerthError: NaN.", number=1),
     ]
     server.pods += [Pod(run_id, "locate", "found"), Pod("another run", "train", "of another")]
     return run["display_name"]
 
 
-def test_show_and_logs_of_a_cluster_run(call, server, kubeconfig, cluster_run):
+@pytest.mark.parametrize("by", ["kubernetes", "kfp"])
+def test_show_and_logs_of_a_cluster_run(call, server, request, cluster_run, by):
+    """KFP's address alone is enough; where its log endpoint is closed, the kubeconfig leads to the pods."""
+    if by == "kubernetes":
+        request.getfixturevalue("kubeconfig")
+        server.faults = [Fault("GET .*/nodes/", 404, 99)]
     shown = call("show", cluster_run, "--host", server.url)
     assert shown.code == 0, shown.err
     lines = [" ".join(line.split()) for line in shown.out.splitlines()]
@@ -84,15 +89,29 @@ def test_show_and_logs_of_a_cluster_run(call, server, kubeconfig, cluster_run):
     read = call("logs", cluster_run, "--host", server.url)
     assert read.out.splitlines() == ["== locate ==", "found", "== train ==", "berth.errors.BerthError: NaN."]
     assert call("logs", cluster_run, "locate", "--host", server.url).out == "found\n"
-    assert "no pod of push is left" in one_line(call("logs", cluster_run, "push", "--host", server.url))
+    missing = one_line(call("logs", cluster_run, "push", "--host", server.url))
+    assert ("no pod of push is left" if by == "kubernetes" else "KFP does not give the logs") in missing
     assert "there is no step 'trian'. Did you mean 'train'?" in one_line(
         call("logs", cluster_run, "trian", "--host", server.url)
     )
 
 
+def test_log_of_a_pod_that_is_gone_comes_from_kfps_archive(call, server, cluster_run):
+    """The last try's, of a step without retries, and of one whose pod has labels."""
+    run_id = server.pods[0].run_id
+    for pod in server.pods:
+        pod.gone = True
+    server.pods += [Pod(run_id, "evaluate", '{"error": 1}', retries=False, gone=True)]
+    server.pods += [Pod(run_id, "finish", "closed", labels=2, gone=True)]
+    server.script[0][1]["evaluate"] = "SUCCEEDED"
+    for step, log in (("train", "berth.errors.BerthError: NaN."), ("evaluate", '{"error": 1}'), ("finish", "closed")):
+        assert call("logs", cluster_run, step, "--host", server.url).out == f"{log}\n"
+
+
 def test_logs_without_access_to_pods_are_one_line(call, server, cluster_run, request):
+    server.faults = [Fault("GET .*/nodes/", 404, 9)]
     assert "there is no kubeconfig" in one_line(call("logs", cluster_run, "--host", server.url))
     request.getfixturevalue("kubeconfig")
-    server.faults = [Fault("GET .*/pods", 403, 9)]
+    server.faults = [Fault("GET .*/pods", 403, 9), Fault("GET .*/nodes/", 403, 9)]
     assert "no permission to read pods" in one_line(call("logs", cluster_run, "--host", server.url))
     assert call("show", cluster_run, "--host", server.url).code == 0

@@ -1,6 +1,5 @@
 """The configuration of pre-training: what a file may say, and the line that a mistake ends in."""
 
-
 import pytest
 
 from berth.errors import BerthError
