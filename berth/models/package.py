@@ -1,4 +1,4 @@
-"""The SavedModel as MLflow keeps it: a pyfunc that needs neither Berth nor a checkout to answer."""
+"""A SavedModel as MLflow keeps it: a pyfunc that needs neither Berth nor a checkout to answer."""
 
 import json
 import shutil
@@ -6,23 +6,40 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import berth
 from berth.models.saved_model import DEFAULTS, LABELS_ASSET, SETTINGS_ASSET
 from berth.tracking.artifacts import unpacked
 
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow.models import ModelSignature
+
 EXAMPLES = ["Are we still on for lunch tomorrow?", "You have won! Call now to claim your prize."]
-_SERVING_CODE = (
-    *("__init__.py", "errors.py"),
-    *(f"models/{name}.py" for name in ("__init__", "decision_rule", "integrity", "pyfunc", "saved_model")),
-)
-"""The files below berth/ that a process needs to load the model: no checkout and no kfp."""
+
+
+class Interface(Protocol):
+    """What MLflow is told of a model, and the code that loads it."""
+
+    @property
+    def requirements(self) -> Sequence[str]:
+        """The packages that it needs, pinned."""
+
+    @property
+    def code(self) -> Sequence[str]:
+        """The files below berth/ that a process needs to load the model; the last one is the pyfunc's."""
+
+    def signature(self) -> "ModelSignature":
+        """Return its inputs and outputs."""
+
+    def example(self) -> "pd.DataFrame":
+        """Return an input."""
 
 
 @dataclass(frozen=True)
 class ModelInterface:
-    """What a model takes and gives, and the packages that it needs, pinned."""
+    """What a classifier takes and gives, and the packages that it needs, pinned."""
 
     labels: Sequence[str]
     requirements: Sequence[str]
@@ -39,8 +56,56 @@ class ModelInterface:
         requirements = unpacked(metadata, "requirements", ["tensorflow", "tensorflow-text", "mlflow", "pandas"])
         return cls(labels, requirements, settings["task"], bool(settings["pairs"]))
 
+    @property
+    def code(self) -> Sequence[str]:
+        modules = ("__init__", "decision_rule", "integrity", "saved_model", "pyfunc")
+        return ["__init__.py", "errors.py", *(f"models/{name}.py" for name in modules)]
 
-def log_model(saved_model: str | Path, interface: ModelInterface) -> str:
+    def signature(self) -> "ModelSignature":
+        from mlflow.models import ModelSignature
+        from mlflow.types import ColSpec, Schema
+
+        names = [f"p({label})" for label in self.labels]
+        if self.task != "multi_label":
+            names.insert(0, "probability")
+        answers: list[Any] = [ColSpec("string", "label"), *(ColSpec("float", name) for name in names)]
+        # Without a schema of the inputs: given one, MLflow makes the text "None" of a missing text, hands a DataFrame's
+        # first column to a nameless one, and takes no list for a named one. PyFunc checks its input itself.
+        return ModelSignature(outputs=Schema(answers))
+
+    def example(self) -> "pd.DataFrame":
+        import pandas as pd
+
+        return pd.DataFrame({"text": EXAMPLES} | ({"text_pair": EXAMPLES[::-1]} if self.pairs else {}))
+
+
+@dataclass(frozen=True)
+class EncoderInterface:
+    """What a pre-trained encoder takes and gives, and the packages that it needs, pinned."""
+
+    hidden: int
+    """Numbers of a text's vector."""
+    requirements: Sequence[str]
+
+    @property
+    def code(self) -> Sequence[str]:
+        return ["__init__.py", "errors.py", "encoders/__init__.py", "encoders/pyfunc.py"]
+
+    def signature(self) -> "ModelSignature":
+        import numpy as np
+        from mlflow.models import ModelSignature
+        from mlflow.types import Schema, TensorSpec
+
+        vectors = TensorSpec(np.dtype("float32"), (-1, self.hidden))
+        return ModelSignature(outputs=Schema([vectors]))  # none of the inputs: see ModelInterface
+
+    def example(self) -> "pd.DataFrame":
+        import pandas as pd
+
+        return pd.DataFrame({"text": EXAMPLES})
+
+
+def log_model(saved_model: str | Path, interface: Interface) -> str:
     """Log the SavedModel as a pyfunc on the active MLflow run and return its models:/ URI; TensorFlow is not loaded."""
     import logging
 
@@ -51,35 +116,16 @@ def log_model(saved_model: str | Path, interface: ModelInterface) -> str:
 
     with tempfile.TemporaryDirectory(prefix="berth-push-") as scratch:
         package = Path(scratch) / "berth"
-        for name in _SERVING_CODE:
+        for name in interface.code:
             (package / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(Path(berth.__path__[0]) / name, package / name)
         logged = mlflow.pyfunc.log_model(
             name="model",
-            loader_module="berth.models.pyfunc",
+            loader_module=f"berth.{interface.code[-1].removesuffix('.py').replace('/', '.')}",
             data_path=str(saved_model),
             code_paths=[str(package)],
-            signature=_signature(interface),
-            input_example=_example(interface.pairs),
+            signature=interface.signature(),
+            input_example=interface.example(),
             pip_requirements=list(interface.requirements),
         )
     return str(logged.model_uri)
-
-
-def _signature(interface: ModelInterface) -> Any:
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema
-
-    names = [f"p({label})" for label in interface.labels]
-    if interface.task != "multi_label":
-        names.insert(0, "probability")
-    answers: list[Any] = [ColSpec("string", "label"), *(ColSpec("float", name) for name in names)]
-    # Without a schema of the inputs: given one, MLflow makes the text "None" of a missing text, hands a DataFrame's
-    # first column to a nameless one, and takes no list for a named one. PyFunc checks its input itself.
-    return ModelSignature(outputs=Schema(answers))
-
-
-def _example(pairs: bool) -> Any:
-    import pandas as pd
-
-    return pd.DataFrame({"text": EXAMPLES} | ({"text_pair": EXAMPLES[::-1]} if pairs else {}))

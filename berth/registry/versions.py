@@ -76,6 +76,18 @@ def check_known(name: str) -> None:
         raise BerthError(f"no model {name!r} is registered.{nearest(name, known)} {registered}")
 
 
+def kind_of(name: str) -> str:
+    """Return what the versions of `name` are: `encoder`, or empty for classifiers, and where there are none."""
+    return next((version.tags.get(tags.KIND, "") for version in versions(name)), "")
+
+
+def check_kind(name: str, kind: str) -> None:
+    """Raise BerthError where `name` is that of models of another kind: `encoder`, or empty for classifiers."""
+    if versions(name) and (found := kind_of(name)) != kind:
+        is_one = "an encoder" if found else "a classifier"
+        raise BerthError(f"model_name: {name} is registered, and is {is_one}. Choose another model_name.")
+
+
 def register(model_uri: str, name: str, tags: Mapping[str, Any], description: str) -> int:
     """Register the logged model as a new version of `name` and return the version's number."""
     import mlflow

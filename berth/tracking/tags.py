@@ -29,6 +29,10 @@ CHALLENGER = "challenger"
 
 MODEL_VERSION = "berth.model_version"
 """On a pipeline run: the version that its model became, NAME/VERSION."""
+KIND = "berth.kind"
+"""On a version: `encoder`. A classifier has none."""
+ENCODER = "encoder"
+
 GATE = "berth.gate."
 """On a version, with the gate's name behind it: how the gate failed, in words."""
 DIGEST = "berth.sha256"

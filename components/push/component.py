@@ -1,4 +1,4 @@
-"""KFP interfaces of push, for a blessed model, and of refuse, for one that is not."""
+"""KFP interfaces of push, for a blessed model, of refuse, for one that is not, and of push_encoder, for both."""
 
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, Dataset, Input, Model, Output
@@ -48,3 +48,26 @@ def refuse(
 
     register = partial(refuse_model, model.path, model_name or name, push_to)
     register_as_step("refuse", register, model, dataset, report, model_name or name, settings_digest, refused)
+
+
+@dsl.component(base_image=images.CORE, install_kfp_package=False)
+def push_encoder(
+    encoder: Input[Model],
+    corpus: Input[Dataset],
+    report: Input[HTML],
+    passed: bool,
+    name: str,
+    model_name: str,
+    push_to: str,
+    keep: int,
+    pushed: Output[Artifact],
+) -> None:
+    """Register a pre-trained encoder: as the champion, and publish it, if it `passed`; else as the challenger."""
+    from functools import partial
+
+    from components.push.record import register_encoder_as_step
+    from components.push.step import push_model, refuse_model
+
+    place = (encoder.path, model_name or name, push_to)
+    register = partial(push_model, *place, keep=keep) if passed else partial(refuse_model, *place)
+    register_encoder_as_step(register, encoder, corpus, report, model_name or name, pushed)

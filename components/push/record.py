@@ -1,13 +1,13 @@
 """Record of a push: the version's tags and description, the pipeline run's tag, the step's own output."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from berth.code_version import code_version
 from berth.data.dataset import SPLITS, Manifest
-from berth.models.package import ModelInterface
+from berth.models.package import EncoderInterface, Interface, ModelInterface
 from berth.reports.markdown import escaped, table
 from berth.tracking import pipeline_run, tags
 from berth.tracking.artifacts import unpacked
@@ -15,25 +15,23 @@ from berth.tracking.step_run import end_run, log_to_parent, step_run
 from components.push.step import Pushed
 
 _HEADLINE = ("accuracy", "macro_f1")
+_ENCODER_HEADLINE = ("mlm_loss", "mlm_accuracy")
 _LABELS = 20
 """Labels that a description names."""
 
 
+Register = Callable[[Interface, Mapping[str, Any], str], Pushed]
+"""Takes a model's interface, and the tags and the description of its version."""
+
+
 def register_as_step(
-    step: str,
-    register: Callable[[ModelInterface, Mapping[str, Any], str], Pushed],
-    model: Any,
-    dataset: Any,
-    report: Any,
-    name: str,
-    settings_digest: str,
-    output: Any,
+    step: str, register: Register, model: Any, dataset: Any, report: Any, name: str, settings_digest: str, output: Any
 ) -> None:
     """Run push or refuse as a step: call `register` with what is recorded, and write the step's output.
 
     Args:
         step: `push` or `refuse`.
-        register: Takes the model's interface, and the tags and the description of its version.
+        register: See `Register`.
         model: The artifacts that KFP passes to the step; `output` is the one that it writes.
         dataset: See `model`.
         report: See `model`.
@@ -41,13 +39,47 @@ def register_as_step(
         settings_digest: From compare.
         output: See `model`.
     """
-    upstream = [dataset.metadata, model.metadata, report.metadata]
-    with step_run(step, {"model_name": name}, upstream) as run:
-        done = register(
+
+    def recorded() -> tuple[Interface, dict[str, str], str]:
+        trained_on = _trained_on(Manifest.read(dataset.path), pipeline_run.parent_run().data.params)
+        return (
             ModelInterface.of(model.metadata, model.path),
             version_tags(report.metadata, dataset.metadata, settings_digest),
-            description(report.metadata, Manifest.read(dataset.path)),
+            description(report.metadata, trained_on, _HEADLINE),
         )
+
+    _as_step(step, register, recorded, [dataset.metadata, model.metadata, report.metadata], name, output)
+
+
+def register_encoder_as_step(
+    register: Register, encoder: Any, corpus: Any, report: Any, name: str, output: Any
+) -> None:
+    """Run push_encoder as a step; the arguments are as those of register_as_step."""
+
+    def recorded() -> tuple[Interface, dict[str, str], str]:
+        facts = encoder.metadata
+        made = f"Pre-trained on the corpus `{corpus.metadata.get('fingerprint', '')[:16]}`"
+        made += f" ({escaped(corpus.metadata.get('summary', ''))}); {escaped(facts.get('summary', ''))}."
+        return (
+            EncoderInterface(int(facts["hidden"]), unpacked(facts, "requirements", [])),
+            version_tags(report.metadata, corpus.metadata, "") | {tags.KIND: tags.ENCODER},
+            description(report.metadata, made, _ENCODER_HEADLINE),
+        )
+
+    upstream = [corpus.metadata, encoder.metadata, report.metadata]
+    _as_step("push_encoder", register, recorded, upstream, name, output)
+
+
+def _as_step(
+    step: str,
+    register: Register,
+    recorded: Callable[[], tuple[Interface, dict[str, str], str]],
+    upstream: list[Any],
+    name: str,
+    output: Any,
+) -> None:
+    with step_run(step, {"model_name": name}, upstream) as run:
+        done = register(*recorded())
         output.metadata.update(record_version(done, output.path))
         output.metadata[tags.RUN_ID] = run.info.run_id
     end_run()
@@ -66,18 +98,19 @@ def version_tags(report: Mapping[str, Any], dataset: Mapping[str, Any], settings
     }
 
 
-def description(report: Mapping[str, Any], dataset: Manifest) -> str:
+def description(report: Mapping[str, Any], trained_on: str, headline: Sequence[str]) -> str:
     """Return in Markdown what a version was trained on, by which run, and how it did; what comes from data is escaped.
 
-    `report` is the metadata of evaluate's report, which may lack anything.
+    `report` is the metadata of the report that judged it, which may lack anything; the first line names the scores of
+    `headline`.
     """
     run = pipeline_run.parent_run()
     scores = unpacked(report, "scores", {})
     # The list of versions shows the first line, and its Markdown as it is written.
     head, _, why = str(report.get("verdict", "no verdict")).partition(": ")
-    lines = [", ".join([head, *(f"{name} {scores[name]:.4f}" for name in _HEADLINE if name in scores)]), ""]
+    lines = [", ".join([head, *(f"{name} {scores[name]:.4f}" for name in headline if name in scores)]), ""]
     lines += [escaped(why), ""] if why else []
-    lines += [_trained_on(dataset, run.data.params), ""]
+    lines += [trained_on, ""]
     lines += [f"By the MLflow run {escaped(run.info.run_name)} (`{run.info.run_id}`).", ""]
     if scores:
         lines += [*table(["metric", "value"], [[name, f"{scores[name]:.4f}"] for name in sorted(scores)]), ""]

@@ -11,10 +11,10 @@ from typing import Any
 
 from berth.errors import BerthError
 from berth.models import integrity, package
-from berth.models.package import ModelInterface
+from berth.models.package import Interface
 from berth.registry import serving_folder, versions
 from berth.registry.publishing import clear, publish_again, published_by, retain, warn, withdrawn_as
-from berth.tracking.tags import CHALLENGER, CHAMPION, DIGEST, PIPELINE_RUN, PUBLISHED, SERVING_FOLDER
+from berth.tracking.tags import CHALLENGER, CHAMPION, DIGEST, KIND, PIPELINE_RUN, PUBLISHED, SERVING_FOLDER
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def push_model(
     saved_model: str | Path,
     name: str,
     push_to: str,
-    interface: ModelInterface,
+    interface: Interface,
     tags: Mapping[str, Any],
     description: str = "",
     keep: int = 5,
@@ -63,10 +63,11 @@ def push_model(
     the model with, 0 for none; None: not known.
 
     Raises:
-        BerthError: the model is not as it was exported, the serving folder cannot be written, or another version has
-            become the champion since the model was judged.
+        BerthError: the model is not as it was exported, its name is taken by models of another kind, the serving
+            folder cannot be written, or another version has become the champion since the model was judged.
     """
     digest = integrity.verify(saved_model)
+    versions.check_kind(name, tags.get(KIND, ""))
     folder = serving_folder.serving_folder(push_to, name) if push_to else None
     if folder:
         folder.prepare()
@@ -108,7 +109,7 @@ def refuse_model(
     saved_model: str | Path,
     name: str,
     push_to: str,
-    interface: ModelInterface,
+    interface: Interface,
     tags: Mapping[str, Any],
     description: str = "",
 ) -> Pushed:
@@ -117,9 +118,10 @@ def refuse_model(
     `push_to` is where a promotion would publish it.
 
     Raises:
-        BerthError: the model is not as it was exported.
+        BerthError: the model is not as it was exported, or its name is taken by models of another kind.
     """
     digest = integrity.verify(saved_model)
+    versions.check_kind(name, tags.get(KIND, ""))
     address = serving_folder.serving_folder(push_to, name).address if push_to else ""
     tags = {**tags, DIGEST: digest, SERVING_FOLDER: address}
     version = versions.register(package.log_model(saved_model, interface), name, tags, description)

@@ -25,7 +25,6 @@ from pipeline.config.pipeline_config import (
     Pods,
     RequireGpu,
     Rows,
-    RowsPerShard,
     RunName,
     absolute,
     absolute_source,
@@ -50,13 +49,12 @@ class PretrainingConfig(PipelineConfig):
     )
     exclude: list[str] = Field(
         [],
-        description="Names of registered models, or datasets' manifest.json: every text of their test splits is left "
-        "out, so that no model is judged on what its encoder has seen.",
+        description="Names of registered models, or folders of datasets (with a / in them): every text of their test "
+        "splits is left out, so that no model is judged on what its encoder has seen.",
     )
     held_out: Fraction = Field(0.02, description="Share of the documents that the encoder is judged on.")
     cleaning: Cleaning = Field(Cleaning.model_validate({}), description="How texts are cleaned before that.")
     memory_limit: MemoryLimit = "1GB"
-    rows_per_shard: RowsPerShard = 100_000
     encoder: Address = Field(
         BUILT_IN,
         description="The encoder to go on from: as `encoder` of a training configuration; or a mapping, an encoder "
@@ -120,13 +118,11 @@ class PretrainingConfig(PipelineConfig):
         if self.probe:
             for split, files in self.probe.source.split_files().items():
                 yield f"probe.source.{split}" if split else "probe.source", files
-        for one in self.exclude:
-            if one.endswith(".json"):
-                yield "exclude", one
+        yield from (("exclude", one) for one in self.exclude if "/" in one)
 
     def _absolute_paths(self, folder: Path) -> dict[str, Any]:
         paths = super()._absolute_paths(folder)
         if self.probe:
             paths["probe"] = self.probe.model_copy(update={"source": absolute_source(self.probe.source, folder)})
-        paths["exclude"] = [absolute(one, folder) if one.endswith(".json") else one for one in self.exclude]
+        paths["exclude"] = [absolute(one, folder) if "/" in one else one for one in self.exclude]
         return paths

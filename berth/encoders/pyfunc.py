@@ -1,0 +1,56 @@
+"""The pyfunc of a pre-trained encoder: texts in, a vector for each out.
+
+MLflow ships this file with the model, so it imports nothing of the project.
+"""
+
+from pathlib import Path
+from typing import Any
+
+_BATCH = 32
+
+
+class EncoderPyFunc:
+    """What `mlflow.pyfunc.load_model` gives for an encoder."""
+
+    def __init__(self, encoder: Any, preprocessor: Any) -> None:
+        self._encoder, self._preprocessor = encoder, preprocessor
+
+    def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> Any:
+        """Return the texts' `pooled_output`, float32 [texts, hidden].
+
+        `model_input` is a list, an array or a Series of texts, or a DataFrame: its column `text`, else its only one.
+
+        Raises:
+            ValueError: it is none of these, or a text is missing.
+        """
+        import numpy as np
+        import tensorflow as tf
+
+        texts = _texts(model_input)
+        parts = [
+            self._encoder(self._preprocessor(tf.constant(texts[start : start + _BATCH])))["pooled_output"].numpy()
+            for start in range(0, len(texts), _BATCH)
+        ]
+        return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
+
+
+def _texts(model_input: Any) -> list[str]:
+    import pandas as pd
+
+    if isinstance(model_input, pd.DataFrame):
+        if "text" not in model_input.columns and model_input.shape[1] != 1:
+            raise ValueError(f"there is no column 'text' among {', '.join(map(str, model_input.columns))}")
+        model_input = model_input["text"] if "text" in model_input.columns else model_input.iloc[:, 0]
+    texts = list(model_input)
+    for row, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise ValueError(f"row {row} of the input holds {type(text).__name__} where a text is expected")
+    return texts
+
+
+def _load_pyfunc(data_path: str) -> EncoderPyFunc:
+    """MLflow's entry point: load the encoder that was logged, and the preprocessor below it."""
+    import tensorflow as tf
+    import tensorflow_text  # noqa: F401  registers the preprocessor's ops
+
+    return EncoderPyFunc(tf.saved_model.load(data_path), tf.saved_model.load(str(Path(data_path) / "preprocessor")))
