@@ -31,15 +31,20 @@ def size(preprocessor: Any, folder: str | Path) -> int | None:
         return sum(1 for _ in stream)
 
 
+def table(encoder: Any) -> tf.Variable | None:
+    """Return the loaded encoder's word table, [rows, size]; None: no variable has the name of one."""
+    tables = [variable for variable in variables(encoder) if _TABLE.search(variable.name) and variable.shape.rank == 2]
+    return max(tables, key=lambda own: int(own.shape[0]), default=None)
+
+
 def rows(encoder: Any, interface: EncoderAdapter, largest: int) -> int | None:
     """Return how many rows the loaded encoder's word table has; None: not known.
 
     If no variable has the name of a word table, the encoder is called with the token id `largest`: an id beyond the
     table raises an error that has the table's size (on a CPU; a GPU returns zeros).
     """
-    tables = [variable for variable in variables(encoder) if _TABLE.search(variable.name) and variable.shape.rank == 2]
-    if tables:
-        return int(max(table.shape[0] for table in tables))
+    if (own := table(encoder)) is not None:
+        return int(own.shape[0])
     probe = {name: tf.ones([1, 2], tf.int32) for name in INPUTS} | {"input_word_ids": tf.constant([[0, largest]])}
     try:
         interface.call(encoder, probe, training=False)
@@ -59,18 +64,18 @@ def check_vocabulary_fits(
     """
     known = size(preprocessor, folder)
     largest = known - 1 if known else seen
-    table = rows(encoder, interface, largest)
-    if table is None:
+    height = rows(encoder, interface, largest)
+    if height is None:
         return
-    if largest >= table:
+    if largest >= height:
         what = f"knows {known:,} tokens" if known else f"returns the token id {largest:,}"
         raise BerthError(
-            f"preprocessor: it {what}, but the encoder's word table has {table:,} rows. They do not belong together: "
+            f"preprocessor: it {what}, but the encoder's word table has {height:,} rows. They do not belong together: "
             "name the preprocessor that the encoder's page recommends."
         )
-    if known and table - known >= ROUNDED_UP:
+    if known and height - known >= ROUNDED_UP:
         print(
-            f"warning: the preprocessor knows {known:,} tokens but the encoder's word table has {table:,} rows: "
+            f"warning: the preprocessor knows {known:,} tokens but the encoder's word table has {height:,} rows: "
             "check that they belong together",
             flush=True,
         )

@@ -13,8 +13,10 @@ from berth.errors import BerthError
 SUMS = "SHA256SUMS"
 """The model's manifest, in the format of `sha256sum -c SHA256SUMS`."""
 
-_FILES = ("saved_model.pb", "keras_metadata.pb", "fingerprint.pb")
+_FILES = ("saved_model.pb", "keras_metadata.pb", "fingerprint.pb", "encoder.json")
 _FOLDERS = ("variables", "assets")
+_NESTED = "preprocessor"
+"""A pre-trained encoder's folder has that of its preprocessor in it, another SavedModel."""
 _SUFFIXES = (".pkl", ".pickle", ".joblib", ".dill", ".py", ".pyc", ".so")
 _PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 _CALLS = {"GLOBAL", "STACK_GLOBAL", "INST"}
@@ -78,13 +80,14 @@ def check_no_code(folder: str | Path) -> None:
     folder = Path(folder)
     for path in _files(folder):
         name = path.relative_to(folder)
-        if str(name) not in _FILES and name.parts[0] not in _FOLDERS:
+        own = name.relative_to(_NESTED) if name.parts[0] == _NESTED and len(name.parts) > 1 else name
+        if str(own) not in _FILES and own.parts[0] not in _FOLDERS:
             raise BerthError(f"{folder}: {name} is not part of a SavedModel. Remove it, or export the model again.")
         # A shard of variables is never unpickled, and its first numbers may look like anything.
-        is_shard = name.parts[0] == "variables" and name.name.startswith("variables.data-")
+        is_shard = own.parts[0] == "variables" and own.name.startswith("variables.data-")
         if path.suffix.lower() in _SUFFIXES or (not is_shard and _is_pickle(path, name.as_posix() in _TEXTS)):
             raise BerthError(f"{folder}: {name} is code or pickled objects, which a model must not bring.")
-    for path in folder.glob("*.pb"):
+    for path in (*folder.glob("*.pb"), *folder.glob(f"{_NESTED}/*.pb")):
         graph = path.read_bytes()
         found = [op for op in _OPS if _op_field(op) in graph] + ["Lambda layer"] * bool(_LAMBDA.search(graph))
         if found:

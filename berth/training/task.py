@@ -10,7 +10,8 @@ class TrainingTask(Protocol):
     """A model, the data that it learns from, and its loss.
 
     The trainer decides which rows make a batch, differentiates the loss, updates the variables and keeps the best
-    weights. Row numbers are those of the train split.
+    weights. Row numbers are those of the epoch that `begin_epoch` named last; a task whose epochs are all of one train
+    split ignores it.
     """
 
     @property
@@ -18,8 +19,18 @@ class TrainingTask(Protocol):
         """The trainable variables, float32, always in the same order; with several replicas the replicated ones."""
 
     @property
+    def tied(self) -> list[tf.Variable]:
+        """Those of `variables` that are looked up as well as multiplied: their gradient is one dense tensor."""
+
+    @property
     def widths(self) -> np.ndarray:
-        """The tokens of each row of the train split as the encoder sees them, special ones included, int64 [rows]."""
+        """The tokens of each row of the epoch as the encoder sees them, special ones included, int64 [rows]."""
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Get the rows of the 1-based `epoch` ready; called in order, and again for the one that a run resumes in."""
+
+    def rows_of(self, epochs: int) -> int:
+        """Return how many rows `epochs` epochs have together."""
 
     @property
     def padded_width(self) -> int:

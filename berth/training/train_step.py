@@ -57,6 +57,7 @@ class TrainStep:
         )
         self.task, self.recipe, self.devices = task, recipe, devices
         self.variables = [own for own, factor in zip(task.variables, factors, strict=True) if factor]
+        self._is_tied = [any(own is tied for tied in task.tied) for own in self.variables]
         self.precision = choose(options.precision) if recipe.facts.mixed_precision else "float32"
         with devices.scope():
             self.optimizer: Optimizer = (
@@ -144,7 +145,8 @@ class TrainStep:
                 tape.watch(self.variables)
                 loss = tf.reduce_sum(self.task.loss(share)) / rows
                 scaled = self._loss_scale.scale(loss) if self._loss_scale else loss
-            loss, *gradients = self.devices.sum([loss, *tape.gradient(scaled, self.variables)])
+            found = zip(tape.gradient(scaled, self.variables), self._is_tied, strict=True)
+            loss, *gradients = self.devices.sum([loss, *(_dense(own) if tied else own for own, tied in found)])
             return loss, gradients
 
         def update(gradients: Sequence[Gradient], rate: tf.Tensor, weight: tf.Tensor) -> None:
@@ -198,6 +200,13 @@ class _Adam:
     ) -> None:
         # The rate is the same in every step, and replicas have added up their gradients already.
         self._adam.apply_gradients(zip(gradients, variables, strict=True), skip_gradients_aggregation=True)
+
+
+def _dense(gradient: Gradient) -> Gradient:
+    """Return the sum of all slices for each row of a sparse gradient as one tensor."""
+    if not isinstance(gradient, tf.IndexedSlices):
+        return gradient
+    return tf.math.unsorted_segment_sum(gradient.values, gradient.indices, gradient.dense_shape[0])
 
 
 def _parts(rows: np.ndarray, most: int) -> list[np.ndarray]:

@@ -43,6 +43,8 @@ class Outcome:
     """Share of the tokens in all batches that are padding, in [0, 1]."""
     epochs: int
     """How many were begun: early stopping ends before the recipe's."""
+    tokens: int = 0
+    """That were trained on, without padding."""
 
 
 class Trainer:
@@ -74,7 +76,6 @@ class Trainer:
         self.task, self.recipe, self.log_metrics, self.devices = task, recipe, log_metrics, devices
         self.checkpoints, self.checkpoint_seconds = checkpoints, checkpoint_seconds
         self.batching = Batching(recipe.batch_size, recipe.training.batch_tokens, recipe.facts.by_length)
-        self.widths = task.widths
         self.train_step = TrainStep(task, recipe, devices)
         self.flops_per_token = flops_per_token(task.variables, self.train_step.variables)
         self.state = TrainingState()
@@ -108,15 +109,16 @@ class Trainer:
             best.metrics,
             **{name: totals[name] for name in ("examples_per_second", "tokens_per_second", "padding_share")},
             epochs=state.epoch - 1,
+            tokens=state.whole.tokens,
         )
 
     def _train_epoch(self) -> None:
         """Train on what is left of the epoch of `state`, and evaluate at its end."""
         state, training = self.state, self.recipe.training
         state.rng = dict(self.rng.bit_generator.state)
-        padded = self.task.padded_width
-        widths = np.full_like(self.widths, padded) if padded else self.widths
-        all_batches = list(batches(widths, self.batching, self.rng))
+        self.task.begin_epoch(state.epoch)
+        padded, widths = self.task.padded_width, self.task.widths
+        all_batches = list(batches(np.full_like(widths, padded) if padded else widths, self.batching, self.rng))
         steps = math.ceil(len(all_batches) / training.accumulate)
         total = steps * self.recipe.epochs
         if state.batch == 0:
@@ -158,17 +160,17 @@ class Trainer:
         texts = sum(map(len, step_batches))
         rate = recipe.peak_learning_rate
         if recipe.facts.schedule == "warmup_then_linear_decay":
-            all_texts = len(self.widths) * recipe.epochs
+            all_texts = self.task.rows_of(recipe.epochs)
             rate = warmup_then_linear_decay(state.whole.texts, texts, all_texts, rate, recipe.warmup_fraction)
         start = time.perf_counter()
-        loss = self.train_step(step_batches, rate, state.step, len(self.widths) * recipe.epochs / total)
+        loss = self.train_step(step_batches, rate, state.step, len(self.task.widths) * recipe.epochs / total)
         seconds = time.perf_counter() - start
         if not math.isfinite(loss):
             raise BerthError(
                 f"the loss is {loss} in epoch {state.epoch}, step {state.step + 1} of {total}, at learning rate "
                 f"{rate:.1e}. Lower learning_rate ({recipe.peak_learning_rate:g})."
             )
-        widths = [self.widths[rows] for rows in step_batches]
+        widths = [self.task.widths[rows] for rows in step_batches]
         padded = sum((self.task.padded_width or int(own.max())) * len(own) for own in widths)
         return Throughput(loss * texts, texts, sum(int(own.sum()) for own in widths), padded, seconds), rate
 
@@ -182,7 +184,7 @@ class Trainer:
             return
         self._reported = now
         values, whole = state.of_epoch.metrics(self.flops_per_token), state.whole
-        to_come = len(self.widths) * self.recipe.epochs - whole.texts
+        to_come = max(0, self.task.rows_of(self.recipe.epochs) - whole.texts)
         progress.report(
             done,
             total,

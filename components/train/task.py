@@ -41,10 +41,17 @@ class ClassificationTask:
         self.evaluation = evaluation_function(classifier, preprocessor)
         """(segments, targets) -> (probabilities, losses), compiled."""
         self.variables = replicated.variables
+        self.tied: list[tf.Variable] = []
         self.widths = train.widths(preprocessor.room, preprocessor.special_tokens)
         self.padded_width = preprocessor.sequence_length if recipe.facts.pads_to_full_length else 0
         self.batch_signature = batch_signature(classifier, preprocessor)
         self._objective = objective(recipe.training, classifier.task, train.targets, len(classifier.labels))
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Do nothing: every epoch has all rows of the train split."""
+
+    def rows_of(self, epochs: int) -> int:
+        return len(self.train) * epochs
 
     def batch(self, rows: np.ndarray) -> tuple[Any, ...]:
         return segments(self.train, rows), self.train.targets[rows]

@@ -77,7 +77,7 @@ def save_encoder(config: BertConfig, weights: Mapping[str, np.ndarray], folder: 
 
     names = ("input_word_ids", "input_mask", "input_type_ids")
     specification = {name: tf.TensorSpec([None, None], tf.int32, name=name) for name in names}
-    root = _reusable(list(variables.values()))
+    root = reusable(list(variables.values()))
     root.__call__ = tf.function(encode)
     for training in (False, True):
         root.__call__.get_concrete_function(specification, training=training)
@@ -116,20 +116,20 @@ def save_preprocessor(vocabulary: str | Path, folder: str | Path) -> None:
     ragged = tf.RaggedTensorSpec([None, None, None], tf.int32, ragged_rank=2)
     flat = tf.RaggedTensorSpec([None, None], tf.int32, ragged_rank=1)
     length = tf.TensorSpec([], tf.int32, name="seq_length")
-    root = _reusable()
+    root = reusable()
     root.vocabulary = tf.saved_model.Asset(str(vocabulary))
     root.tokenizer = tokenizer
     root.__call__ = tf.function(preprocess, input_signature=[sentences])
-    root.tokenize = _reusable()
+    root.tokenize = reusable()
     root.tokenize.__call__ = tf.function(tokenize, input_signature=[sentences])
-    root.bert_pack_inputs = _reusable()
+    root.bert_pack_inputs = reusable()
     root.bert_pack_inputs.__call__ = tf.function(pack)
     for segments in ([ragged], [flat], [ragged, ragged], [flat, flat]):
         root.bert_pack_inputs.__call__.get_concrete_function(segments, seq_length=length)
     tf.saved_model.save(root, str(folder))
 
 
-def _reusable(variables: list[tf.Variable] | None = None) -> Any:
+def reusable(variables: list[tf.Variable] | None = None) -> Any:
     """Return an object whose attributes can form TF-Hub's reusable SavedModel interface.
 
     A Checkpoint accepts attributes with the interface's names; a tf.Module computes its own.

@@ -31,6 +31,13 @@ class Counting:
         self.padded_width = padded_width
         self.sizes = []
         self.variables = [tf.Variable(tf.zeros(len(WIDTHS)), name="numbers")]
+        self.tied = []
+
+    def begin_epoch(self, epoch):
+        pass
+
+    def rows_of(self, epochs):
+        return len(WIDTHS) * epochs
 
     def batch(self, rows):
         self.sizes.append(len(rows))

@@ -1,0 +1,69 @@
+"""A pre-trained encoder as it was exported: a SavedModel with an `mlm` part."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from berth.encoders.loading import load
+from berth.errors import BerthError
+from berth.pretraining.batches import Batch
+
+
+class ExportedEncoder:
+    """The encoder in `folder`; `handle` is the user's name for it.
+
+    Raises:
+        BerthError: it cannot be loaded, or has no `mlm` part.
+    """
+
+    def __init__(self, folder: str | Path, handle: str) -> None:
+        self.loaded = load("encoder", str(folder), handle)
+        self._mlm: Any = getattr(self.loaded, "mlm", None)
+        if not callable(self._mlm):
+            raise BerthError(
+                f"encoder: {handle!r} has no part mlm, so it cannot fill in words. Name one that berth pretrain made."
+            )
+
+    def logits(self, batch: Batch) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the logits of every word at the masked places, float32 [masked, words], and of the pairs, [rows, 2].
+
+        The latter are None where the encoder was trained without next sentence prediction.
+        """
+        length = batch.ids.shape[1]
+        rows, places = np.divmod(np.asarray(batch.positions), length)
+        counts = np.bincount(rows, minlength=len(batch.ids))
+        column = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+        positions = np.zeros((len(batch.ids), max(1, int(counts.max(initial=0)))), np.int32)
+        positions[rows, column] = places
+        inputs = {name: tf.constant(own) for name, own in batch.inputs().items()}
+        outputs: dict[str, Any] = self._mlm(inputs | {"masked_lm_positions": tf.constant(positions)}, training=False)
+        logits = tf.gather_nd(outputs["mlm_logits"], np.stack([rows, column], 1))
+        pairs = outputs.get("nsp_logits")
+        return logits.numpy(), None if pairs is None else pairs.numpy()
+
+    def judge(self, batch: Batch) -> tuple[np.ndarray, ...]:
+        """Return the losses and hits of the masked tokens and of the pairs: a Judge of berth.pretraining.held_out."""
+        words, pairs = self.logits(batch)
+        nothing = np.zeros(len(batch.ids))
+        found = _judged(words, np.asarray(batch.labels))
+        return *found, *((nothing, nothing) if pairs is None else _judged(pairs, 1 - np.asarray(batch.is_next)))
+
+
+def input_batch(ids: list[np.ndarray], masked: list[np.ndarray], pad: int) -> Batch:
+    """Return a batch of rows of one segment: their `ids`, special tokens included, and the places to predict."""
+    length = max(map(len, ids))
+    padded, mask = np.full((len(ids), length), pad, np.int32), np.zeros((len(ids), length), np.int32)
+    for row, own in enumerate(ids):
+        padded[row, : len(own)], mask[row, : len(own)] = own, 1
+    positions = np.concatenate([row * length + own for row, own in enumerate(masked)]).astype(np.int32)
+    nothing = np.zeros(len(ids), np.int32)
+    return Batch(padded, mask, np.zeros_like(padded), positions, np.zeros_like(positions), nothing, nothing)
+
+
+def _judged(logits: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    own = logits.astype(np.float64)
+    highest = own.max(-1, initial=-np.inf, keepdims=True)
+    norms = np.log(np.exp(own - highest).sum(-1)) + highest[:, 0]
+    return norms - own[np.arange(len(own)), truth], own.argmax(-1) == truth

@@ -1,0 +1,80 @@
+"""Filling in masked words: the likeliest words for each [MASK] of a text."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from berth.encoders.loading import load
+from berth.encoders.preprocessor import Preprocessor
+from berth.errors import BerthError
+from berth.pretraining.batches import Batch
+from berth.pretraining.exported import ExportedEncoder, input_batch
+from berth.pretraining.special_tokens import SpecialTokens, special_tokens
+
+MASK = "[MASK]"
+_LONGEST = 512
+
+Logits = Callable[[Batch], np.ndarray]
+"""Returns the logits of every word at the masked places, float32 [masked, words]."""
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A word piece that may stand at a [MASK]."""
+
+    piece: str
+    probability: float
+
+
+def fill(encoder: str | Path, text: str, count: int = 5, preprocessor: str | Path = "") -> list[list[Filled]]:
+    """Return the `count` likeliest word pieces for each [MASK] of `text`, the likeliest first.
+
+    Args:
+        encoder: Folder of an encoder with an `mlm` part.
+        text: With [MASK], once or more often, where a word is asked for.
+        count: Of pieces for each.
+        preprocessor: Its folder; empty: the one in the encoder's folder.
+
+    Raises:
+        BerthError: the text has no [MASK] or is too long, or the encoder cannot fill in words.
+
+    Example:
+        >>> [one.piece for one in fill(folder, "the [MASK] of the town")[0]]
+        ['center', 'edge', 'rest', 'people', 'name']
+    """
+    if MASK not in text:
+        raise BerthError(f"the text has no {MASK}. Write {MASK} where a word is asked for.")
+    folder = str(preprocessor or Path(encoder) / "preprocessor")
+    if not Path(folder).is_dir():
+        raise BerthError(f"{encoder} has no folder preprocessor. Name the encoder's preprocessor.")
+    exported = ExportedEncoder(encoder, str(encoder))
+    loaded = load("preprocessor", folder, folder)
+    tokens = special_tokens(loaded, folder, folder)
+    prepare = Preprocessor(loaded, _LONGEST, folder)
+    parts = [own.numpy() for own in prepare.tokenize(tf.constant(text.split(MASK)))]
+    ids = [own for part in parts for own in (np.array([tokens.mask], np.int32), part)][1:]
+    row = np.concatenate([[tokens.start], *ids, [tokens.end]]).astype(np.int32)
+    if len(row) > _LONGEST:
+        raise BerthError(f"the text has {len(row)} tokens. Shorten it to {_LONGEST}.")
+    return likeliest(lambda batch: exported.logits(batch)[0], tokens, [row], count)
+
+
+def likeliest(logits: Logits, tokens: SpecialTokens, rows: Sequence[np.ndarray], count: int) -> list[list[Filled]]:
+    """Return the likeliest pieces for every [MASK] in `rows` of token ids, special tokens included, row by row.
+
+    Special tokens, [UNK] and the ends of words (##ing) are left out.
+    """
+    masked = [np.flatnonzero(row == tokens.mask) for row in rows]
+    found = np.array(logits(input_batch(list(rows), masked, tokens.pad)), np.float64)[:, : len(tokens.pieces)]
+    found[:, tokens.is_special | ~tokens.begins_word] = -np.inf
+    found[:, tokens.unknown] = -np.inf
+    shares = np.exp(found - found.max(-1, keepdims=True))
+    shares /= shares.sum(-1, keepdims=True)
+    best = np.argsort(-shares, axis=-1, kind="stable")[:, :count]
+    return [
+        [Filled(tokens.pieces[piece], float(own[piece])) for piece in order]
+        for own, order in zip(shares, best, strict=True)
+    ]

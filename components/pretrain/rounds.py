@@ -1,0 +1,88 @@
+"""Rounds of pre-training: the trainer's epochs, each a part of the endless stream of instances.
+
+A round has the rows between two evaluations, which may be a part of the corpus or several passes over it.
+"""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from berth.pretraining.batches import Rows
+from berth.pretraining.sentence_pairs import Instance, instances
+from berth.pretraining.settings import Pretraining
+from berth.pretraining.token_store import TokenStore
+
+_MOST_ROWS = 500_000
+"""Of a round: what is in memory at a time."""
+_EPOCHS = 1 << 16
+"""Passes over the corpus at one sequence length, at most: no two lengths share an epoch's number, and so its draws."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """The rows of one round; `first` is the place of its first one in the stream of its stage."""
+
+    stage: int
+    length: int
+    first: int
+    rows: int
+
+
+def plan(documents: TokenStore, settings: Pretraining, separator: int) -> list[Round]:
+    """Return the rounds of a training; `separator` is the id of [SEP].
+
+    Each sequence length is a stage, which gets its share of the tokens.
+    """
+    rounds: list[Round] = []
+    for stage, (length, share) in enumerate(zip(settings.sequence_lengths, settings.shares_of_lengths, strict=True)):
+        if settings.steps:
+            tokens = settings.batch_tokens or settings.batch_size * settings.sequence_lengths[0]
+            rows = share * settings.steps * settings.accumulate * tokens / length
+        else:
+            one = instances(documents, **_options(settings, length, separator), epoch=stage * _EPOCHS)
+            rows = share * settings.epochs * sum(1 for _ in one)
+        rows = max(1, round(rows))
+        parts = min(rows, max(1, round(settings.evaluations * share), -(-rows // _MOST_ROWS)))
+        bounds = [rows * part // parts for part in range(parts + 1)]
+        rounds += [Round(stage, length, first, last - first) for first, last in itertools.pairwise(bounds)]
+    return rounds
+
+
+class Rounds:
+    """The rows of each round.
+
+    Args:
+        documents: The train split.
+        settings: How instances are made.
+        separator: The id of [SEP].
+    """
+
+    def __init__(self, documents: TokenStore, settings: Pretraining, separator: int) -> None:
+        self._documents, self._settings, self._separator = documents, settings, separator
+        self.rounds = plan(documents, settings, separator)
+        self._stage, self._done = -1, 0
+        self._stream: Iterator[tuple[int, int, Instance]] = iter(())
+
+    def rows(self, number: int) -> Rows:
+        """Return the rows of the 1-based round `number`; in order it costs what they cost, else those before as well.
+
+        A round has always the same rows.
+        """
+        own = self.rounds[number - 1]
+        if (own.stage, own.first) != (self._stage, self._done):
+            self._stream = self._endless(own.stage, own.length)
+            next(itertools.islice(self._stream, own.first, own.first), None)
+        self._stage, self._done = own.stage, own.first + own.rows
+        return Rows.of(itertools.islice(self._stream, own.rows), self._settings.nsp)
+
+    def _endless(self, stage: int, length: int) -> Iterator[tuple[int, int, Instance]]:
+        options = _options(self._settings, length, self._separator)
+        for epoch in itertools.count(stage * _EPOCHS):
+            for place, one in enumerate(instances(self._documents, **options, epoch=epoch)):
+                yield epoch, place, one
+
+
+def _options(settings: Pretraining, length: int, separator: int) -> dict[str, Any]:
+    own: dict[str, Any] = {"sequence_length": length, "seed": settings.seed, "nsp": settings.nsp}
+    return own if settings.nsp else own | {"separator": separator}
