@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from berth.cluster_settings import STEPS
 from tests.support.kfp_models import Refused
 
 _PODS = re.compile(r"/api/v1/namespaces/([^/]+)/pods(?:/([^/]+)/log)?")
@@ -118,7 +119,7 @@ def _pod(pod: Pod, namespace: str) -> dict[str, Any]:
         "metadata": {
             "name": pod.name,
             "namespace": namespace,
-            "creationTimestamp": f"2026-01-01T00:0{pod.number}:00Z",
+            "creationTimestamp": f"2026-01-01T00:0{STEPS.index(pod.step)}:0{pod.number}Z",
             "annotations": {"workflows.argoproj.io/node-name": pod.node},
         },
         "status": {
