@@ -77,8 +77,8 @@ class PretrainingConfig(PipelineConfig):
     )
     push_to: Address = Field(
         "",
-        description="Folder of encoders, `<push_to>/<name>/<version>/`: a path, s3:// or gs://; "
-        "empty: .berth/encoders where berth runs.",
+        description="Folder of versions, `<push_to>/<model_name>/<version>/`: a path, s3:// or gs://; "
+        "empty: .berth/serving where berth runs.",
     )
     keep: Keep = 5
     notify: Notifications = NO_NOTIFICATIONS

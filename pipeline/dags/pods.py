@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from kfp import dsl, kubernetes
 
 from berth import pod_secrets
-from berth.cluster_settings import GPU_STEPS, Cluster, StepResources
+from berth.cluster_settings import GPU_STEPS, TRAINING_STEPS, Cluster, StepResources
 from berth.tracking.step_run import TIME_LIMIT
 
 NOTIFY_VARIABLES = ("BERTH_WEBHOOK_URL", "BERTH_SMTP_USER", "BERTH_SMTP_PASSWORD")
@@ -54,11 +54,16 @@ _WAIT = 24 * 3600
 _LIMITS = {
     "locate": _Limits(3600, retries=2),
     "ingest": _Limits(6 * 3600, retries=2),
+    "ingest_corpus": _Limits(24 * 3600, retries=2),
     "compare": _Limits(1800),
     "validate": _Limits(6 * 3600),
+    "vocabulary": _Limits(6 * 3600),
     "train": _Limits(72 * 3600, retries=3, backoff=60),
+    "pretrain": _Limits(240 * 3600, retries=3, backoff=60),
     "evaluate": _Limits(6 * 3600),
+    "evaluate_encoder": _Limits(12 * 3600),
     "push": _Limits(2 * 3600, retries=2),
+    "push_encoder": _Limits(2 * 3600, retries=2),
     "refuse": _Limits(2 * 3600, retries=2),
     "finish": _Limits(1800, retries=1),  # it fails together with the run
 }
@@ -69,8 +74,9 @@ def settle(task: dsl.PipelineTask, p: SimpleNamespace, cluster: Cluster) -> dsl.
 
     From `cluster` comes what is no parameter.
     """
-    own = cluster.resources.get(task.name) or StepResources.model_validate({})
-    limits = _LIMITS[task.name].with_own(own)
+    step = step_of(task)
+    own = cluster.resources.get(step) or StepResources.model_validate({})
+    limits = _LIMITS[step].with_own(own)
     for key, value in own.labels.items():
         kubernetes.add_pod_label(task, key, value)
     if limits.retries:
@@ -83,16 +89,25 @@ def settle(task: dsl.PipelineTask, p: SimpleNamespace, cluster: Cluster) -> dsl.
     # As a parameter, the run's id would change the cache's key with every run.
     kubernetes.use_field_path_as_env(task, "KFP_RUN_ID", "metadata.labels['pipeline/runid']")
     _secret(task, p.cluster_mlflow_secret, _by_key(pod_secrets.MLFLOW))
-    if task.name == "finish":
+    if step == "finish":
         _secret(task, p.cluster_notify_secret, {name: name for name in NOTIFY_VARIABLES})
     else:
         _secret(task, p.cluster_store_secret, _by_key(pod_secrets.STORE))
-    if task.name in GPU_STEPS:
+    if step in GPU_STEPS:
         _gpus(task, p)
-    if task.name == "train":
+    if step in TRAINING_STEPS:
         # Containers have 64 MB there, and NCCL keeps its buffers in it; what is used counts as memory of the pod.
         kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory", size_limit="2Gi")
     return _resources(task, _own(task, p, "memory"), _own(task, p, "cpu"))
+
+
+def step_of(task: dsl.PipelineTask) -> str:
+    """Return the name of the step, as the configuration has it; KFP writes names of tasks with dashes."""
+    return task.name.replace("-", "_")
+
+
+def never_cached(task: dsl.PipelineTask) -> dsl.PipelineTask:
+    return task.set_caching_options(False)
 
 
 def mount_claim(task: dsl.PipelineTask, p: SimpleNamespace) -> None:
@@ -106,7 +121,7 @@ def mount_claim(task: dsl.PipelineTask, p: SimpleNamespace) -> None:
 
 
 def _own(task: dsl.PipelineTask, p: SimpleNamespace, what: str) -> dsl.pipeline_channel.PipelineChannel:
-    return getattr(p, f"cluster_{task.name}_{what}")
+    return getattr(p, f"cluster_{step_of(task)}_{what}")
 
 
 def _gpus(task: dsl.PipelineTask, p: SimpleNamespace) -> None:

@@ -32,7 +32,7 @@ from components.train.component import train
 from components.validate.component import validate
 from pipeline.config.run_config import RunConfig
 from pipeline.dags.parameters import with_parameters
-from pipeline.dags.pods import CHECKPOINTS, mount_claim, settle
+from pipeline.dags.pods import CHECKPOINTS, mount_claim, never_cached, settle
 
 _NO_SETTINGS = {
     *("git_commit", "config_file", "name", "model_name", "source", "push_to"),
@@ -46,10 +46,6 @@ compared by its fingerprint."""
 
 def _is_no_setting(name: str) -> bool:
     return name in _NO_SETTINGS or name.startswith("cluster_")
-
-
-def _never_cached(task: dsl.PipelineTask) -> dsl.PipelineTask:
-    return task.set_caching_options(False)
 
 
 def _train_and_push(p: SimpleNamespace, dataset: Any, compared: dsl.PipelineTask, cluster: Cluster) -> None:
@@ -88,7 +84,7 @@ def _train_and_push(p: SimpleNamespace, dataset: Any, compared: dsl.PipelineTask
         mount_claim(trained, p)
     # Not an input: a new champion means a new validation, and must not mean that training is not cached.
     trained.after(validated)
-    evaluated = _never_cached(
+    evaluated = never_cached(
         evaluate(
             model=trained.outputs["model"],
             dataset=dataset,
@@ -111,17 +107,17 @@ def _train_and_push(p: SimpleNamespace, dataset: Any, compared: dsl.PipelineTask
         "settings_digest": compared.outputs["settings_digest"],
     }
     with dsl.If(evaluated.outputs["Output"] == True, name="blessed"):  # noqa: E712  a KFP expression, not a bool
-        pushed = _never_cached(push(**judged, keep=p.keep))
+        pushed = never_cached(push(**judged, keep=p.keep))
     with dsl.If(evaluated.outputs["Output"] == False, name="not-blessed"):  # noqa: E712
-        refused = _never_cached(refuse(**judged))
+        refused = never_cached(refuse(**judged))
     for task in (pushed, refused):
         settle(task, p, cluster)
 
 
 def _run_steps(p: SimpleNamespace, cluster: Cluster) -> None:
     finished = finish(name=p.name, notify=p.notify, kfp_ui=p.cluster_kfp_ui, mlflow_ui=p.cluster_mlflow_ui)
-    with dsl.ExitHandler(settle(_never_cached(finished), p, cluster), name="steps"):
-        located = _never_cached(
+    with dsl.ExitHandler(settle(never_cached(finished), p, cluster), name="steps"):
+        located = never_cached(
             locate(
                 source=p.source,
                 columns=p.columns,
@@ -158,7 +154,7 @@ def _run_steps(p: SimpleNamespace, cluster: Cluster) -> None:
             memory=p.memory_limit,
             rows_per_shard=p.rows_per_shard,
         )
-        compared = _never_cached(
+        compared = never_cached(
             compare(
                 dataset=ingested.outputs["dataset"],
                 name=p.name,
