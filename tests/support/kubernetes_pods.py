@@ -12,6 +12,7 @@ from typing import Any
 from berth.cluster_settings import STEPS
 from tests.support.kfp_models import Refused
 
+_ORDER = list(STEPS["training"])
 _PODS = re.compile(r"/api/v1/namespaces/([^/]+)/pods(?:/([^/]+)/log)?")
 _NODE_LOG = re.compile(r"/apis/v1alpha1/runs/([^/]+)/nodes/([^/]+)/log")
 
@@ -119,7 +120,7 @@ def _pod(pod: Pod, namespace: str) -> dict[str, Any]:
         "metadata": {
             "name": pod.name,
             "namespace": namespace,
-            "creationTimestamp": f"2026-01-01T00:0{STEPS.index(pod.step)}:0{pod.number}Z",
+            "creationTimestamp": f"2026-01-01T00:0{_ORDER.index(pod.step)}:0{pod.number}Z",
             "annotations": {"workflows.argoproj.io/node-name": pod.node},
         },
         "status": {
