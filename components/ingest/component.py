@@ -1,4 +1,4 @@
-"""KFP interface of the ingest step, and of `locate` before it, which is never cached."""
+"""KFP interface of ingest and ingest_corpus, and of `locate` before them, which is never cached."""
 
 from kfp import dsl
 from kfp.dsl import Dataset, Output
@@ -21,6 +21,7 @@ def locate(
     kfp_ui: str,
     git_commit: str,
     config_file: str,
+    documents: str = "row",
 ) -> str:
     """Return the fingerprint of the source. It is an input of ingest, so the cache never serves a changed source.
 
@@ -49,6 +50,7 @@ def locate(
             label_column=label_column,
             split=split,
             slice_columns=slice_columns,
+            documents=documents,
         )
         return fingerprint(settings)
 
@@ -80,6 +82,9 @@ def ingest(
 
     The parameter cannot be called `memory_limit`: kfp passes the memory of a task's pod under that name.
     """
+    import tempfile
+    from pathlib import Path
+
     import mlflow
     from mlflow.data.code_dataset_source import CodeDatasetSource
     from mlflow.data.dataset_source_registry import resolve_dataset_source
@@ -90,6 +95,7 @@ def ingest(
     from berth.tracking import tags
     from berth.tracking.step_run import log_datasets, log_to_parent, metric_name, step_run
     from components.ingest.settings import IngestSettings
+    from components.ingest.splits import test_texts
     from components.ingest.step import ingest_source
 
     settings = IngestSettings.of(
@@ -142,9 +148,71 @@ def ingest(
         }
         mlflow.log_metrics(dict[str, float](numbers))
         mlflow.log_artifact(f"{dataset.path}/manifest.json")
+        with tempfile.TemporaryDirectory(prefix="berth-ingest-") as scratch:
+            keys = Path(scratch, test_texts.FILE)
+            test_texts.write_keys(dataset.path, keys)
+            mlflow.log_artifact(str(keys))
         log_to_parent(tags={tags.FINGERPRINT: manifest.fingerprint})
         dataset.metadata.update(fingerprint=manifest.fingerprint, **counts)
         facts = {**manifest.rows, "duplicate": manifest.duplicates, "rejected": rejections}
         facts["changed"] = sum(manifest.changed.values())
         dataset.metadata["summary"] = ", ".join(f"{number:,} {name}" for name, number in facts.items() if number)
         dataset.metadata[tags.RUN_ID] = run.info.run_id
+
+
+@dsl.component(base_image=images.CORE, install_kfp_package=False)
+def ingest_corpus(
+    source: dict,
+    source_fingerprint: str,
+    columns: list,
+    encoding: str,
+    text_column: str,
+    documents: str,
+    exclude: list,
+    held_out: float,
+    cleaning: dict,
+    memory: str,
+    corpus: Output[Dataset],
+    rejected: Output[Dataset],
+) -> None:
+    """Read and clean documents without labels for pre-training, in sentences; hold a share of them out."""
+    import mlflow
+
+    from berth.data.corpus import SPLITS
+    from berth.tracking import tags
+    from berth.tracking.step_run import log_to_parent, metric_name, step_run
+    from components.ingest.corpus.step import ingest_documents, notes_on
+    from components.ingest.settings import CorpusSettings
+
+    settings = CorpusSettings.of(
+        source=source,
+        columns=columns,
+        encoding=encoding,
+        text_column=text_column,
+        documents=documents,
+        exclude=exclude,
+        held_out=held_out,
+        cleaning=cleaning,
+        memory_limit=memory,
+    )
+    with step_run("ingest_corpus", settings.parameters()) as run:
+        manifest = ingest_documents(settings, corpus.path, rejected.path)
+        for note in notes_on(manifest):
+            print(f"anomaly warn {note}", flush=True)
+        dropped, excluded = sum(manifest.dropped.values()), sum(manifest.excluded.values())
+        counts = {f"documents_{split}": manifest.documents[split] for split in SPLITS}
+        counts |= {f"sentences_{split}": manifest.sentences[split] for split in SPLITS}
+        counts |= {f"characters_{split}": manifest.characters[split] for split in SPLITS}
+        touched = {f"dropped/{reason}": number for reason, number in manifest.dropped.items()}
+        touched |= {f"changed/{rule}": number for rule, number in manifest.changed.items()}
+        touched |= {f"excluded/{name}": number for name, number in manifest.excluded.items()}
+        numbers = {"documents_read": manifest.read, "dropped": dropped, "excluded": excluded, **counts}
+        numbers |= {metric_name(name): number for name, number in touched.items()}
+        mlflow.log_metrics(dict[str, float](numbers))
+        mlflow.log_artifact(f"{corpus.path}/manifest.json")
+        log_to_parent(tags={tags.FINGERPRINT: manifest.digest})
+        corpus.metadata.update(fingerprint=manifest.digest, **counts)
+        facts = {**manifest.documents, "dropped": dropped, "excluded": excluded}
+        shown = [f"{number:,} {name.replace('_', ' ')}" for name, number in facts.items() if number]
+        corpus.metadata["summary"] = f"{', '.join(shown)}; {sum(manifest.characters.values()):,} characters"
+        corpus.metadata[tags.RUN_ID] = run.info.run_id

@@ -1,14 +1,14 @@
 """Settings of ingest: the run configuration's fields about data."""
 
 from collections import Counter
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
 from berth.data.dataset import LABEL, PAIR, TEXT
 from berth.data.source import Source
 from berth.errors import BerthError
-from berth.settings import Cleaning, RareLabels, Split
+from berth.settings import Cleaning, Fraction, RareLabels, Split
 
 
 class IngestSettings(BaseModel):
@@ -22,6 +22,9 @@ class IngestSettings(BaseModel):
     text_column: str = "text"
     text_pair_column: str = ""
     label_column: str = "label"
+    """Empty: the rows have no labels."""
+    documents: Literal["row", "file", "blank_line"] = "row"
+    """What a row is: a row of the source; or, in text files, a file, or what stands between blank lines."""
     task: Literal["single_label", "multi_label"] = "single_label"
     label_separator: str = ","
     label_map: dict[str, str] = {}
@@ -35,7 +38,7 @@ class IngestSettings(BaseModel):
     rows_per_shard: int = 100_000
 
     @classmethod
-    def of(cls, **parameters: Any) -> "IngestSettings":
+    def of(cls, **parameters: Any) -> Self:
         """Return the settings from KFP's `parameters`."""
         return cls.model_validate(parameters)
 
@@ -49,7 +52,7 @@ class IngestSettings(BaseModel):
             "split.column": self.split.column,
             **{f"slice_columns[{number}]": column for number, column in enumerate(self.slice_columns)},
         }
-        return {field: column for field, column in fields.items() if column}
+        return {field: column for field, column in fields.items() if column and self.documents == "row"}
 
     def check_slices(self) -> None:
         """Raise unless the splits' files can have the slice columns in addition to their own, under the same names."""
@@ -77,3 +80,18 @@ class IngestSettings(BaseModel):
             for name, value in values.model_dump().items():
                 shown["source" if name == "files" else f"{section}_{name}"] = value
         return {name: value for name, value in shown.items() if value not in ("", {}, [], None)}
+
+
+class CorpusSettings(IngestSettings):
+    """The settings of a corpus: RunConfig's fields about data without those about labels and splits."""
+
+    label_column: str = ""
+    exclude: list[str] = []
+    """Registered models and dataset folders whose test texts are left out."""
+    held_out: Fraction = 0.02
+    """Share of the documents that pre-training never sees, and is measured on."""
+
+    def parameters(self) -> dict[str, Any]:
+        fields = {"source", "encoding", "text_column", "documents", "exclude", "held_out"}
+        shown = {name: value for name, value in super().parameters().items() if name in fields}
+        return shown | {f"cleaning_{name}": value for name, value in self.cleaning.model_dump().items()}

@@ -1,6 +1,5 @@
 """The ingest step: source in; dataset and rejected rows out. The work is SQL in one DuckDB."""
 
-import errno
 import shutil
 import tempfile
 from pathlib import Path
@@ -9,11 +8,10 @@ import duckdb
 
 from berth.data.dataset import Manifest
 from berth.errors import BerthError
+from components.ingest import database
 from components.ingest.rows.copies import drop_copies
-from components.ingest.rows.duckdb_errors import NO_ROOM, lack
 from components.ingest.rows.near_duplicates import find_near_duplicates
 from components.ingest.rows.reading import read_rows
-from components.ingest.rows.sql import literal
 from components.ingest.settings import IngestSettings
 from components.ingest.sources.files import Rows
 from components.ingest.sources.source import check_unchanged, open_rows
@@ -39,15 +37,13 @@ def ingest_source(settings: IngestSettings, dataset: str | Path, rejected: str |
         with tempfile.TemporaryDirectory(prefix="berth-ingest-", ignore_cleanup_errors=True) as scratch:
             rows = open_rows(settings, Path(scratch))
             name = rows.files[0].uri
-            # All that is needed is built in; an extension would have to be downloaded.
-            with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as connection:
+            with database.opened(settings.memory_limit, Path(scratch)) as connection:
                 manifest = _ingest(connection, rows, settings, Path(scratch), Path(dataset), Path(rejected))
         manifest.write(dataset)
     except BaseException as error:
         shutil.rmtree(dataset, ignore_errors=True)
         Path(rejected).unlink(missing_ok=True)
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        if shortage := NO_ROOM if full else lack(error) if isinstance(error, duckdb.Error) else "":
+        if shortage := database.shortage(error):
             raise BerthError(f"{name}: {shortage}") from error
         raise
     return manifest
@@ -61,14 +57,6 @@ def _ingest(
     dataset: Path,
     rejected: Path,
 ) -> Manifest:
-    connection.execute(f"SET temp_directory = {literal(str(scratch / 'spilled'))}; SET enable_progress_bar = false")
-    connection.execute("SET TimeZone = 'UTC'")
-    try:
-        connection.execute(f"SET memory_limit = {literal(settings.memory_limit)}")
-    except duckdb.Error:
-        raise BerthError(
-            f"memory_limit: {settings.memory_limit!r} is not a size. Write one such as 1GB or 800MB."
-        ) from None
     counts = read_rows(connection, rows, settings, scratch)
     drop_copies(connection, settings)
     apply_policy(connection, settings)

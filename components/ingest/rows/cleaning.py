@@ -14,8 +14,9 @@ CHANGES = (
 )
 """The cleaning rules that change a row, in the order of their bits in the column `changes`."""
 
-# Texts that differ only in case, white space or Unicode form are not duplicates, but are always in the same split.
-_NORMALISED = r"lower(trim(regexp_replace(nfc_normalize({0}3), '[\s\p{Z}]+', ' ', 'g')))"
+NORMALISED = r"lower(trim(regexp_replace(nfc_normalize({0}3), '[\s\p{Z}]+', ' ', 'g')))"
+"""The SQL expression of a text's normal form: texts that differ only in case, white space or Unicode form are not
+duplicates, but are always in the same split."""
 # Anything except printable ASCII with single spaces inside.
 _NOT_PLAIN = "[^ -~]|  |^ | $|^$"
 
@@ -53,7 +54,7 @@ def cleaned(number: int, columns: str, settings: IngestSettings, mapping: dict[s
         _entities="({0}1 IS DISTINCT FROM {0}0)" if cleaning.html_entities else "false",
         _controls=unless_plain("({0}2 IS DISTINCT FROM {0}1)", "false"),
         _form=unless_plain("({0}3 IS DISTINCT FROM {0}2)", "false"),
-        _normal=unless_plain(_NORMALISED, "lower({0}3)"),
+        _normal=unless_plain(NORMALISED, "lower({0}3)"),
         _empty=unless_plain(f"trim(coalesce({{0}}3, ''), {literal(BLANKS)}) = ''", "{0}3 = ''"),
         _tokenless=unless_plain(f"NOT regexp_matches({{0}}3, '{TOKEN}')", "false"),
         _undecodable=unless_plain(f"contains({{0}}0, {literal(UNDECODABLE)})", "false"),

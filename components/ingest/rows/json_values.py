@@ -14,13 +14,13 @@ def reader(table: str, settings: IngestSettings) -> str:
     """Return the subquery with the rows of `table`, whose column `json` is one row.
 
     Its columns: row_type, the row's JSON type; twice, whether it has a wanted key more than once; for each wanted
-    column, value_N and kind_N, its text and its JSON type (NULL where the row lacks it); label_list, the label as JSON
-    if it is a list.
+    column, value_N and kind_N, its text and its JSON type (NULL where the row lacks it); with a label, label_list, the
+    label as JSON if it is a list.
     """
     wanted = list(settings.wanted.values())
     found = [pointers(column) for column in wanted]
     every = list(dict.fromkeys(pointer for places in found for pointer in places))
-    label = found[list(settings.wanted).index(_LABEL)]
+    label = found[list(settings.wanted).index(_LABEL)] if _LABEL in settings.wanted else []
     inside = [f"{pointer}/{place}" for pointer in label for place in (0, 1)]
     asked = f"[{', '.join(literal(pointer) for pointer in [*every, *inside])}]"
     place = {pointer: number for number, pointer in enumerate([*every, *inside], start=1)}
@@ -31,14 +31,17 @@ def reader(table: str, settings: IngestSettings) -> str:
     columns = []
     for number, places in enumerate(found):
         columns += [f"{first('texts', places)} AS value_{number}", f"{first('kinds', places)} AS kind_{number}"]
-    heads, seconds = ([f"{pointer}/{number}" for pointer in label] for number in (0, 1))
-    lists = (f"CASE kinds[{place[one]}] WHEN 'ARRAY' THEN json_extract(json, {literal(one)}) END" for one in label)
+    if label:
+        heads, seconds = ([f"{pointer}/{number}" for pointer in label] for number in (0, 1))
+        lists = (f"CASE kinds[{place[one]}] WHEN 'ARRAY' THEN json_extract(json, {literal(one)}) END" for one in label)
+        columns += [
+            f"{first('texts', heads)} AS only_label",
+            f"{first('kinds', heads)} AS only_kind",
+            f"{first('kinds', seconds)} IS NULL AS is_only",
+            f"coalesce({', '.join(lists)}) AS label_list",
+        ]
     keys = ", ".join(literal(key) for column in wanted for key in {column, column.partition(".")[0]})
     columns += [
-        f"{first('texts', heads)} AS only_label",
-        f"{first('kinds', heads)} AS only_kind",
-        f"{first('kinds', seconds)} IS NULL AS is_only",
-        f"coalesce({', '.join(lists)}) AS label_list",
         "row_type",
         f"(len(keys) <> len(list_distinct(keys)){_twice_inside(wanted)}) AS twice",
     ]
@@ -84,12 +87,13 @@ def fault(settings: IngestSettings) -> str:
     nested = [
         f"kind_{number} IN ('ARRAY', 'OBJECT')" for number, field in enumerate(settings.wanted) if field != _LABEL
     ]
-    number = list(settings.wanted).index(_LABEL)
-    kinds = "list_transform(CAST(label_list AS JSON[]), lambda item: json_type(item))"
-    inside = "only_kind IN ('ARRAY', 'OBJECT') OR NOT is_only OR only_kind IS NULL"
-    if several:
-        inside = f"list_has_any({kinds}, ['ARRAY', 'OBJECT'])"
-    nested.append(f"kind_{number} = 'OBJECT' OR kind_{number} = 'ARRAY' AND ({inside})")
+    if _LABEL in settings.wanted:
+        number = list(settings.wanted).index(_LABEL)
+        kinds = "list_transform(CAST(label_list AS JSON[]), lambda item: json_type(item))"
+        inside = "only_kind IN ('ARRAY', 'OBJECT') OR NOT is_only OR only_kind IS NULL"
+        if several:
+            inside = f"list_has_any({kinds}, ['ARRAY', 'OBJECT'])"
+        nested.append(f"kind_{number} = 'OBJECT' OR kind_{number} = 'ARRAY' AND ({inside})")
     return f"""CASE
         WHEN row_type <> 'OBJECT' THEN '{NOT_AN_OBJECT}'
         WHEN twice THEN '{DUPLICATE_KEY}'

@@ -1,4 +1,4 @@
-"""Near-duplicates across splits, so that a test text is not a training text with one word changed.
+"""Near-duplicates: across splits, so that a test text is not a training text with one word changed; or in all rows.
 
 A text is the set of its word pairs (a text of one word: that word). MinHash with banding finds candidates, and the
 exact Jaccard similarity of each is compared with the threshold (Broder 1997; Leskovec, Rajaraman, Ullman, ch. 3).
@@ -13,6 +13,7 @@ from berth.errors import BerthError
 from components.ingest.rows.sql import literal
 
 REASON = "near-duplicate across splits"
+OF_ANY = "near-duplicate"
 _RECALL = 0.98
 """Probability that a pair exactly at the threshold becomes a candidate; for closer pairs it is higher."""
 _MOST_BANDS = 64
@@ -25,10 +26,13 @@ _PAIRS = """CASE WHEN len(words) < 2 THEN list_transform(words, lambda word: has
     ELSE list_transform(range(1, len(words)), lambda i: hash(words[i], words[i + 1])) END"""
 
 
-def find_near_duplicates(connection: duckdb.DuckDBPyConnection, threshold: float, keep: bool) -> int:
+def find_near_duplicates(
+    connection: duckdb.DuckDBPyConnection, threshold: float, keep: bool, within_splits: bool = False
+) -> int:
     """Return how many rows of the view `kept` resemble one of an earlier split; unless `keep`, give them REASON.
 
     The order of splits is train, validation, test: the model trains on all it can, and is judged on texts new to it.
+    With `within_splits`, rows that resemble any earlier row, in the order of the source, are found; they get OF_ANY.
 
     Raises:
         BerthError: `threshold` is so low that banding cannot find most pairs.
@@ -42,19 +46,20 @@ def find_near_duplicates(connection: duckdb.DuckDBPyConnection, threshold: float
     chosen = "SELECT rid FROM candidates UNION SELECT witness FROM candidates"
     of_chosen = _with_pairs(f"SELECT rid, text, pair FROM rows JOIN ({chosen}) ON rid = rows.rowid")
     of_chosen = f"SELECT rid, list_distinct(pairs) AS pairs FROM ({of_chosen})"
+    order, group = ("rid", "band") if within_splits else ("rank", "band, rank")
     connection.execute(f"""
         CREATE TABLE bands AS
         SELECT rid, rank, unnest(list_transform(range({bands}), lambda band: hash(band, {minima}))) AS band
         FROM ({_with_pairs(ranked)}) WHERE len(pairs) > 0;
 
         CREATE TABLE shared AS
-        SELECT * FROM bands WHERE band IN (SELECT band FROM bands GROUP BY band HAVING min(rank) < max(rank));
+        SELECT * FROM bands WHERE band IN (SELECT band FROM bands GROUP BY band HAVING min({order}) < max({order}));
 
         CREATE TABLE candidates AS
         SELECT DISTINCT later.rid, earlier.rid AS witness
         FROM shared later JOIN (
-            SELECT * FROM shared QUALIFY row_number() OVER (PARTITION BY band, rank ORDER BY rid) <= {_WITNESSES}
-        ) earlier ON earlier.band = later.band AND earlier.rank < later.rank;
+            SELECT * FROM shared QUALIFY row_number() OVER (PARTITION BY {group} ORDER BY rid) <= {_WITNESSES}
+        ) earlier ON earlier.band = later.band AND earlier.{order} < later.{order};
 
         CREATE TABLE near AS
         SELECT DISTINCT c.rid
@@ -63,7 +68,8 @@ def find_near_duplicates(connection: duckdb.DuckDBPyConnection, threshold: float
             >= {threshold} * (len(a.pairs) + len(b.pairs) - len(list_intersect(a.pairs, b.pairs)));
     """)
     if not keep:
-        connection.execute(f"UPDATE rows SET reason = {literal(REASON)} FROM near WHERE rows.rowid = near.rid")
+        reason = literal(OF_ANY if within_splits else REASON)
+        connection.execute(f"UPDATE rows SET reason = {reason} FROM near WHERE rows.rowid = near.rid")
     ((number,),) = connection.execute("SELECT count(*) FROM near").fetchall()
     for table in ("bands", "shared", "candidates", "near"):
         connection.execute(f"DROP TABLE {table}")

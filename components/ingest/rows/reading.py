@@ -54,9 +54,9 @@ def read_rows(connection: duckdb.DuckDBPyConnection, rows: Rows, settings: Inges
         ((total,),) = connection.execute("SELECT count(*) FROM rows").fetchall()
         counts.append(total - sum(counts))
         file = rows.files[number]
-        if rows.format in ("csv", "tsv"):
+        if rows.format in ("csv", "tsv") and settings.label_column:
             _check_order(connection, file, number, settings)
-        if rows.format == "csv":
+        if rows.format == "csv" and settings.label_column:
             _check_swallowed(connection, rows, file, number, settings)
         elif rows.format == "json":
             _check_values(connection, file, number, total - counts[-1], settings)

@@ -14,6 +14,8 @@ from components.ingest.sources.files import File, Rows
 
 UNREADABLE_LABELS = "unreadable list of labels"
 REPEATED_HEADER = "repeated header"
+NO_LABEL = "'-'"
+"""The SQL expression of the label of rows that have none: one for all."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ def _of_json(reader: str, settings: IngestSettings) -> Selection:
     reader = json_values.reader(reader, settings)
     texts = {field: json_values.text(field, settings) for field in settings.wanted}
     fault = json_values.fault(settings)
+    if not settings.label_column:
+        return Selection(reader, texts, NO_LABEL, fault)
     if settings.task != "multi_label":
         return Selection(reader, texts, texts["label_column"], fault)
     labels, unreadable = _in_one_text(texts["label_column"], settings.label_separator)
@@ -78,7 +82,7 @@ def _of_columns(
     places = {field: _place(rows, column) for field, column in settings.wanted.items()}
     described = connection.execute(f"DESCRIBE SELECT {', '.join(places.values())} FROM {reader}").fetchall()
     types = {field: type for field, (_, type, *_) in zip(places, described, strict=True)}
-    several, label_type = settings.task == "multi_label", types["label_column"]
+    several, label_type = settings.task == "multi_label", types.get("label_column", "")
     lists = several and label_type.endswith("[]") and not label_type.startswith(("STRUCT", "MAP", "UNION"))
     texts = {
         field: _as_text(file, settings.wanted[field], place, types[field])
@@ -86,6 +90,8 @@ def _of_columns(
         if not (lists and field == "label_column")
     }
     header = _repeated_header(rows, places, settings)
+    if not settings.label_column:
+        return Selection(reader, texts, NO_LABEL, header)
     if not several:
         return Selection(reader, texts, texts["label_column"], header)
     if lists:

@@ -31,7 +31,7 @@ def inspect(files: list[File], settings: IngestSettings) -> Rows:
     format = formats.pop()
     notes: list[str] = []
     if format != "parquet":
-        files = [_with_encoding(file, settings.encoding, notes) for file in files]
+        files = [with_encoding(file, settings.encoding, notes) for file in files]
     if format in DELIMITERS:
         files = [dialects.with_dialect(file, format, settings, notes) for file in files]
     found: list[str] = []
@@ -136,7 +136,7 @@ def text_lines(file: File) -> Iterator[tuple[int, str]]:
         raise BerthError(f"{file.uri}: the file holds blank lines only. It needs a text and a label in each row.")
 
 
-def _with_encoding(file: File, given: str, notes: list[str]) -> File:
+def with_encoding(file: File, given: str, notes: list[str]) -> File:
     """Return `file` with its encoding: what its first bytes say for certain, else `given`, else what is likely."""
     encoding = encodings.of_head(file)
     if given and encoding in ("", "legacy"):

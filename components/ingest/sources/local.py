@@ -8,7 +8,7 @@ from berth.errors import BerthError
 from components.ingest.sources.files import KINDS, File
 
 
-def local_files(source: str, split: str) -> list[File]:
+def local_files(source: str, split: str, empty_ok: bool = False) -> list[File]:
     path = Path(source)
     if not source.strip():
         raise BerthError("source: is empty. Give a file, a glob or a folder.")
@@ -31,7 +31,7 @@ def local_files(source: str, split: str) -> list[File]:
                 head = stream.read(1)
         except OSError as error:
             raise BerthError(f"{found}: cannot be read ({error.strerror}). Fix its permissions.") from None
-        if not head:
+        if not head and not empty_ok:
             raise BerthError(f"{found}: the file is empty. It needs a text and a label in each row.")
     return files
 

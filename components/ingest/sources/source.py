@@ -3,6 +3,7 @@
 import hashlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from berth.errors import BerthError
@@ -36,8 +37,9 @@ def fingerprint(settings: IngestSettings) -> str:
                     known = found.version or sha256_of(_fetched(found, Path(scratch)))
                 digest.update(f"{split}\0{found.uri}\0{found.size}\0{known}\n".encode())
         else:
-            files = local_files(address, split)
-            inspect(files, settings)
+            files = local_files(address, split, empty_ok=settings.documents != "row")
+            if settings.documents == "row":
+                inspect(files, settings)
             for file in files:
                 digest.update(f"{file.path.name}\0{sha256_of(file.path)}\n".encode())
     return digest.hexdigest()
@@ -55,17 +57,24 @@ def open_rows(settings: IngestSettings, scratch: Path) -> Rows:
         path = scratch / "query.parquet"
         query.store(source, path)
         return inspect([File(query.name(source), path, path.stat().st_size, "")], settings)
-    files: list[File] = []
-    for split, name in source.split_files().items():
+    return inspect(list(fetched_files(settings, scratch)), settings)
+
+
+def fetched_files(settings: IngestSettings, scratch: Path) -> Iterator[File]:
+    """Yield the source's files; those of a store are brought to this machine one at a time, into the folder `scratch`.
+
+    Raises:
+        BerthError: there is no such source.
+    """
+    for split, name in settings.source.split_files().items():
         address = _address(name)
         if "://" not in address:
-            files += local_files(address, split)
+            yield from local_files(address, split, empty_ok=settings.documents != "row")
             continue
         for number, found in enumerate(remote.find(address, name)):
             folder = scratch / f"{split}{number}"
             folder.mkdir()
-            files.append(File(found.uri, _fetched(found, folder), found.size, found.version, split))
-    return inspect(files, settings)
+            yield File(found.uri, _fetched(found, folder), found.size, found.version, split)
 
 
 def check_unchanged(rows: Rows) -> None:

@@ -1,0 +1,1 @@
+"""A corpus for pre-training: documents instead of labelled rows."""

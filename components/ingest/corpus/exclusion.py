@@ -1,0 +1,86 @@
+"""Texts that models are judged on: documents that hold one are left out of a corpus."""
+
+from pathlib import Path
+
+import duckdb
+
+from berth.errors import BerthError
+from berth.registry import versions
+from berth.tracking import run_tree, tags
+from components.ingest.corpus.sentences import sentences
+from components.ingest.rows.sql import literal
+from components.ingest.settings import CorpusSettings
+from components.ingest.splits import test_texts
+
+REASON = "text of a test split: "
+"""What a document is left out for, with the name in `exclude` behind it."""
+_WORDS = 5
+"""A part of a document is compared if it has as many words: "Thank you." may be a test text and is in many others."""
+
+
+def exclude(connection: duckdb.DuckDBPyConnection, settings: CorpusSettings, scratch: Path) -> dict[str, int]:
+    """Give REASON to the documents of the table `rows` that are, or hold, a test text; return how many, by name.
+
+    A document is compared as a whole, and each of its paragraphs, lines and sentences of five words or more is; case,
+    white space and Unicode form do not count.
+
+    Raises:
+        BerthError: a name in `exclude` is neither a dataset nor a model, or it is not known what a model was tested on.
+    """
+    connection.execute("CREATE TABLE tested (key UBIGINT, name VARCHAR)")
+    for number, name in enumerate(settings.exclude):
+        _add_keys(connection, name, scratch / f"exclude{number}")
+    if not settings.exclude:
+        return {}
+    parts = f"string_split_regex(text, '\\n\\s*\\n') || string_split(text, chr(10)) || {sentences('text')}"
+    long = f"list_filter({parts}, lambda part: len(string_split(trim(part), ' ')) >= {_WORDS})"
+    connection.execute(f"""
+        CREATE TABLE holding AS
+        SELECT rid, min(name) AS name FROM (
+            SELECT rowid AS rid, unnest(list_transform([text] || {long}, lambda part: {test_texts.key("part")})) AS key
+            FROM rows WHERE reason IS NULL
+        ) JOIN tested USING (key) GROUP BY rid;
+        UPDATE rows SET reason = {literal(REASON)} || name FROM holding WHERE rows.rowid = rid;
+        DROP TABLE holding
+    """)
+    found = connection.execute("SELECT reason, count(*) FROM rows WHERE starts_with(reason, ?) GROUP BY 1", [REASON])
+    counts = {reason.removeprefix(REASON): number for reason, number in found.fetchall()}
+    return {name: counts.get(name, 0) for name in settings.exclude}
+
+
+def _add_keys(connection: duckdb.DuckDBPyConnection, name: str, scratch: Path) -> None:
+    path = Path(name.removesuffix("/manifest.json") or "/")
+    if path.is_dir():
+        if not any((path / "test").glob("*.parquet")):
+            raise BerthError(f"exclude: {name} holds no dataset: it has no test/*.parquet. Name a folder of ingest's.")
+        queries = [test_texts.keys_of(connection, path / "test")]
+    else:
+        queries = [f"SELECT key FROM read_parquet({literal(str(file))})" for file in _of_model(name, scratch)]
+    for query in queries:
+        connection.execute(f"INSERT INTO tested SELECT DISTINCT key, {literal(name)} FROM ({query})")
+
+
+def _of_model(name: str, scratch: Path) -> list[Path]:
+    """Return the files of keys that the runs of the versions of the model `name` have logged.
+
+    Raises:
+        BerthError: there is no such model, or the run of its champion (its newest version, without one) has no file.
+    """
+    if "/" in name:
+        raise BerthError(f"exclude: no folder {name!r}. Name a dataset's folder, or a registered model.")
+    versions.check_known(name)
+    known = versions.versions(name)
+    needed = versions.aliases(name).get(tags.CHAMPION) or max((version.number for version in known), default=0)
+    found = []
+    for version in known:
+        run_id = version.tags.get(tags.PIPELINE_RUN, "")
+        target = scratch / str(version.number)
+        file = run_tree.step_artifacts(run_id, "ingest", test_texts.FILE, target) if run_id else None
+        if file is not None:
+            found.append(file)
+        elif version.number == needed:
+            raise BerthError(
+                f"exclude: the run of {name} version {version.number} has not kept which texts it was tested on. Name "
+                "the folder of its dataset instead, or train the model again."
+            )
+    return found
