@@ -1,10 +1,12 @@
 """The pyfunc of a pre-trained encoder: texts in, a vector for each out.
 
-MLflow ships this file with the model, so it imports nothing of the project.
+MLflow ships this file with the model, so it imports nothing of the project but the integrity check.
 """
 
 from pathlib import Path
 from typing import Any
+
+from berth.models import integrity
 
 _BATCH = 32
 
@@ -49,7 +51,13 @@ def _texts(model_input: Any) -> list[str]:
 
 
 def _load_pyfunc(data_path: str) -> EncoderPyFunc:
-    """MLflow's entry point: load the encoder that was logged, and the preprocessor below it."""
+    """MLflow's entry point: load the encoder that was logged, and the preprocessor below it.
+
+    Raises:
+        BerthError: its files are not as they were pushed, or its graph could reach outside of the process.
+    """
+    integrity.verify(data_path)
+
     import tensorflow as tf
     import tensorflow_text  # noqa: F401  registers the preprocessor's ops
 

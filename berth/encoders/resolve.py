@@ -11,6 +11,7 @@ from berth.encoders.describe import examine
 from berth.encoders.fetch import cache, download
 from berth.encoders.fetch.archive import saved_model_below
 from berth.encoders.fetch.handle import ADVICE, Handle, parse
+from berth.encoders.loading import check_graph
 from berth.errors import BerthError
 
 
@@ -29,12 +30,15 @@ def resolve(encoder: str, preprocessor: str) -> tuple[str, str]:
 def _resolve(field: str, text: str) -> str:
     handle = parse(field, text)
     if handle.kind != "folder":
-        return str(obtain(field, handle))
+        fetched = str(obtain(field, handle))
+        check_graph(field, fetched, text)  # it may have been fetched before graphs were checked
+        return fetched
     folder = Path(text)
     if not folder.is_dir():
         raise BerthError(f"{field}: no folder {text!r}. {ADVICE}")
     if not (folder / "saved_model.pb").is_file():
         raise BerthError(f"{field}: {text!r} is not a SavedModel: it has no saved_model.pb. {ADVICE}")
+    check_graph(field, text, text)
     return text
 
 

@@ -1,14 +1,14 @@
 """Integrity of a model's folder: the very files that were exported, and nothing that runs code of its own.
 
-MLflow ships this file with the model, so it imports nothing of the project but the errors.
+MLflow ships this file with the model, so it imports nothing of the project but the errors and the check of graphs.
 """
 
 import hashlib
 import pickletools
-import re
 from pathlib import Path
 
 from berth.errors import BerthError
+from berth.models import graph
 
 SUMS = "SHA256SUMS"
 """The model's manifest, in the format of `sha256sum -c SHA256SUMS`."""
@@ -23,18 +23,6 @@ _CALLS = {"GLOBAL", "STACK_GLOBAL", "INST"}
 """What a pickle needs to name anything that it could run: all else works on what these have put on its stack."""
 _TEXTS = ("assets/labels.txt", "assets/classifier.json")
 """Berth's own assets, only ever read as text: labels such as "No." are a pickle of the printable protocols as well."""
-_OPS = (
-    *("PyFunc", "PyFuncStateless", "EagerPyFunc", "ReadFile", "WriteFile", "MatchingFiles", "PrintV2"),
-    *("TextLineDataset", "TFRecordDataset", "TFRecordDatasetV2", "FixedLengthRecordDataset"),
-    *("FixedLengthRecordDatasetV2", "MatchingFilesDataset", "ExperimentalMatchingFilesDataset", "CSVDataset"),
-    *("CSVDatasetV2", "ExperimentalCSVDataset", "SqlDataset", "ExperimentalSqlDataset", "LMDBDataset"),
-    *("ExperimentalLMDBDataset", "LoadDataset", "SaveDataset", "SaveDatasetV2", "DatasetToTFRecord"),
-    *("SnapshotDataset", "SnapshotDatasetV2", "CacheDataset", "CacheDatasetV2", "WholeFileReader"),
-    *("WholeFileReaderV2", "TextLineReader", "TextLineReaderV2", "TFRecordReader", "TFRecordReaderV2"),
-    *("FixedLengthRecordReader", "FixedLengthRecordReaderV2", "CreateSummaryFileWriter"),
-)
-"""What a graph must not do where it is served: run Python, or reach the disk."""
-_LAMBDA = re.compile(rb'"class_name"\s*:\s*"Lambda"')
 
 
 def seal(folder: str | Path) -> None:
@@ -87,13 +75,13 @@ def check_no_code(folder: str | Path) -> None:
         is_shard = own.parts[0] == "variables" and own.name.startswith("variables.data-")
         if path.suffix.lower() in _SUFFIXES or (not is_shard and _is_pickle(path, name.as_posix() in _TEXTS)):
             raise BerthError(f"{folder}: {name} is code or pickled objects, which a model must not bring.")
-    for path in (*folder.glob("*.pb"), *folder.glob(f"{_NESTED}/*.pb")):
-        graph = path.read_bytes()
-        found = [op for op in _OPS if _op_field(op) in graph] + ["Lambda layer"] * bool(_LAMBDA.search(graph))
-        if found:
-            raise BerthError(
-                f"{folder}: the graph holds a {found[0]}, which a model must not bring. Build it from other ops."
-            )
+    for part in (folder, folder / _NESTED):
+        try:
+            graph.check(part)
+            graph.check_layers(part)
+        except BerthError as reason:
+            advice = "Build it from other ops, or fetch or push the model again."
+            raise BerthError(f"{folder}: {reason}. {advice}") from None
 
 
 def _is_pickle(path: Path, is_text: bool) -> bool:
@@ -116,11 +104,6 @@ def _is_pickle(path: Path, is_text: bool) -> bool:
         except Exception:  # what pickletools raises on bytes that are no pickle is anything
             return False
     return calls
-
-
-def _op_field(op: str) -> bytes:
-    """Return how a node of type `op` says so in a serialised graph: field 2 of NodeDef."""
-    return b"\x12" + bytes([len(op)]) + op.encode()
 
 
 def _files(folder: Path) -> list[Path]:

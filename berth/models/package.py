@@ -58,7 +58,7 @@ class ModelInterface:
 
     @property
     def code(self) -> Sequence[str]:
-        modules = ("__init__", "decision_rule", "integrity", "saved_model", "pyfunc")
+        modules = ("__init__", "allowed_ops", "decision_rule", "graph", "integrity", "saved_model", "pyfunc")
         return ["__init__.py", "errors.py", *(f"models/{name}.py" for name in modules)]
 
     def signature(self) -> "ModelSignature":
@@ -89,7 +89,8 @@ class EncoderInterface:
 
     @property
     def code(self) -> Sequence[str]:
-        return ["__init__.py", "errors.py", "encoders/__init__.py", "encoders/pyfunc.py"]
+        checks = (f"models/{name}.py" for name in ("__init__", "allowed_ops", "graph", "integrity"))
+        return ["__init__.py", "errors.py", *checks, "encoders/__init__.py", "encoders/pyfunc.py"]
 
     def signature(self) -> "ModelSignature":
         import numpy as np

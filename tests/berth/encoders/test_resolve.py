@@ -219,6 +219,7 @@ def test_folders_that_hold_no_model(tmp_path, tiny):
         resolve.resolve("/nowhere/bert", tiny.preprocessor)
     with pytest.raises(BerthError, match=r"is not a SavedModel: it has no saved_model\.pb"):
         resolve.resolve(str(tmp_path), tiny.preprocessor)
-    (tmp_path / "saved_model.pb").write_bytes(b"nonsense")
-    with pytest.raises(BerthError, match="cannot be loaded"):
-        loading.load("encoder", str(tmp_path), str(tmp_path))
+    for content, reason in ((b"nonsense", "is damaged"), (b"", "cannot be loaded")):
+        (tmp_path / "saved_model.pb").write_bytes(content)
+        with pytest.raises(BerthError, match=reason):
+            loading.load("encoder", str(tmp_path), str(tmp_path))

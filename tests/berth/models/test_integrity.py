@@ -92,9 +92,12 @@ def test_a_file_that_no_savedmodel_has_is_refused(model):
     refused(resealed_by_an_attacker(model), "setup.sh is not part of a SavedModel")
 
 
-@pytest.mark.parametrize("space", ["", " "])
-def test_a_lambda_layer_is_refused(model, space):
-    (model / "keras_metadata.pb").write_bytes(b'\n{"class_name":' + space.encode() + b'"Lambda", "config": {}}')
+@pytest.mark.parametrize("name", ["Lambda", "\\u004cambda", "L\\u0061mbda"])
+def test_a_lambda_layer_is_refused(model, name):
+    """Also where its name is written as JSON lets one write it."""
+    layer = b'{"config": {"layers": [{"class_name": "' + name.encode() + b'", "config": {}}]}}'
+    node = b"\x2a" + bytes([len(layer)]) + layer
+    (model / "keras_metadata.pb").write_bytes(b"\x0a" + bytes([len(node)]) + node)
     refused(resealed_by_an_attacker(model), "Lambda layer")
 
 

@@ -172,7 +172,7 @@ def test_a_file_where_the_runs_should_go_is_said(tmp_path):
 
 def test_a_damaged_model_is_one_line(tmp_path):
     (tmp_path / "m/assets").mkdir(parents=True)
-    (tmp_path / "m/saved_model.pb").write_bytes(b"\xff")
+    (tmp_path / "m/saved_model.pb").write_bytes(b"")
     (tmp_path / "m/assets/labels.txt").write_text("a\nb\n")
     done = berth("predict", "m", "hello", cwd=tmp_path)
     assert done.stderr == "error: m: has no SHA256SUMS, so its files cannot be verified. Export the model again.\n"
