@@ -17,10 +17,6 @@ Positive = Annotated[float, Field(gt=0)]
 Severity = Literal["error", "warn", "ignore"]
 Address = Annotated[str, AfterValidator(with_lower_scheme)]
 
-SETTINGS_END = "\n---\n"
-"""Separates the settings of a run, `name=value` each, in one text."""
-
-
 AUTO = "auto"
 """The value of a setting that the run chooses."""
 LONGEST = 512

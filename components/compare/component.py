@@ -11,18 +11,56 @@ def compare(
     dataset: Input[Dataset],
     name: str,
     model_name: str,
-    settings: str,
     on_unchanged: str,
+    columns: list,
+    encoding: str,
+    text_column: str,
+    text_pair_column: str,
+    label_column: str,
+    task: str,
+    label_separator: str,
+    label_map: dict,
+    slice_columns: list,
+    max_rows: int,
+    stratified: bool,
+    split: dict,
+    rare_labels: dict,
+    cleaning: dict,
+    schema: str,
+    checks: dict,
+    encoder: str,
+    preprocessor: str,
+    pooling: str,
+    sequence_length: int,
+    recipe: str,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    warmup_fraction: float,
+    weight_decay: float,
+    seed: int,
+    threshold_metric: str,
+    training: dict,
+    evaluation: dict,
+    gates: dict,
     champion: OutputPath(str),  # type: ignore[valid-type]
     settings_digest: OutputPath(str),  # type: ignore[valid-type]
 ) -> bool:
-    """Return whether to train; `champion` is the MLflow run of a champion trained on other data, if there is one."""
+    """Return whether to train; `champion` is the MLflow run of a champion trained on other data, if there is one.
+
+    All inputs but the first four are the settings that change a model. They are not one text made of several
+    parameters: KFP's launcher puts their values into the text without escaping them, and a list, a dict or a line break
+    ends the JSON that it is part of (kubeflow/pipelines, backend/src/v2/component/launcher_v2.go: compileCmdAndArgs).
+    """
+    given = dict(locals())
     from pathlib import Path
 
     from berth.tracking import tags
     from berth.tracking.step_run import end_run, log_to_parent, step_run
     from components.compare.step import compare_with_champion
 
+    no_settings = ("dataset", "name", "model_name", "on_unchanged", "champion", "settings_digest")
+    settings = {key: value for key, value in given.items() if key not in no_settings}
     with step_run("compare", {"on_unchanged": on_unchanged}, [dataset.metadata]):
         comparison = compare_with_champion(model_name or name, dataset.metadata["fingerprint"], settings)
         Path(champion).write_text(comparison.champion_run, encoding="utf-8")

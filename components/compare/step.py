@@ -1,12 +1,14 @@
 """The compare step: a dataset and settings in; the champion's run, and whether anything differs from it, out."""
 
 import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from berth.code_version import code_version
 from berth.registry import versions
 from berth.tracking import tags
-from components.compare.settings import canonical
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Comparison:
     verdict: str
 
 
-def compare_with_champion(model_name: str, fingerprint: str, settings: str) -> Comparison:
+def compare_with_champion(model_name: str, fingerprint: str, settings: Mapping[str, Any]) -> Comparison:
     """Compare the data's `fingerprint`, the `settings` and this code with the champion of `model_name`."""
     digest = hashlib.sha256(canonical(settings).encode()).hexdigest()[:16]
     champion = versions.champion(model_name)
@@ -35,3 +37,16 @@ def compare_with_champion(model_name: str, fingerprint: str, settings: str) -> C
         unchanged,
         f"UNCHANGED: data, settings and code are those of {model_name} version {champion.version}",
     )
+
+
+def canonical(settings: Mapping[str, Any]) -> str:
+    """Return `settings` as a text: the same in whatever order KFP passes keys, and whether 3 is an int or a float."""
+    return json.dumps(_floats(settings), sort_keys=True)
+
+
+def _floats(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _floats(own) for key, own in value.items()}
+    if isinstance(value, list):
+        return [_floats(own) for own in value]
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value

@@ -22,7 +22,6 @@ from kfp import dsl
 from kfp.dsl.graph_component import GraphComponent
 
 from berth.cluster_settings import Cluster
-from berth.settings import SETTINGS_END
 from components.compare.component import compare
 from components.evaluate.component import evaluate
 from components.finish.component import finish
@@ -159,10 +158,8 @@ def _run_steps(p: SimpleNamespace, cluster: Cluster) -> None:
                 dataset=ingested.outputs["dataset"],
                 name=p.name,
                 model_name=p.model_name,
-                settings=SETTINGS_END.join(
-                    f"{name}={value}" for name, value in vars(p).items() if not _is_no_setting(name)
-                ),
                 on_unchanged=p.on_unchanged,
+                **{name: value for name, value in vars(p).items() if not _is_no_setting(name)},
             )
         )
         for task in (located, ingested, compared):

@@ -4,13 +4,18 @@ import mlflow
 import pytest
 
 from berth.code_version import code_version
-from berth.settings import SETTINGS_END
 from berth.tracking import tags
-from components.compare.settings import canonical
-from components.compare.step import compare_with_champion
+from components.compare.step import canonical, compare_with_champion
 from tests.support.datasets import component_body
 
-SETTINGS = SETTINGS_END.join(["epochs=3.0", 'split={"train": 0.8, "seed": 0.0}', "schema=feature {\n}\n"])
+SETTINGS = {
+    **dict.fromkeys(("encoding", "text_column", "text_pair_column", "label_column", "task", "label_separator"), ""),
+    **dict.fromkeys(("encoder", "preprocessor", "pooling", "recipe", "threshold_metric"), ""),
+    **{key: {} for key in ("label_map", "rare_labels", "cleaning", "checks", "training", "evaluation", "gates")},
+    **dict.fromkeys(("max_rows", "sequence_length", "batch_size", "learning_rate", "seed"), 0),
+    **{"warmup_fraction": 0.1, "weight_decay": 0.01, "columns": ["a"], "slice_columns": [], "stratified": True},
+    **{"epochs": 3, "split": {"train": 0.8, "seed": 0}, "schema": "feature {\n}\n"},
+}
 
 
 @pytest.fixture
@@ -44,14 +49,14 @@ def test_the_same_data_settings_and_code_are_nothing_new(champion):
 def test_other_data_other_settings_and_other_code_are_new(champion, monkeypatch):
     other = compare_with_champion(champion, "g", SETTINGS)
     assert (other.champion_run, other.unchanged) == ("r", False)
-    assert not compare_with_champion(champion, "f", SETTINGS.replace("3.0", "4.0")).unchanged
+    assert not compare_with_champion(champion, "f", SETTINGS | {"epochs": 4}).unchanged
     monkeypatch.setattr("components.compare.step.code_version", lambda: "other")
     assert not compare_with_champion(champion, "f", SETTINGS).unchanged
 
 
 def test_key_order_and_number_format_do_not_count():
-    other = SETTINGS_END.join(["epochs=3", "schema=feature {\n}\n", 'split={"seed": 0.0, "train": 0.8}'])
-    assert canonical(SETTINGS) == canonical(other)
+    other = SETTINGS | {"epochs": 3.0, "split": {"seed": 0.0, "train": 0.8}}
+    assert canonical(SETTINGS) == canonical(dict(reversed(other.items())))
 
 
 @pytest.mark.parametrize(("on_unchanged", "go_on"), [("skip", False), ("train", True)])
@@ -60,7 +65,7 @@ def test_the_step_ends_the_run_only_when_it_is_told_to(store, champion, artifact
         dataset=artifact("dataset", fingerprint="f"),
         name=champion,
         model_name="",
-        settings=SETTINGS,
+        **SETTINGS,
         on_unchanged=on_unchanged,
         champion=str(tmp_path / "champion"),
         settings_digest=str(tmp_path / "digest"),

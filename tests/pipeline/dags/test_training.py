@@ -32,6 +32,24 @@ def test_the_same_code_gives_the_same_bytes_in_another_process(compiled, tmp_pat
     assert (tmp_path / "again.yaml").read_text(encoding="utf-8") == compiled
 
 
+def test_no_input_is_a_text_made_of_parameters(ir):
+    """KFP's launcher fills values into JSON without escaping them: a list or a line break ends it.
+
+    kubeflow/pipelines, backend/src/v2/component/launcher_v2.go: compileCmdAndArgs. What is filled into a pod's settings
+    is a quantity or the name of a resource, alone.
+    """
+    inputs = [
+        (name, given["runtimeValue"]["constant"])
+        for component in [ir["root"], *ir["components"].values()]
+        for found in component.get("dag", {}).get("tasks", {}).values()
+        for name, given in found.get("inputs", {}).get("parameters", {}).items()
+        if "{{$.inputs" in str(given.get("runtimeValue", ""))
+    ]
+    pod = {"cpu_request", "memory_limit", "memory_request", "accelerator_type", "accelerator_count"}
+    assert {name for name, _ in inputs} == pod
+    assert all(re.fullmatch(r"\{\{\$\.inputs\.parameters\['[\w-]+'\]\}\}", text) for _, text in inputs)
+
+
 def test_kfp_reads_what_was_written():
     assert components.load_component_from_file(str(ROOT / "pipeline.yaml")).name == "berth"
 
