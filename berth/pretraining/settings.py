@@ -134,6 +134,7 @@ class Probe(Section):
     """A labelled source that shows what an encoder is worth to a classifier with few labels."""
 
     source: AnySource = Field(description="Labelled texts, as `source` of a training configuration.")
+    columns: list[str] = Field([], description="Column names, for CSV and TSV files without a header row.")
     text_column: str = Field("text", description="The column with the text.")
     label_column: str = Field("label", description="The column with the label.")
     sizes: list[_Count] = Field([50, 200], min_length=1, description="Labelled texts to learn from.")

@@ -24,15 +24,6 @@ Scorer = Callable[["np.ndarray"], "dict[str, np.ndarray]"]
 
 
 @dataclass(frozen=True)
-class Interval:
-    """A score, and where it lies with the asked-for confidence."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
 class Bootstrap:
     """The resampled scores of each model, float64 [resamples] by model and score, and of its slices' accuracies."""
 
@@ -84,17 +75,6 @@ def resample(
         },
         {name: np.concatenate(parts) for name, parts in accuracies.items()},
     )
-
-
-def interval(value: float, resampled: "np.ndarray", confidence: float) -> Interval:
-    """Return the percentile interval of `resampled`, [resamples], around `value`."""
-    import numpy as np
-
-    finite = resampled[np.isfinite(resampled)]
-    if not len(finite):
-        return Interval(value, value, value)
-    low, high = np.quantile(finite, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(value, float(low), float(high))
 
 
 def mcnemar(first: "np.ndarray", second: "np.ndarray") -> float:

@@ -1,36 +1,16 @@
 """The gates: bounds that a model has to hold to be blessed. No gates, no blessing."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any
 
 from berth.errors import BerthError, nearest
+from berth.interval import Interval
 from berth.settings import Gates
-from berth.tracking.tags import TAG_LIMIT
-from components.evaluate.bootstrap import Interval
-
-Outcome = Literal["pass", "fail", "skipped"]
+from berth.verdict import Gate, Verdict
 
 _NO_BOUNDS = ("metric", "confidence")
 """Fields of Gates that say how to judge, and are no gate by themselves."""
-_WORDS = 500
-"""Characters of a gate's words that other steps get: a slice's name is of the data, and may be long."""
-SERVING_CHECK = "serving_check"
-"""The one gate that nobody has to configure."""
-
-
-@dataclass(frozen=True)
-class Gate:
-    """One bound, the value that was judged (none where there was nothing to judge), and what came of it."""
-
-    name: str
-    value: float | None
-    bound: float
-    outcome: Outcome
-    words: str
-
-    def __str__(self) -> str:
-        return f"{self.name} {self.words}"
 
 
 @dataclass(frozen=True)
@@ -63,32 +43,6 @@ class Findings:
     """What the serving check found; empty: nothing."""
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """Every gate with its outcome."""
-
-    gates: list[Gate]
-
-    @property
-    def configured(self) -> bool:
-        """Whether anybody asked for a bound."""
-        return any(gate.name != SERVING_CHECK for gate in self.gates)
-
-    @property
-    def blessed(self) -> bool:
-        return self.configured and all(gate.outcome != "fail" for gate in self.gates)
-
-    def __str__(self) -> str:
-        failed = [str(gate) for gate in self.gates if gate.outcome == "fail"]
-        if not self.configured:
-            failed.insert(0, "no gates are configured")
-        return f"NOT BLESSED: {'; '.join(failed)}"[:TAG_LIMIT] if failed else "BLESSED"
-
-    def as_dicts(self) -> list[dict[str, Any]]:
-        """Return the gates as what JSON can hold."""
-        return [asdict(gate) | {"words": gate.words[:_WORDS]} for gate in self.gates]
-
-
 def parse(gates: Mapping[str, Any]) -> Gates:
     """Return the gates of a run's parameters.
 
@@ -114,9 +68,7 @@ def judge(gates: Gates, findings: Findings) -> Verdict:
         name: bound for name, bound in gates if name not in _NO_BOUNDS and bound is not None and bound is not False
     }
     judged = [_judge(name, bound, gates, findings) for name, bound in bounds.items()]
-    problem = findings.serving_problem
-    check = Gate(SERVING_CHECK, None, 0.0, "fail" if problem else "pass", problem or "answers as it did in training")
-    return Verdict([*judged, check])
+    return Verdict([*judged, Gate.serving_check(findings.serving_problem)])
 
 
 def _judge(name: str, bound: float, gates: Gates, findings: Findings) -> Gate:

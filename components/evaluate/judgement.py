@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from berth.interval import Interval
+from berth.verdict import Verdict
 from components.evaluate import baseline
-from components.evaluate.bootstrap import Interval
 from components.evaluate.champion import Champion
-from components.evaluate.gates import SliceResult, Verdict
+from components.evaluate.gates import SliceResult
 from components.evaluate.mistakes import Mistake
 from components.evaluate.scores import Evaluation
 from components.evaluate.serving_check import Served

@@ -1,7 +1,7 @@
 """A judgement as MLflow shows it: gates and scores in Markdown, on the step's run and on the pipeline run."""
 
+from berth.interval import Interval
 from berth.reports.markdown import escaped, table
-from components.evaluate.bootstrap import Interval
 from components.evaluate.judgement import BASELINE, CHALLENGER, CHAMPION, Judgement
 from components.evaluate.scores import SCORES
 

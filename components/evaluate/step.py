@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from berth.data.dataset import LABEL, Manifest, read_columns
 from berth.data.predictions import TrainingPredictions
+from berth.interval import interval
 from berth.models.decision_rule import decisions
 from berth.settings import Evaluation as Settings
 from components.evaluate import (
@@ -19,7 +20,7 @@ from components.evaluate import (
     serving_check,
     slices,
 )
-from components.evaluate.bootstrap import Bootstrap, interval
+from components.evaluate.bootstrap import Bootstrap
 from components.evaluate.champion import Champion
 from components.evaluate.gates import Findings, SliceResult
 from components.evaluate.indicators import ModelOutputs

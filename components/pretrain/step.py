@@ -10,17 +10,18 @@ from typing import Any
 import tensorflow as tf
 
 from berth.code_version import code_version
-from berth.data.corpus import Corpus
+from berth.data.corpus import SPLITS, Corpus
 from berth.encoders import loading
 from berth.encoders.preprocessor import Preprocessor
 from berth.encoders.vocabulary import check_vocabulary_fits
 from berth.pretraining.held_out import Sums
 from berth.pretraining.settings import NewEncoder, Pretraining
 from berth.pretraining.special_tokens import special_tokens
+from berth.pretraining.tokenising import tokenised
 from berth.settings import LONGEST
 from berth.training.devices import find
 from berth.training.trainer import Log, Outcome
-from components.pretrain import texts
+from components.pretrain import corpus_checks
 from components.pretrain.export import export, facts
 from components.pretrain.origin import begin
 from components.pretrain.phases import Phases
@@ -83,8 +84,8 @@ def pretrain_encoder(
         prepare = Preprocessor(loaded, LONGEST, origin.preprocessor_name)
         tokens = special_tokens(loaded, origin.preprocessor, origin.preprocessor_name)
         read = Corpus(corpus)
-        stores = texts.tokenised(read, prepare, Path(scratch) / "tokens")
-        for doubt in texts.check(read, stores, settings, tokens):
+        stores = {split: tokenised(read, split, prepare, Path(scratch) / split) for split in SPLITS}
+        for doubt in corpus_checks.check(read, stores, settings, tokens):
             print(f"anomaly warn {doubt}", flush=True)
         tf.random.set_seed(settings.seed)
         phases = Phases(origin, settings, stores, tokens, devices, log_metrics)

@@ -3,8 +3,8 @@
 import pytest
 
 from berth.errors import BerthError
+from berth.interval import Interval
 from berth.settings import Gates
-from components.evaluate.bootstrap import Interval
 from components.evaluate.gates import Findings, SliceResult, judge, parse
 
 SCORES = {"accuracy": 0.99, "macro_f1": 0.94, "log_loss": 0.05, "ece": 0.02, "roc_auc": 0.97}

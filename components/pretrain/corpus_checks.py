@@ -1,41 +1,13 @@
-"""Texts of a corpus as token ids on the disk."""
+"""Checks of a tokenised corpus before anything is trained on it."""
 
-import itertools
-from collections.abc import Iterator
-from pathlib import Path
-
-import numpy as np
-import tensorflow as tf
-
-from berth import progress
-from berth.data.corpus import HELD_OUT, SPLITS, TRAIN, Corpus
-from berth.encoders.preprocessor import Preprocessor
+from berth.data.corpus import HELD_OUT, TRAIN, Corpus
 from berth.errors import BerthError
 from berth.pretraining.sentence_pairs import check_neighbours
 from berth.pretraining.settings import Pretraining
 from berth.pretraining.special_tokens import SpecialTokens
 from berth.pretraining.token_store import TokenStore
 
-_CHUNK = 512
-"""Documents that are tokenised at a time."""
 _MANY_UNKNOWN, _TOO_MANY_UNKNOWN = 0.05, 0.5
-
-
-def tokenised(corpus: Corpus, preprocessor: Preprocessor, folder: str | Path) -> dict[str, TokenStore]:
-    """Write the token ids of the splits of `corpus` below `folder` and return them by split."""
-    return {split: TokenStore.write(Path(folder) / split, _documents(corpus, split, preprocessor)) for split in SPLITS}
-
-
-def _documents(corpus: Corpus, split: str, preprocessor: Preprocessor) -> Iterator[list[np.ndarray]]:
-    documents, done = corpus.documents(split), 0
-    while chunk := list(itertools.islice(documents, _CHUNK)):
-        sentences = [sentence for document in chunk for sentence in document]
-        ids = preprocessor.tokenize(tf.constant(sentences))
-        values, splits = ids.values.numpy(), ids.row_splits.numpy()
-        each = (values[start:end] for start, end in itertools.pairwise(splits))
-        yield from ([next(each) for _ in document] for document in chunk)
-        done += len(chunk)
-        progress.report(done, corpus.count(split), f"tokenising the {split.replace('_', '-')} documents")
 
 
 def check(corpus: Corpus, stores: dict[str, TokenStore], settings: Pretraining, tokens: SpecialTokens) -> list[str]:
