@@ -1,6 +1,7 @@
 """Resolve an encoder and its preprocessor, `minilm` or any handles, and load them.
 
-Anything that is not a local folder is fetched once into the user's cache (berth.encoders.fetch.cache).
+Anything that is not a local folder is fetched into the user's cache (berth.encoders.fetch.cache), and again when the
+server has other files.
 """
 
 from pathlib import Path
@@ -11,6 +12,7 @@ from berth.encoders.describe import examine
 from berth.encoders.fetch import cache, download
 from berth.encoders.fetch.archive import saved_model_below
 from berth.encoders.fetch.handle import ADVICE, Handle, parse
+from berth.encoders.fetch.present import name_in_cache
 from berth.encoders.loading import check_graph
 from berth.errors import BerthError
 
@@ -45,6 +47,8 @@ def _resolve(field: str, text: str) -> str:
 def obtain(field: str, handle: Handle) -> Path:
     """Return the folder in the cache of the SavedModel that `handle` leads to, fetched now if no earlier run did so.
 
+    If other files are there than were fetched before, they are fetched too.
+
     The model is loaded once before it enters the cache, so that the cache holds only text models that load.
 
     Raises:
@@ -62,10 +66,11 @@ def obtain(field: str, handle: Handle) -> Path:
             raise BerthError(f"{field}: {handle.text!r} is not a SavedModel: it has no saved_model.pb. {ADVICE}")
         return archive_sha256, [examine(field, str(found), handle.text)]
 
-    folder = saved_model_below(cache.obtain(handle.name, handle.text, make))
+    name = name_in_cache(handle)
+    folder = saved_model_below(cache.obtain(name, handle.text, make))
     if folder is None:
         raise BerthError(
-            f"{field}: the cache of {handle.text!r}, {cache.root() / handle.name}, has lost files. Remove that folder."
+            f"{field}: the cache of {handle.text!r}, {cache.root() / name}, has lost files. Remove that folder."
         )
     return folder
 

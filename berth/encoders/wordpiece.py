@@ -12,6 +12,7 @@ from berth.encoders.builtin.weights import BUILT_IN, weights_dir
 from berth.encoders.fetch import cache, download
 from berth.encoders.fetch.archive import saved_model_below
 from berth.encoders.fetch.handle import parse
+from berth.encoders.fetch.present import name_in_cache
 from berth.errors import BerthError
 
 if TYPE_CHECKING:
@@ -64,8 +65,9 @@ def find_vocabulary(encoder: str, preprocessor: str) -> Vocabulary | None:
         handle = parse("preprocessor", text)
         if handle.kind == "folder":
             return _among_assets(Path(text), text)
-        if cache.entry(handle.name) is not None:
-            return _among_assets(cache.root() / handle.name, text)
+        name = name_in_cache(handle)
+        if cache.entry(name) is not None:
+            return _among_assets(cache.root() / name, text)
         if handle.kind == "http":
             with tempfile.TemporaryDirectory(prefix="berth-vocabulary-") as scratch:
                 download.fetch(handle, Path(scratch))

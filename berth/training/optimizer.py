@@ -91,9 +91,13 @@ class AdamW:
             for variable in variables
         ]
         self._moments, self._squares = (
-            [tf.Variable(tf.zeros(variable.shape), trainable=False) for variable in variables] for _ in range(2)
+            [
+                tf.Variable(tf.zeros(variable.shape), trainable=False, name=f"{kind}/{variable.name.partition(':')[0]}")
+                for variable in variables
+            ]
+            for kind in ("moment", "square")
         )
-        self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
 
     @property
     def state(self) -> list[Any]:

@@ -66,8 +66,8 @@ class LossScale:
     def __init__(self) -> None:
         import tensorflow as tf
 
-        self._scale = tf.Variable(_FIRST_SCALE, trainable=False)
-        self._good_steps = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self._scale = tf.Variable(_FIRST_SCALE, trainable=False, name="loss_scale")
+        self._good_steps = tf.Variable(0, dtype=tf.int64, trainable=False, name="good_steps")
 
     @property
     def state(self) -> list[Any]:

@@ -54,6 +54,10 @@ class TrainingState:
     of_epoch: Throughput = field(default_factory=Throughput)
     whole: Throughput = field(default_factory=Throughput)
     best: Best | None = None
+    precision: str = ""
+    """The number format of the steps so far, with `auto` resolved."""
+    most_rows: int = 0
+    """TrainStep.most_rows."""
     begun: dict[str, float] = field(default_factory=dict)
     """What the task's `begin` returned before the first step."""
 

@@ -66,13 +66,22 @@ class TrainStep:
                 else _Adam(self.variables, recipe.peak_learning_rate)
             )
             self._loss_scale = LossScale() if self.precision == "float16" else None
-        self._most_rows: int | None = None
+        self.most_rows = 0
+        """The most rows that are differentiated together, since memory ran out; 0: any number."""
         self._fused, self._gradients, self._apply = self._compile()
 
     @property
-    def state(self) -> list[tf.Variable]:
-        """The variables that a step changes and a checkpoint has to hold, in a fixed order."""
-        return [*self.variables, *self.optimizer.state, *(self._loss_scale.state if self._loss_scale else ())]
+    def state(self) -> dict[str, tf.Variable]:
+        """The variables that a step changes and a checkpoint has to hold, by names that are the same in each process.
+
+        Those of float16's loss scale are there only in float16.
+        """
+        scale = self._loss_scale.state if self._loss_scale else ()
+        named: dict[str, tf.Variable] = {}
+        for variable in (*self.variables, *self.optimizer.state, *scale):
+            same = sum(1 for name in named if name.partition("#")[0] == variable.name)
+            named[f"{variable.name}#{same}" if same else variable.name] = variable
+        return named
 
     def __call__(self, batches: Sequence[np.ndarray], rate: float, step: int, usual_rows: float = 0.0) -> float:
         """Take the 0-based `step` from the row numbers of each of `batches`; return the mean loss of their rows.
@@ -86,8 +95,8 @@ class TrainStep:
         """
         while True:
             parts = list(batches)
-            if self._most_rows:
-                parts = [part for batch in batches for part in _parts(batch, self._most_rows)]
+            if self.most_rows:
+                parts = [part for batch in batches for part in _parts(batch, self.most_rows)]
             try:
                 with training(self.precision):
                     return self._step(parts, rate, step, usual_rows)
@@ -123,12 +132,11 @@ class TrainStep:
 
     def _shrink(self, rows: int, error: Exception) -> None:
         if rows == 1 or not self.recipe.training.auto_batch:
-            wanted = "a smaller sequence_length" if rows == 1 else f"batch_size: {rows // 2}"
-            raise BerthError(
-                f"memory ran out in a batch of {rows} texts. Try {wanted}, or training.auto_batch: true."
-            ) from error
-        self._most_rows = rows // 2
-        print(f"memory ran out in a batch of {rows} texts; going on with {self._most_rows} at a time", flush=True)
+            other = "a smaller sequence_length" if rows == 1 else f"batch_size: {rows // 2}, which starts again"
+            own = "" if self.recipe.training.auto_batch else "training.auto_batch: true, which goes on from here, or "
+            raise BerthError(f"memory ran out in a batch of {rows} texts. Try {own}{other}.") from error
+        self.most_rows = rows // 2
+        print(f"memory ran out in a batch of {rows} texts; going on with {self.most_rows} at a time", flush=True)
 
     def _compile(self) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
         """Return three compiled functions.

@@ -221,11 +221,20 @@ class Trainer:
             return
         arrays, values = found
         self.state = TrainingState.load(values)
-        for variable, array in zip(self.train_step.state, _numbered(arrays, "state"), strict=True):
-            variable.assign(array)
+        for name, variable in self.train_step.state.items():
+            if f"state/{name}" in arrays or self.state.precision == self.train_step.precision:
+                variable.assign(arrays[f"state/{name}"])  # the loss scale is there only after steps in float16
+        self.train_step.most_rows = self.state.most_rows
         self.best_weights = list(_numbered(arrays, "best"))
         self.rng.bit_generator.state = self.state.rng
         print(f"going on from a checkpoint: epoch {self.state.epoch}, step {self.state.step}", flush=True)
+        if self.state.precision != self.train_step.precision:
+            print(
+                f"anomaly warn the checkpoint is of steps in {self.state.precision}, and precision: "
+                f"{self.recipe.training.precision} is {self.train_step.precision} on this machine: the result may "
+                "differ a little",
+                flush=True,
+            )
 
     def _checkpoint(self) -> None:
         """Save if it is time to, or if the process was asked to end: then end it."""
@@ -234,7 +243,8 @@ class Trainer:
         preempted = self._preempted()
         if not preempted and time.monotonic() - self._saved < self.checkpoint_seconds:
             return
-        arrays = {f"state/{number}": variable.numpy() for number, variable in enumerate(self.train_step.state)}
+        self.state.precision, self.state.most_rows = self.train_step.precision, self.train_step.most_rows
+        arrays = {f"state/{name}": variable.numpy() for name, variable in self.train_step.state.items()}
         arrays |= {f"best/{number}": weight for number, weight in enumerate(self.best_weights)}
         # A step with a finite loss may leave weights that are not finite: the next step fails, and these are not kept.
         if all(np.isfinite(array).all() for array in arrays.values()):

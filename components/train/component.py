@@ -11,6 +11,7 @@ def train(
     dataset: Input[Dataset],
     encoder: str,
     preprocessor: str,
+    encoder_fingerprint: str,
     sequence_length: int,
     recipe: str,
     epochs: int,
@@ -83,7 +84,7 @@ def train(
             log_metrics=lambda values, epoch: mlflow.log_metrics(values, step=epoch),
             log_parameters=log_params,
         )
-        mlflow.set_tag("encoder_sha256", trained.encoder_sha256)
+        mlflow.set_tags({"encoder_sha256": trained.encoder_sha256, "preprocessor_sha256": trained.preprocessor_sha256})
         outcome = trained.outcome
         numbers = {
             "best_epoch": outcome.best_epoch,

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ from components.train.splits import read
 from components.train.task import ClassificationTask
 from components.train.threshold import Threshold, check_metric, choose
 
+_CODE = ("berth/data", "berth/encoders", "berth/training", "components/train")
+"""The code that a training depends on: after changes to other code, an interrupted one goes on."""
 _LOST = {"head": "end", "tail": "start", "head_tail": "middle"}
 
 
@@ -47,6 +49,7 @@ class TrainedModel:
     """Rows of the train split that are longer than sequence_length."""
     encoder_sha256: str
     """Of the encoder's files."""
+    preprocessor_sha256: str
     seconds: float
 
 
@@ -117,16 +120,17 @@ def train_model(
     check_vocabulary_fits(
         classifier.encoder.resolved_object, classifier.interface, loaded, preprocessor_folder, largest
     )
-    encoder_sha256 = encoders.sha256(encoder_folder)
+    encoder_sha256, preprocessor_sha256 = map(encoders.sha256, (encoder_folder, preprocessor_folder))
     task = ClassificationTask(classifier, replicated, prepare, splits["train"], splits["validation"], recipe)
     identity = {
         "data": manifest.fingerprint,
-        "encoder": f"{encoder} {encoder_sha256}",
-        "preprocessor": preprocessor,
+        "encoder": encoder_sha256,
+        "preprocessor": preprocessor_sha256,
         "sequence_length": str(sequence_length),
         "pooling": pooling,
-        "recipe": str(recipe),
-        "code": code_version(),
+        # Batches that are halved for lack of memory make the same updates.
+        "recipe": str(replace(recipe, training=recipe.training.model_copy(update={"auto_batch": False}))),
+        "code": code_version(_CODE),
     }
     kept = Checkpoints(checkpoints, identity) if checkpoints and devices.chief else None
     log = log_metrics if devices.chief else lambda *_: None
@@ -141,8 +145,9 @@ def train_model(
         kept.clear()
     devices.wait()
     seconds = time.perf_counter() - start
+    digests = encoder_sha256, preprocessor_sha256
     return TrainedModel(
-        outcome, manifest.task, manifest.pairs, manifest.labels, threshold, truncated, encoder_sha256, seconds
+        outcome, manifest.task, manifest.pairs, manifest.labels, threshold, truncated, *digests, seconds
     )
 
 

@@ -14,6 +14,7 @@ def validate(
     checks: dict,
     encoder: str,
     preprocessor: str,
+    encoder_fingerprint: str,
     sequence_length: int,
     beam_args: list,
     statistics: Output[Artifact],

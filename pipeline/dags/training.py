@@ -55,6 +55,7 @@ def _train_and_push(p: SimpleNamespace, dataset: Any, compared: dsl.PipelineTask
         checks=p.checks,
         encoder=p.encoder,
         preprocessor=p.preprocessor,
+        encoder_fingerprint=compared.outputs["encoder_fingerprint"],
         sequence_length=p.sequence_length,
         beam_args=p.beam_args,
     )
@@ -62,6 +63,7 @@ def _train_and_push(p: SimpleNamespace, dataset: Any, compared: dsl.PipelineTask
         dataset=dataset,
         encoder=p.encoder,
         preprocessor=p.preprocessor,
+        encoder_fingerprint=compared.outputs["encoder_fingerprint"],
         sequence_length=p.sequence_length,
         recipe=p.recipe,
         epochs=p.epochs,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from berth import images
 from berth.encoders.fetch import cache
 from berth.encoders.fetch.handle import parse
+from berth.encoders.fetch.present import name_in_cache
 from berth.errors import BerthError, nearest
 from pipeline.local.environment_process import module_process
 
@@ -19,12 +20,12 @@ def add(text: str, sha256: str) -> Iterator[str]:
     handle = parse("HANDLE", f"{text}#sha256={sha256}" if sha256 else text)
     if handle.kind == "folder":
         raise BerthError(f"{text!r} is not an address. A folder of this machine needs no cache: name it in 'encoder'.")
-    there = cache.entry(handle.name) is not None
+    there = cache.entry(name_in_cache(handle)) is not None
     if not there:
         for line in _in_train_environment("add", handle.text):
             if line.startswith(("fetching", "waiting")):
                 yield line
-    entry = cache.entry(handle.name)
+    entry = cache.entry(name_in_cache(handle))
     assert entry is not None
     model, state = entry.models[0], "is there already" if there else "is fetched"
     yield f"{entry.name} {state}: {model.words[0]}, {entry.size}"

@@ -109,7 +109,8 @@ def test_without_auto_batch_the_error_says_which_size_to_try(train_step):
     made = train_step()
     running_out(made, 5)
     with pytest.raises(
-        BerthError, match=r"memory ran out in a batch of 16 texts\. Try batch_size: 8, or training\.auto"
+        BerthError,
+        match=r"in a batch of 16 texts\. Try training\.auto_batch: true, which goes on from here, or batch_size: 8",
     ):
         made([ROWS], RATE, 0)
     alone = train_step(auto_batch=True)

@@ -222,6 +222,7 @@ def test_the_step_says_what_came_out_and_logs_each_epoch(store, artifact, datase
     model, metrics, predictions = artifact("model"), artifact("metrics"), artifact("predictions")
     inputs = {"dataset": artifact("dataset", dataset)}
     settings = {"encoder": tiny.encoder, "preprocessor": tiny.preprocessor, "sequence_length": LENGTH, **flat()}
+    settings |= {"encoder_fingerprint": "f"}
     outputs = {"model": model, "metrics": metrics, "predictions": predictions}
     places = {"checkpoints": str(tmp_path / "checkpoints"), "checkpoint_minutes": 10.0, "require_gpu": False}
     options = {"training": {"accumulate": 2.0}, "pooling": "mean"}  # KFP makes every number of a dict a float

@@ -21,6 +21,7 @@ def call(artifact, dataset, schema="", champion="", checks=None):
         checks=checks or {},
         encoder="minilm",
         preprocessor="",
+        encoder_fingerprint="f",
         sequence_length=128,
         beam_args=[],
         **outputs,

@@ -83,6 +83,13 @@ def test_ingest_takes_the_source_fingerprint_as_input(ir):
     assert parameter["taskOutputParameter"]["producerTask"] == "locate"
 
 
+@pytest.mark.parametrize("name", ["validate", "train"])
+def test_steps_that_use_the_encoder_take_its_fingerprint(ir, name):
+    """So the cache cannot serve what was made with other files in the same place."""
+    parameter = task(ir, name)["inputs"]["parameters"]["encoder_fingerprint"]
+    assert "encoder_fingerprint" in str(parameter)
+
+
 def test_training_waits_for_validation(ir):
     assert "validate" in task(ir, "train")["dependentTasks"]
 

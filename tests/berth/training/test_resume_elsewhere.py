@@ -1,0 +1,73 @@
+"""Training that goes on from a checkpoint on another machine, or with other settings that leave the result as it is."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from berth.training import train_step
+from berth.training.checkpoints import Checkpoints
+from berth.training.devices import find
+from berth.training.recipe import Recipe
+from berth.training.settings import Training
+from berth.training.trainer import Trainer
+from tests.support.counting_task import Counting
+
+
+class Cut(Exception):
+    """The process ends here."""
+
+
+@pytest.fixture
+def trainer(tmp_path, monkeypatch):
+    """Return a function that makes a trainer of the same run, whose `precision: auto` is the one given."""
+
+    def make(precision="float32", run="one", **training) -> Trainer:
+        monkeypatch.setattr(train_step, "choose", lambda _: precision)
+        recipe = Recipe("berth", 2, 32, 1e-3, 0.1, 0.01, 0, Training(**training))
+        return Trainer(Counting(), recipe, lambda *_: None, find(), Checkpoints(str(tmp_path), {"run": run}), 0.0)
+
+    return make
+
+
+def cut_after(made: Trainer, steps: int) -> None:
+    """Run, and end without warning after so many steps, each of which has left a checkpoint."""
+    step = made.train_step._step
+
+    def limited(parts, rate, number, usual_rows):
+        if number == steps:
+            raise Cut
+        return step(parts, rate, number, usual_rows)
+
+    made.train_step._step = limited
+    with pytest.raises(Cut):
+        made.run()
+
+
+@pytest.mark.parametrize(("before", "after"), [("float16", "float32"), ("float32", "float16")])
+def test_auto_precision_that_differs_is_reported_and_goes_on(trainer, capsys, before, after):
+    cut_after(trainer(before), 5)
+    resumed = trainer(after)
+    resumed.run()
+    said = capsys.readouterr().out
+    assert "going on from a checkpoint: epoch 1, step 5" in said
+    assert f"anomaly warn the checkpoint is of steps in {before}, and precision: auto is {after} on this" in said
+    assert resumed.state.step > 20
+
+
+def test_halved_batches_stay_halved_after_a_restart(trainer):
+    whole = trainer(run="whole", auto_batch=True)
+    whole.train_step.most_rows = 8
+    whole.run()
+    cut = trainer(auto_batch=True)
+    cut.train_step.most_rows = 8
+    cut_after(cut, 7)
+    resumed = trainer(auto_batch=True)
+    resumed.run()
+    assert resumed.train_step.most_rows == 8
+    assert np.array_equal(*(own.task.variables[0].numpy() for own in (whole, resumed)))
+
+
+def test_checkpoint_tensors_have_the_names_of_variables(trainer):
+    names = set(trainer("float16").train_step.state)
+    assert names == {"numbers:0", "moment/numbers:0", "square/numbers:0", "step:0", "loss_scale:0", "good_steps:0"}
+    assert all(isinstance(own, tf.Variable) for own in trainer().train_step.state.values())
