@@ -12,8 +12,8 @@ from berth.encoders.describe import examine
 from berth.encoders.fetch import cache, download
 from berth.encoders.fetch.archive import saved_model_below
 from berth.encoders.fetch.handle import ADVICE, Handle, parse
-from berth.encoders.fetch.present import name_in_cache
 from berth.encoders.loading import check_graph
+from berth.encoders.present import name_in_cache
 from berth.errors import BerthError
 
 

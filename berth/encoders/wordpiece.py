@@ -12,7 +12,7 @@ from berth.encoders.builtin.weights import BUILT_IN, weights_dir
 from berth.encoders.fetch import cache, download
 from berth.encoders.fetch.archive import saved_model_below
 from berth.encoders.fetch.handle import parse
-from berth.encoders.fetch.present import name_in_cache
+from berth.encoders.present import name_in_cache
 from berth.errors import BerthError
 
 if TYPE_CHECKING:

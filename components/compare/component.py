@@ -59,7 +59,7 @@ def compare(
     given = dict(locals())
     from pathlib import Path
 
-    from berth.encoders.fetch.present import fingerprint
+    from berth.encoders.present import fingerprint
     from berth.tracking import tags
     from berth.tracking.step_run import end_run, log_to_parent, step_run
     from components.compare.step import compare_with_champion

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from berth import images
 from berth.encoders.fetch import cache
 from berth.encoders.fetch.handle import parse
-from berth.encoders.fetch.present import name_in_cache
+from berth.encoders.present import name_in_cache
 from berth.errors import BerthError, nearest
 from pipeline.local.environment_process import module_process
 

@@ -10,7 +10,7 @@ import pytest
 from berth.encoders import resolve
 from berth.encoders.fetch import cache
 from berth.encoders.fetch.handle import parse
-from berth.encoders.fetch.present import fingerprint, name_in_cache, version
+from berth.encoders.present import fingerprint, name_in_cache, version
 from tests.berth.encoders.test_resolve import archive_of
 from tests.support import google_storage
 

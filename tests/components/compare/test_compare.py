@@ -4,7 +4,7 @@ import mlflow
 import pytest
 
 from berth.code_version import code_version
-from berth.encoders.fetch.present import fingerprint
+from berth.encoders.present import fingerprint
 from berth.tracking import tags
 from components.compare.step import canonical, compare_with_champion
 from tests.support.datasets import component_body
