@@ -16,6 +16,7 @@ from berth.data.edge_cases import EDGE_CASES
 from berth.errors import first_line
 from berth.lean_import import import_tensorflow_for_serving
 from berth.models.saved_model import ServedClassifier, load
+from components.evaluate.agreement import BOUND, largest_difference
 
 _WARM_UP = 10
 _REQUESTS = 100
@@ -109,10 +110,8 @@ def _batches(
 
 
 def _differs(found: Any, expected: Any, what: str) -> list[str]:
-    from components.evaluate.serving_check import TOLERANCE
-
-    worst = float(abs(found - expected).max(initial=0.0))
-    return [] if worst <= TOLERANCE else [f"answers {what} differently, by {worst:.1e}"]
+    worst = largest_difference(found, expected)
+    return [] if worst <= BOUND else [f"answers {what} differently, by {worst:.1e} in the logits"]
 
 
 if __name__ == "__main__":

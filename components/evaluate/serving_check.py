@@ -18,13 +18,12 @@ from berth.data.dataset import PAIR, TEXT, read_columns
 from berth.data.edge_cases import EDGE_CASES
 from berth.data.predictions import SplitPredictions, TrainingPredictions
 from berth.errors import check_exit
+from components.evaluate.agreement import BOUND, largest_difference
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-TOLERANCE = 1e-4
-"""How much a probability may differ from the one in training."""
 _TIMEOUT_SECONDS = 60
 """Seconds that TensorFlow Serving may take to load the model."""
 
@@ -125,10 +124,10 @@ def _against_training(predictions: str | Path, asked: "dict[str, np.ndarray]") -
         expected[rows[rows < len(found)]] = probabilities[rows < len(found)]
         if split == "edge":  # a case that it failed on has been said
             expected[~np.isfinite(found).all(axis=1)] = found[~np.isfinite(found).all(axis=1)] = 0.0
-        worst = float(np.abs(found - expected).max(initial=0.0))
-        if not worst <= TOLERANCE:
+        worst = largest_difference(found, expected)
+        if worst > BOUND:
             what = "edge cases" if split == "edge" else f"{split} texts"
-            problems.append(f"answers {what} differently than in training, by {worst:.1e}")
+            problems.append(f"answers {what} differently than in training, by {worst:.1e} in the logits")
     return problems
 
 
@@ -155,8 +154,8 @@ def _ask(address: str, what: str, inputs: dict[str, list[str]], expected: "np.nd
 
     given = {name: texts for name, texts in inputs.items() if pairs or name != PAIR}
     answer = _post(f"{address}:predict", {"signature_name": "serving_default", "inputs": given})
-    worst = float(np.abs(np.array(answer["outputs"]["probabilities"], np.float32) - expected).max(initial=0.0))
-    return "" if worst <= TOLERANCE else f"TensorFlow Serving answers {what} differently, by {worst:.1e}"
+    worst = largest_difference(np.array(answer["outputs"]["probabilities"], np.float32), expected)
+    return "" if worst <= BOUND else f"TensorFlow Serving answers {what} differently, by {worst:.1e} in the logits"
 
 
 @contextlib.contextmanager

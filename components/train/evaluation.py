@@ -13,6 +13,7 @@ from berth.data.token_ids import TokenisedSplit, segments
 from berth.encoders.preprocessor import Preprocessor
 from berth.models.decision_rule import decisions
 from berth.training.batching import Batching, batches
+from berth.training.precision import full_float32
 from components.train.classifier import Classifier
 
 _BATCH = 64
@@ -69,7 +70,14 @@ def predict(
 def by_batches(
     call: Callable[[np.ndarray], Sequence[tf.Tensor]], preprocessor: Preprocessor, split: TokenisedSplit, words: str
 ) -> list[np.ndarray]:
-    """Return what `call` returns for the rows of each batch, each [rows, ...], joined in the order of `split`."""
+    """Return what `call` returns for the rows of each batch, each [rows, ...], joined in `split`'s order; no TF32."""
+    with full_float32():
+        return _by_batches(call, preprocessor, split, words)
+
+
+def _by_batches(
+    call: Callable[[np.ndarray], Sequence[tf.Tensor]], preprocessor: Preprocessor, split: TokenisedSplit, words: str
+) -> list[np.ndarray]:
     made: list[list[np.ndarray]] = []
     order: list[np.ndarray] = []
     done, reported = 0, time.perf_counter()
