@@ -3,7 +3,7 @@
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 
 class Preempted(SystemExit):
@@ -17,28 +17,61 @@ class Preempted(SystemExit):
         return self.message
 
 
+class Interrupted(Exception):
+    """Raised in a `Preemption.interrupts` block when the process is asked to stop."""
+
+
+class Preemption:
+    """Whether the process was asked to stop; call it to know."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+        """The signals that came."""
+        self._interrupts = False
+
+    def __call__(self) -> bool:
+        return bool(self.asked)
+
+    def ask(self, number: int, _: object = None) -> None:
+        """Handle the signal `number`: note it, and in an `interrupts` block raise Interrupted."""
+        if number == signal.SIGINT and self.asked:
+            raise KeyboardInterrupt
+        self.asked.append(number)
+        if self._interrupts:
+            self._interrupts = False
+            raise Interrupted
+
+    @contextlib.contextmanager
+    def interrupts(self) -> Iterator[None]:
+        """Raise Interrupted in the block as soon as the process is asked to stop, or at once if it was.
+
+        For work that changes nothing that a checkpoint holds and may take longer than a node waits.
+        """
+        if self.asked:
+            raise Interrupted
+        self._interrupts = True
+        try:
+            yield
+        finally:
+            self._interrupts = False
+
+
 @contextlib.contextmanager
-def preemption() -> Iterator[Callable[[], bool]]:
-    """Yield a function that returns whether the process should stop, after SIGTERM (a node stops) or SIGINT (Ctrl-C).
+def preemption() -> Iterator[Preemption]:
+    """Yield what knows whether the process should stop, after SIGTERM (a node stops) or SIGINT (Ctrl-C).
 
     Training calls it after each step, to save and stop; Kubernetes allows 30 s. A second SIGINT interrupts at once. If
     a signal came and the context still ends normally, the signal then has its usual effect.
     """
-    asked: list[int] = []
+    found = Preemption()
     if threading.current_thread() is not threading.main_thread():  # only the main thread can have handlers
-        yield lambda: False
+        yield found
         return
-
-    def ask(number: int, _: object) -> None:
-        if number == signal.SIGINT and asked:
-            raise KeyboardInterrupt
-        asked.append(number)
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, found.ask) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield lambda: bool(asked)
+        yield found
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    if asked:
-        signal.raise_signal(asked[0])
+    if found.asked:
+        signal.raise_signal(found.asked[0])

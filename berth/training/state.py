@@ -54,6 +54,8 @@ class TrainingState:
     of_epoch: Throughput = field(default_factory=Throughput)
     whole: Throughput = field(default_factory=Throughput)
     best: Best | None = None
+    evaluated: int = 0
+    """The step after which the newest evaluation was."""
     precision: str = ""
     """The number format of the steps so far, with `auto` resolved."""
     most_rows: int = 0

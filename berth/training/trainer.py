@@ -16,7 +16,7 @@ from berth.training.batching import Batching, batches
 from berth.training.checkpoints import Checkpoints, packed, unpacked
 from berth.training.devices import Devices
 from berth.training.learning_rate import warmup_then_linear_decay
-from berth.training.preemption import Preempted, preemption
+from berth.training.preemption import Interrupted, Preempted, Preemption, preemption
 from berth.training.recipe import Recipe
 from berth.training.state import Best, Throughput, TrainingState
 from berth.training.task import TrainingTask
@@ -25,6 +25,9 @@ from berth.training.train_step import TrainStep
 _PROGRESS_SECONDS = 1.0
 _POINTS = 200
 """About how many points of a run's curve are logged, however long it is."""
+
+_WORTH_SAVING = 60.0
+"""Seconds of training that are saved before its end, which predicts many texts and may be interrupted."""
 
 Log = Callable[[dict[str, float], int], object]
 
@@ -89,7 +92,7 @@ class Trainer:
         Raises:
             BerthError: the loss is no longer a finite number, memory ran out, or the task rejects the model.
         """
-        with preemption() if self.checkpoints else contextlib.nullcontext(lambda: False) as self._preempted:
+        with preemption() if self.checkpoints else contextlib.nullcontext(Preemption()) as self._preempted:
             self._resume()
             state = self.state
             if state.step == 0:
@@ -99,6 +102,7 @@ class Trainer:
                 state.epoch, state.batch = state.epoch + 1, 0
                 state.rng = dict(self.rng.bit_generator.state)
                 self._checkpoint()
+            self._checkpoint(_WORTH_SAVING)
         best = state.best
         assert best is not None
         self.task.restore(self.best_weights)
@@ -123,6 +127,7 @@ class Trainer:
         total = steps * self.recipe.epochs
         if state.batch == 0:
             state.of_epoch = Throughput()
+        self._evaluate_between(len(all_batches))  # where the evaluation after this step was interrupted
         since = Throughput()
         for start in range(state.batch, len(all_batches), training.accumulate):
             own, state.rate = self._step(all_batches[start : start + training.accumulate], total)
@@ -134,12 +139,18 @@ class Trainer:
             if state.step % max(1, total // _POINTS) == 0 or is_last:
                 self._log_step(since.metrics(self.flops_per_token) | {"learning_rate": state.rate})
                 since = Throughput()
-            if not is_last and training.evaluate_steps and state.step % training.evaluate_steps == 0:
-                self._log_step(self._evaluate())
-                if self._stopped():
-                    break
+            self._evaluate_between(len(all_batches))
+            if self._stopped():
+                break
             self._checkpoint()
         self._end_epoch()
+
+    def _evaluate_between(self, batches_of_epoch: int) -> None:
+        """Evaluate in the middle of an epoch, if it is time to."""
+        state, every = self.state, self.recipe.training.evaluate_steps
+        is_due = every and state.step % every == 0 and state.evaluated < state.step
+        if is_due and state.batch < batches_of_epoch:
+            self._log_step(self._evaluate())
 
     def _end_epoch(self) -> None:
         """Evaluate, unless early stopping has ended training, and log the epoch's metrics."""
@@ -197,7 +208,13 @@ class Trainer:
     def _evaluate(self) -> dict[str, float]:
         """Return the metrics of the current weights, and keep the weights if they are the best."""
         state = self.state
-        metrics = self.task.evaluate()
+        try:
+            with self._preempted.interrupts():
+                metrics = self.task.evaluate()
+        except Interrupted:
+            self._checkpoint()  # which ends the process: the evaluation is made when training goes on
+            raise
+        state.evaluated = state.step
         keeps_last = self.recipe.select_by == "last"
         score = 0.0 if keeps_last else self.task.score(metrics)
         if state.best is None or keeps_last or score > state.best.score:
@@ -236,12 +253,15 @@ class Trainer:
                 flush=True,
             )
 
-    def _checkpoint(self) -> None:
-        """Save if it is time to, or if the process was asked to end: then end it."""
+    def _checkpoint(self, most_seconds: float = math.inf) -> None:
+        """Save if it is time to, or if the process was asked to end: then end it.
+
+        It is time after the run's `checkpoint_seconds`, or after `most_seconds` if that is sooner.
+        """
         if self.checkpoints is None:
             return
         preempted = self._preempted()
-        if not preempted and time.monotonic() - self._saved < self.checkpoint_seconds:
+        if not preempted and time.monotonic() - self._saved < min(self.checkpoint_seconds, most_seconds):
             return
         self.state.precision, self.state.most_rows = self.train_step.precision, self.train_step.most_rows
         arrays = {f"state/{name}": variable.numpy() for name, variable in self.train_step.state.items()}

@@ -1,6 +1,7 @@
 """Predictions and metrics of the model in training on a split, without dropout."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,12 +12,15 @@ from sklearn.metrics import f1_score
 from berth import progress
 from berth.data.token_ids import TokenisedSplit, segments
 from berth.encoders.preprocessor import Preprocessor
+from berth.errors import BerthError
 from berth.models.decision_rule import decisions
 from berth.training.batching import Batching, batches
 from berth.training.precision import full_float32
 from components.train.classifier import Classifier
 
 _BATCH = 64
+_TOKENS = 8_192
+"""Most tokens of a batch, with padding, unless one text has more: 64 texts of 512 tokens need gigabytes."""
 _PROGRESS_SECONDS = 1.0
 
 
@@ -80,9 +84,22 @@ def _by_batches(
 ) -> list[np.ndarray]:
     made: list[list[np.ndarray]] = []
     order: list[np.ndarray] = []
+    widths = split.widths(preprocessor.room, preprocessor.special_tokens)
+    budget = _TOKENS
+    to_do = deque(batches(widths, Batching(_BATCH)))
     done, reported = 0, time.perf_counter()
-    for rows in batches(split.widths(preprocessor.room, preprocessor.special_tokens), Batching(_BATCH)):
-        made.append([tensor.numpy() for tensor in call(rows)])
+    while to_do:
+        rows = to_do.popleft()
+        widest = int(widths[rows].max())
+        if len(rows) > (most := max(1, budget // widest)):
+            to_do.extendleft(reversed(np.split(rows, range(most, len(rows), most))))
+            continue
+        try:
+            made.append([tensor.numpy() for tensor in call(rows)])
+        except tf.errors.ResourceExhaustedError as error:
+            budget = _halved(len(rows), widest, error)
+            to_do.appendleft(rows)
+            continue
         order.append(rows)
         done += len(rows)
         if time.perf_counter() - reported > _PROGRESS_SECONDS:
@@ -90,3 +107,14 @@ def _by_batches(
             progress.report(done, len(split), words)
     back = np.argsort(np.concatenate(order))
     return [np.concatenate(parts)[back] for parts in zip(*made, strict=True)]
+
+
+def _halved(texts: int, widest: int, error: Exception) -> int:
+    """Return half of the tokens of a batch that memory ran out in; raise BerthError if it was one text."""
+    if texts == 1:
+        raise BerthError(
+            f"memory ran out in predicting a text of {widest} tokens. Try a smaller sequence_length."
+        ) from error
+    budget = texts * widest // 2
+    print(f"memory ran out in predicting {texts} texts of {widest} tokens; going on with {budget:,} tokens", flush=True)
+    return budget

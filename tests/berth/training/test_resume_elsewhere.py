@@ -1,5 +1,7 @@
 """Training that goes on from a checkpoint on another machine, or with other settings that leave the result as it is."""
 
+import signal
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,6 +9,7 @@ import tensorflow as tf
 from berth.training import train_step
 from berth.training.checkpoints import Checkpoints
 from berth.training.devices import find
+from berth.training.preemption import Preempted
 from berth.training.recipe import Recipe
 from berth.training.settings import Training
 from berth.training.trainer import Trainer
@@ -71,3 +74,24 @@ def test_checkpoint_tensors_have_the_names_of_variables(trainer):
     names = set(trainer("float16").train_step.state)
     assert names == {"numbers:0", "moment/numbers:0", "square/numbers:0", "step:0", "loss_scale:0", "good_steps:0"}
     assert all(isinstance(own, tf.Variable) for own in trainer().train_step.state.values())
+
+
+@pytest.mark.parametrize("training", [{}, {"evaluate_steps": 4}], ids=["epoch end", "between"])
+def test_sigterm_in_an_evaluation_ends_it_and_it_is_made_later(trainer, training):
+    whole = trainer(run="whole", **training)
+    whole.run()
+    asked = trainer(**training)
+
+    def evaluate():
+        signal.raise_signal(signal.SIGTERM)
+        raise AssertionError("the evaluation goes on")
+
+    asked.task.evaluate = evaluate
+    with pytest.raises(Preempted, match="started again, it goes on from there"):
+        asked.run()
+    resumed = trainer(**training)
+    evaluations, original = [], resumed.task.evaluate
+    resumed.task.evaluate = lambda: evaluations.append(resumed.state.step) or original()
+    resumed.run()
+    assert evaluations[0] == asked.state.step
+    assert np.array_equal(*(own.task.variables[0].numpy() for own in (whole, resumed)))
