@@ -8,5 +8,6 @@ os.environ.pop("MLFLOW_RUN_ID", None)
 
 pytest_plugins = [
     "tests.support.datasets",
+    "tests.support.pretraining",
     "tests.support.pushes",
 ]

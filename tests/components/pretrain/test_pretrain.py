@@ -13,13 +13,13 @@ from berth.pretraining.fill import fill
 from berth.pretraining.settings import NewEncoder, Pretraining
 from components.pretrain.model import PretrainingModel
 from components.pretrain.step import pretrain_encoder
-from tests.components.pretrain.conftest import SETTINGS
+from tests.support.pretraining import SETTINGS, no_vocabulary
 
 TEXT = ["see you at home tonight", "free entry"]
 
 
 def test_loss_falls_on_held_out_documents(pretrained):
-    before, after = pretrained.outcome.before.metrics(), pretrained.outcome.after.metrics()
+    before, after = pretrained.outcome.before, pretrained.outcome.after
     assert after["mlm_loss"] < before["mlm_loss"] - 0.3
     assert set(after) == {"mlm_loss", "mlm_accuracy", "pseudo_perplexity", "nsp_accuracy"}
 
@@ -54,13 +54,13 @@ def test_exported_encoder_answers_as_the_trained_one(pretrained):
     expected = again.heads.words(trained["sequence_output"][0, 1:3], again.table)
     np.testing.assert_allclose(words["mlm_logits"][0], expected, atol=1e-5)
     told = json.loads((pretrained.before / "before.json").read_text())
-    assert told["trained"]["mlm_loss"] == pytest.approx(pretrained.outcome.after.metrics()["mlm_loss"])
+    assert told["trained"]["mlm_loss"] == pytest.approx(pretrained.outcome.after["mlm_loss"])
 
 
 def test_encoder_folder_is_sealed_and_says_what_it_is(pretrained):
     integrity.verify(pretrained.encoder)
     facts = json.loads((pretrained.encoder / "encoder.json").read_text())
-    assert facts["tokens_seen"] == pretrained.outcome.outcome.tokens
+    assert facts["tokens_seen"] == pretrained.outcome.tokens
     assert facts["settings"]["steps"] == SETTINGS["steps"]
     assert {"base", "corpus", "vocabulary", "versions"} <= facts.keys()
 
@@ -84,11 +84,11 @@ def test_encoder_without_mlm_part_fills_no_words(tiny):
         fill(tiny.encoder, "a [MASK]", preprocessor=tiny.preprocessor)
 
 
-def test_new_encoder_without_a_vocabulary_is_one_error(corpus, no_vocabulary, tmp_path):
+def test_new_encoder_without_a_vocabulary_is_one_error(corpus, tmp_path):
     with pytest.raises(BerthError, match="the vocabulary step made none"):
         pretrain_encoder(
             corpus,
-            no_vocabulary,
+            no_vocabulary(tmp_path / "vocabulary"),
             tmp_path / "encoder",
             tmp_path / "before",
             encoder="",
@@ -96,4 +96,4 @@ def test_new_encoder_without_a_vocabulary_is_one_error(corpus, no_vocabulary, tm
             preprocessor="",
             settings=Pretraining.model_validate(SETTINGS),
         )
-    assert not list(tmp_path.iterdir())
+    assert [own.name for own in tmp_path.iterdir()] == ["vocabulary"]

@@ -1,0 +1,91 @@
+"""The evaluate_encoder step on the tiny BERT, before and after a short pre-training."""
+
+import shutil
+
+import pytest
+
+from berth.data import corpus as corpora
+from berth.errors import BerthError
+from berth.pretraining.settings import EncoderGates, Probe
+from components.evaluate_encoder.labelled import labelled
+from components.evaluate_encoder.report import describe, render
+from components.evaluate_encoder.step import evaluate_encoder
+from tests.support.datasets import MESSAGES
+from tests.support.pretraining import documents
+
+PROBE = {"source": {"files": str(MESSAGES)}, "columns": ["label", "text"], "sizes": [20], "seeds": 2, "test": 40}
+
+
+def evaluate(pretrained, corpus, tiny=None, probe=None, **gates):
+    return evaluate_encoder(
+        corpus,
+        pretrained.encoder,
+        pretrained.before,
+        encoder=tiny.encoder if tiny else "",
+        preprocessor=tiny.preprocessor if tiny else "",
+        bounds=EncoderGates.model_validate(gates),
+        asked=Probe.model_validate(probe) if probe else None,
+    )
+
+
+@pytest.fixture(scope="module")
+def judgement(pretrained, corpus, tiny):
+    """Fine-tuning the tiny BERT four times takes seconds, most of them to compile it twice."""
+    return evaluate(pretrained, corpus, tiny, PROBE, must_improve=True, max_mlm_loss=6.0, max_probe_drop=0.5)
+
+
+def test_encoder_that_learned_is_blessed(judgement, pretrained):
+    assert judgement.verdict.blessed, str(judgement.verdict)
+    assert judgement.before == pytest.approx(pretrained.outcome.before)
+    assert judgement.after == pytest.approx(pretrained.outcome.after, rel=1e-4)
+
+
+def test_probe_judges_both_encoders_in_both_ways(judgement):
+    assert [own.name for own in judgement.probed] == ["frozen with 20 labels", "fine-tuned with 20 labels"]
+    assert all(0.3 < own.after.value <= 1 and own.before and own.change for own in judgement.probed)
+
+
+def test_report_shows_curve_examples_and_corpus(judgement):
+    html = render(judgement, 0.95)
+    first, second = judgement.examples[0]
+    assert (first.text, first.truth) == (second.text, second.truth)
+    assert "[MASK]" in first.text
+    assert html.count("<polyline") == 2
+    for part in ("fine-tuned with 20 labels", "must_improve", judgement.corpus.digest[:16], first.truth):
+        assert part in html
+    assert "must\\_improve" in describe(judgement, 0.95)
+
+
+def test_changed_encoder_is_not_judged(pretrained, corpus, tmp_path):
+    shutil.copytree(pretrained.encoder, tmp_path / "encoder")
+    (tmp_path / "encoder" / "preprocessor" / "assets" / "vocab.txt").write_text("[PAD]\n", encoding="utf-8")
+    pretrained = type(pretrained)(encoder=tmp_path / "encoder", before=pretrained.before)
+    with pytest.raises(BerthError, match=r"vocab\.txt is not as it was exported"):
+        evaluate(pretrained, corpus)
+
+
+def test_corpus_of_another_run_is_refused(pretrained, tmp_path):
+    corpora.write(tmp_path / "other", {"train": documents()[:2], "held_out": documents()[:20]})
+    with pytest.raises(BerthError, match="was judged on other documents"):
+        evaluate(pretrained, tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"columns": ["label", "words"]}, "no column 'text' but label, words"),
+        ({"source": {"files": "nowhere/*.csv"}}, "no CSV, TSV, JSON Lines or Parquet file at nowhere"),
+        ({"source": {"sql": "select 1"}}, "reads no queries"),
+    ],
+)
+def test_probe_source_that_cannot_be_read(changes, said):
+    with pytest.raises(BerthError, match=said):
+        labelled(Probe.model_validate(PROBE | changes))
+
+
+def test_labelled_texts_are_read_as_ingest_reads_them(tmp_path):
+    """Each text comes once; rows without a label are left out."""
+    (tmp_path / "a.csv").write_text('text,label\n"hi, you",ham\nNA,spam\n"hi, you",ham\n', encoding="utf-8")
+    (tmp_path / "b.jsonl").write_text('{"text": "free", "label": "spam"}\n{"text": "x", "label": null}\n')
+    probe = Probe.model_validate({"source": {"files": str(tmp_path)}})
+    assert labelled(probe) == (["hi, you", "NA", "free"], ["ham", "spam", "spam"])
