@@ -40,7 +40,7 @@ JOBS ?= 2
 PYTEST = -m pytest -n $(JOBS) --dist worksteal
 TESTS_validate := tests/berth/statistics tests/components/validate
 TESTS_train := tests/berth/encoders tests/berth/training tests/berth/models/test_decision_rule.py \
-  tests/components/train tests/components/evaluate tests/components/pretrain tests/components/evaluate_encoder
+  tests/components/train tests/components/vocabulary tests/components/evaluate tests/components/pretrain tests/components/evaluate_encoder
 NOT_core := $(TESTS_validate) $(TESTS_train) tests/e2e tests/images
 
 test: test-code test-images ## Check style and types, run all tests, build the images and run the pipeline in them

@@ -85,8 +85,10 @@ def save_encoder(config: BertConfig, weights: Mapping[str, np.ndarray], folder: 
     tf.saved_model.save(root, str(folder), options=options)
 
 
-def save_preprocessor(vocabulary: str | Path, folder: str | Path) -> None:
+def save_preprocessor(vocabulary: str | Path, folder: str | Path, cased: bool = False) -> None:
     """Write the preprocessor SavedModel for the WordPiece `vocabulary`, one token a line, to `folder`.
+
+    Unless `cased`, texts are turned to lower case and lose their accents.
 
     Called on strings [batch] it returns the encoder's inputs, 128 tokens long. Its `tokenize` returns ragged int32
     [batch, (words), (pieces)]; its `bert_pack_inputs` packs a list of such segments into any `seq_length`.
@@ -95,7 +97,7 @@ def save_preprocessor(vocabulary: str | Path, folder: str | Path) -> None:
     tokens = tokens[: -1 if tokens[-1] == "" else None]
     start, end = tokens.index("[CLS]"), tokens.index("[SEP]")
     tokenizer = tf_text.FastBertTokenizer(
-        tokens, token_out_type=tf.int32, lower_case_nfd_strip_accents=True, no_pretokenization=False
+        tokens, token_out_type=tf.int32, lower_case_nfd_strip_accents=not cased, no_pretokenization=False
     )
 
     def tokenize(inputs: tf.Tensor) -> tf.RaggedTensor:

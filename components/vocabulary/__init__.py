@@ -1,0 +1,1 @@
+"""The vocabulary of a new encoder, learned from the corpus."""
