@@ -17,6 +17,7 @@ from berth.pretraining.sentence_pairs import instances
 from berth.pretraining.settings import Pretraining
 from berth.pretraining.token_store import TokenStore
 from berth.training.batching import Batching, batches
+from berth.training.precision import full_float32
 
 _BATCH_TOKENS = 4096
 _PROGRESS_SECONDS = 1.0
@@ -81,7 +82,8 @@ def judge(call: Judge, masker: Masker, rows: Rows, words: str = "") -> Sums:
     done, reported = 0, time.monotonic()
     for numbers in batches(rows.widths(), Batching(1, _BATCH_TOKENS)):
         batch = masker.batch(rows, numbers)
-        losses, hits, _, pair_hits = (np.asarray(own, np.float64) for own in call(batch))
+        with full_float32():
+            losses, hits, _, pair_hits = (np.asarray(own, np.float64) for own in call(batch))
         row_of = numbers[batch.positions // batch.ids.shape[1]]
         np.add.at(found["loss"], row_of, losses)
         np.add.at(found["masked"], row_of, 1)

@@ -17,16 +17,16 @@ _NORM_EPSILON = 1e-12
 _DEVIATION = 0.02
 """Of new weights, a normal distribution cut at two deviations."""
 MLM = {
-    "head/mlm/transform/kernel": re.compile(r"transform/(dense/)?kernel"),
-    "head/mlm/transform/bias": re.compile(r"transform/(dense/)?bias"),
-    "head/mlm/transform/layer_norm/gamma": re.compile(r"transform/layer_?norm\w*/gamma", re.IGNORECASE),
-    "head/mlm/transform/layer_norm/beta": re.compile(r"transform/layer_?norm\w*/beta", re.IGNORECASE),
+    "head/mlm/transform/kernel": re.compile(r"(^|/)transform/(dense/)?kernel"),
+    "head/mlm/transform/bias": re.compile(r"(^|/)transform/(dense/)?bias"),
+    "head/mlm/transform/layer_norm/gamma": re.compile(r"(^|/)transform/layer_?norm\w*/gamma", re.IGNORECASE),
+    "head/mlm/transform/layer_norm/beta": re.compile(r"(^|/)transform/layer_?norm\w*/beta", re.IGNORECASE),
     "head/mlm/output_bias/bias": re.compile(r"output_bias"),
 }
 """Names of the weights, and how TF Model Garden's exports name them."""
 NSP = {
-    "head/nsp/kernel": re.compile(r"(nsp|next_sentence\w*|seq_relationship)/(.*/)?kernel"),
-    "head/nsp/bias": re.compile(r"(nsp|next_sentence\w*|seq_relationship)/(.*/)?bias"),
+    "head/nsp/kernel": re.compile(r"(^|/)(nsp|next_sentence\w*|seq_relationship)/(.*/)?kernel"),
+    "head/nsp/bias": re.compile(r"(^|/)(nsp|next_sentence\w*|seq_relationship)/(.*/)?bias"),
 }
 _CHECKPOINT = {
     "head/mlm/transform/kernel": "cls.predictions.transform.dense.weight",
