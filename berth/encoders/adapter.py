@@ -1,5 +1,6 @@
 """One way to call all encoders of the TF-Hub text API, whose variants have different inputs and outputs."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ _ALIASES = {
 }
 """Names that other exporters give the three inputs."""
 _OUTPUT_ALIASES = {"last_hidden_state": "sequence_output", "pooler_output": "pooled_output"}
+
+_POSITIONS = re.compile(r"^(?!.*relative).*position_?embedding", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,12 @@ def trainable_variables(loaded: Any) -> list[tf.Variable]:
     if hasattr(loaded, "trainable_variables"):
         return list(loaded.trainable_variables)
     return [variable for variable in variables(loaded) if variable.trainable]
+
+
+def positions(loaded: Any) -> int | None:
+    """Return how many tokens the encoder's table of absolute positions has room for; None: it has none by that name."""
+    tables = [own for own in variables(loaded) if _POSITIONS.search(own.name) and own.shape.rank >= 2]
+    return max((max(own.shape[:-1]) for own in tables), default=None)
 
 
 def _inputs(function: Any) -> Any:

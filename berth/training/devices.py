@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from berth.errors import BerthError
+from berth.lean_import import allow_memory_growth
 
 if TYPE_CHECKING:
     import numpy as np
@@ -115,7 +116,7 @@ def find(require_gpu: bool = False) -> Devices:
     """
     import tensorflow as tf
 
-    gpus = len(tf.config.list_physical_devices("GPU"))
+    gpus = allow_memory_growth()
     if require_gpu and not gpus:
         raise BerthError(
             "require_gpu: no GPU is visible to TensorFlow. Run where there is one (cluster.gpu_count, the driver, "
@@ -126,9 +127,8 @@ def find(require_gpu: bool = False) -> Devices:
         worker = index + (len(cluster.get("chief", ())) if task == "worker" else 0)
         return Devices(tf.distribute.MultiWorkerMirroredStrategy(), worker, worker == 0)
     kind = "GPU" if gpus else "CPU"
-    devices = tf.config.list_logical_devices(kind)
-    several = tf.distribute.MirroredStrategy([f"{kind}:{number}" for number in range(len(devices))])
-    return Devices(several if len(devices) > 1 else tf.distribute.get_strategy(), 0, True)
+    names = [f"{kind}:{number}" for number in range(len(tf.config.list_logical_devices(kind)))]
+    return Devices(tf.distribute.MirroredStrategy(names) if len(names) > 1 else tf.distribute.get_strategy(), 0, True)
 
 
 def assign(rows: "np.ndarray", widths: "np.ndarray", replicas: int) -> "list[np.ndarray]":

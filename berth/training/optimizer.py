@@ -13,8 +13,9 @@ CLIP_NORM = 1.0
 _NOT_DECAYED = re.compile(r"layer_?norm|(^|/)(bias|beta|gamma)(:\d+)?$", re.IGNORECASE)
 """Names of biases and layer norms; TF-Hub's attention biases have two dimensions, [heads, size]."""
 _HEAD = re.compile(r"^head/")
-_LAYER = re.compile(r"(^|/)layer(_\._|_|/)(\d+)/")
-"""A layer's part in a variable's name: transformer/layer_0/, encoder/layer_._0/, encoder/layer/0/."""
+_LAYER = re.compile(r"(?:^|[/._])(?:layers?|blocks?|h)(?:_\._|[/._]?)(\d+)[/.]")
+"""A layer's part in a variable's name: transformer/layer_0/, encoder/layer_._0/, encoder/layer/0/ (TF-Hub and
+transformers), transformer_layer_0/ (KerasHub, MobileBERT), layers.0., block_0/, h.0."""
 
 
 def rate_factors(
@@ -35,9 +36,11 @@ def rate_factors(
     Raises:
         BerthError: a setting needs embeddings or layers and the names do not show them, or there are fewer layers.
     """
-    layers = [int(found[3]) if (found := _LAYER.search(name)) else None for name in names]
+    numbers = [int(found[1]) if (found := _LAYER.search(name)) else None for name in names]
+    order = sorted(set(numbers) - {None})  # some count from 1
+    layers = [None if number is None else order.index(number) for number in numbers]
     embeddings = [layer is None and "embedding" in name.lower() for name, layer in zip(names, layers, strict=True)]
-    count = len(set(layers) - {None})
+    count = len(order)
     if not count and (layer_decay != 1.0 or freeze_layers):
         setting = "freeze_layers" if freeze_layers else "layer_decay"
         raise BerthError(

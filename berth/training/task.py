@@ -64,6 +64,15 @@ class TrainingTask(Protocol):
     def begin(self) -> dict[str, float]:
         """Measure the model before its first step. The result is kept in checkpoints and passed to `end`."""
 
+    def check(self, begun: dict[str, float]) -> None:
+        """Look at the newest evaluation, in the middle of training.
+
+        `begun` is what `begin` returned, and may be added to.
+
+        Raises:
+            BerthError: it is certain already that the model will be of no use.
+        """
+
     def end(self, begun: dict[str, float]) -> None:
         """Check the model after the best weights were restored.
 

@@ -215,6 +215,7 @@ class Trainer:
             self._checkpoint()  # which ends the process: the evaluation is made when training goes on
             raise
         state.evaluated = state.step
+        self.task.check(state.begun)
         keeps_last = self.recipe.select_by == "last"
         score = 0.0 if keeps_last else self.task.score(metrics)
         if state.best is None or keeps_last or score > state.best.score:

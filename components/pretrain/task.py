@@ -88,6 +88,9 @@ class PretrainingTask:
     def begin(self) -> dict[str, float]:
         return {}
 
+    def check(self, begun: dict[str, float]) -> None:
+        """Let training go on: a loss that is not finite has ended it."""
+
     def end(self, begun: dict[str, float]) -> None:
         """Check the weights."""
         if not all(math.isfinite(float(np.sum(weight))) for weight in self.model.weights()):

@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from berth.encoders.adapter import INPUTS, of_encoder, standard_inputs, trainable_variables
+from berth.encoders.adapter import INPUTS, of_encoder, positions, standard_inputs, trainable_variables
 from berth.encoders.pooling import pool
 from berth.encoders.seeded_dropout import Seeds, with_seeded_dropout
 from berth.errors import BerthError, first_line
@@ -80,9 +80,15 @@ class Classifier:
             )
 
     def accepts(self, sequence_length: int) -> bool:
-        """Return whether the encoder runs on texts of `sequence_length` tokens."""
+        """Return whether the encoder runs on texts of `sequence_length` tokens.
+
+        On a GPU one that looks its positions up runs on longer texts too, with zeros for what its table lacks.
+        """
         import tensorflow as tf
 
+        table = positions(self.encoder.resolved_object)
+        if tf.config.list_physical_devices("GPU") and table is not None and table < sequence_length:
+            return False
         try:
             self.logits({name: tf.ones([1, sequence_length], tf.int32) for name in INPUTS}, training=False)
         except (ValueError, tf.errors.OpError):

@@ -45,11 +45,10 @@ def batch_signature(classifier: Classifier, preprocessor: Preprocessor) -> tuple
     return [segment] * (2 if preprocessor.pairs else 1), tf.TensorSpec(targets, tf.int32)
 
 
-def evaluate(
-    evaluation: Evaluation, classifier: Classifier, preprocessor: Preprocessor, split: TokenisedSplit
+def metrics_of(
+    probabilities: np.ndarray, losses: np.ndarray, split: TokenisedSplit, classifier: Classifier
 ) -> dict[str, float]:
-    """Return val_loss, the mean cross-entropy, val_accuracy and val_macro_f1 on `split`; multi-label at 0.5."""
-    probabilities, losses = predict(evaluation, preprocessor, split, "validation")
+    """Return val_loss, the mean cross-entropy, val_accuracy and val_macro_f1 of predictions; multi-label at 0.5."""
     decided = decisions(probabilities, classifier.task)
     if classifier.task == "multi_label":
         predicted, labels = decided.astype(int), None

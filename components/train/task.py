@@ -7,11 +7,12 @@ import tensorflow as tf
 
 from berth.data.token_ids import TokenisedSplit, segments
 from berth.encoders.preprocessor import Preprocessor
+from berth.errors import BerthError
 from berth.training.recipe import Recipe
 from components.train.classifier import Classifier
-from components.train.collapse import check_not_collapsed, spread
+from components.train.collapse import collapse_error, is_collapsed, is_gone, shares_of, spread, texts_of_every_class
 from components.train.defaults import steps_of
-from components.train.evaluation import batch_signature, evaluate, evaluation_function
+from components.train.evaluation import batch_signature, evaluation_function, metrics_of, predict
 from components.train.loss import objective
 
 
@@ -45,6 +46,11 @@ class ClassificationTask:
         self.widths = train.widths(preprocessor.room, preprocessor.special_tokens)
         self.padded_width = preprocessor.sequence_length if recipe.facts.pads_to_full_length else 0
         self.batch_signature = batch_signature(classifier, preprocessor)
+        self._looked_at = texts_of_every_class(validation.targets)
+        """The validation rows that show whether the model has collapsed."""
+        self._shares = shares_of(train.targets, len(classifier.labels))
+        self._latest: np.ndarray | None = None
+        """The probabilities of those rows at the newest evaluation."""
         self._objective = objective(recipe.training, classifier.task, train.targets, len(classifier.labels))
 
     def begin_epoch(self, epoch: int) -> None:
@@ -67,7 +73,9 @@ class ClassificationTask:
     def evaluate(self) -> dict[str, float]:
         if self.replicated is not self.classifier:
             self.classifier.restore(self.replicated.weights())
-        return evaluate(self.evaluation, self.classifier, self.preprocessor, self.validation)
+        probabilities, losses = predict(self.evaluation, self.preprocessor, self.validation, "validation")
+        self._latest = probabilities[self._looked_at]
+        return metrics_of(probabilities, losses, self.validation, self.classifier)
 
     def score(self, metrics: dict[str, float]) -> float:
         name = self.recipe.select_by
@@ -80,15 +88,27 @@ class ClassificationTask:
         self.classifier.restore(weights)
 
     def begin(self) -> dict[str, float]:
-        return {"spread": spread(self.evaluation, self.preprocessor, self.validation)}
+        return {"spread": spread(self._probabilities())}
+
+    def check(self, begun: dict[str, float]) -> None:
+        assert self._latest is not None
+        if not is_gone(self._latest, self.validation.targets[self._looked_at], self._shares, begun["spread"]):
+            begun["of_use"] = 1.0  # and may be what is kept, whatever comes after it
+        elif not begun.get("of_use") and begun.get("gone"):
+            raise self._collapsed(self._latest)
+        else:
+            begun["gone"] = 1.0
 
     def end(self, begun: dict[str, float]) -> None:
-        check_not_collapsed(
-            self.evaluation,
-            self.preprocessor,
-            self.validation,
-            begun["spread"],
-            self.classifier.labels,
-            self.recipe.peak_learning_rate,
-            steps_of(self.recipe, len(self.train)),
-        )
+        found = self._probabilities()
+        if is_collapsed(found, self.validation.targets[self._looked_at], self._shares, begun["spread"]):
+            raise self._collapsed(found)
+
+    def _probabilities(self) -> np.ndarray:
+        """Return the probabilities of the texts that show whether the model has collapsed."""
+        looked_at = self.validation.subset(self._looked_at)
+        return predict(self.evaluation, self.preprocessor, looked_at, "validation")[0]
+
+    def _collapsed(self, probabilities: np.ndarray) -> BerthError:
+        rate, steps = self.recipe.peak_learning_rate, steps_of(self.recipe, len(self.train))
+        return collapse_error(probabilities, self.train.targets, self.classifier.labels, rate, steps)

@@ -52,4 +52,4 @@ class Counting:
     def seed(self, *_):
         pass
 
-    score = end = restore = lambda self, *_: 0.0
+    score = check = end = restore = lambda self, *_: 0.0

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from berth.errors import BerthError
 from berth.training.devices import assign, find
@@ -123,3 +124,13 @@ def test_a_cluster_of_one_is_one_device(monkeypatch):
     monkeypatch.setenv("TF_CONFIG", '{"cluster": {"chief": ["a:1"]}, "task": {"type": "chief", "index": 0}}')
     devices = find()
     assert (devices.replicas, devices.chief, devices.alone) == (1, True, True)
+
+
+def test_one_device_gets_no_strategy_and_gpus_their_memory_as_needed(monkeypatch):
+    grown = []
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [f"{kind}:0"])
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [f"{kind}:0"])
+    monkeypatch.setattr(tf.config.experimental, "set_memory_growth", lambda gpu, on: grown.append((gpu, on)))
+    monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda _: pytest.fail("for one device"))
+    assert find().replicas == 1
+    assert grown == [("GPU:0", True)]

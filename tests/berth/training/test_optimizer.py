@@ -183,3 +183,19 @@ def test_a_larger_step_is_clipped_to_a_larger_norm():
         optimizer.apply([tf.constant([6.0, 8.0])], [variable], 0.0, tf.constant(weight))
         norms.append(float(tf.norm(optimizer.state[0]) / 0.1))
     assert norms == pytest.approx([1.0, 1.0, 4.0], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "bert_backbone/transformer_layer_{}/_self_attention_layer/query/kernel:0",
+        "mobile_bert_encoder/transformer_layer_{}/bottleneck_input/kernel:0",
+        "encoder/layers.{}.attention.weight:0",
+        "transformer/h_{}/mlp/kernel:0",
+        "block_{}/dense/kernel:0",
+    ],
+)
+@pytest.mark.parametrize("first", [0, 1])
+def test_layers_are_found_by_the_names_of_other_libraries(name, first):
+    names = ["token_embedding/embeddings:0", *(name.format(first + layer) for layer in range(3)), "head/kernel:0"]
+    assert rate_factors(names, 0.5, False, 1) == [0.5**4, 0.0, 0.25, 0.5, 1.0]
