@@ -37,7 +37,7 @@ def rate_factors(
         BerthError: a setting needs embeddings or layers and the names do not show them, or there are fewer layers.
     """
     numbers = [int(found[1]) if (found := _LAYER.search(name)) else None for name in names]
-    order = sorted(set(numbers) - {None})  # some count from 1
+    order = sorted({number for number in numbers if number is not None})  # some count from 1
     layers = [None if number is None else order.index(number) for number in numbers]
     embeddings = [layer is None and "embedding" in name.lower() for name, layer in zip(names, layers, strict=True)]
     count = len(order)
