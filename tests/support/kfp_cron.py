@@ -1,5 +1,8 @@
 """How a KFP backend reads a cron expression: the rules of github.com/robfig/cron 1.2, which it uses, in UTC.
 
+kubeflow/pipelines, backend/src/crd/controller/scheduledworkflow/util/cron_schedule.go; the one time zone of a server is
+CRON_SCHEDULE_TIMEZONE, UTC in backend/src/apiserver/config/config.json.
+
 Written from that library's documentation and behaviour, apart from Berth's own reading: tests hold one to the other.
 """
 

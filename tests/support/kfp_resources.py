@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import kfp_server_api
 import yaml
 from google.protobuf import json_format
+from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConfig
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from tests.support.kfp_models import Refused, checked
-from tests.support.kubernetes_pods import child_tasks
+from tests.support.kubernetes_pods import Pod, child_tasks
 
 if TYPE_CHECKING:
     from tests.support.kfp_server import KfpServer
@@ -63,14 +64,13 @@ class Resources:
                 raise Refused(404, f"Pipeline {asked.get('pipelineid')} not found")
             if unknown := asked.keys() - {"name", "display_name", "pipelineid", "description", "tags"}:
                 raise Refused(400, f"unknown query parameters {unknown}")
-            # kubernetes_platform/proto/kubernetes_executor_config.proto; template/v2_template.go parses it strictly.
-            if "securityContext:" in body and self.server.number() < (2, 16):
-                raise Refused(400, 'cannot unmarshal platform specific configs: unknown field "securityContext"')
-            spec = _pipeline(body)
+            spec = _pipeline(body, self.server.number())
             unique(server.versions, display_name=asked["name"], pipeline_id=asked["pipelineid"])
             version = {"pipeline_id": asked["pipelineid"], "display_name": asked["name"], "name": asked["name"]}
             version |= {"description": asked.get("description", ""), "pipeline_spec": spec, "created_at": server.now()}
-            return keep(server.versions, "pipeline_version_id", version)
+            kept = keep(server.versions, "pipeline_version_id", version)
+            server.uploads[kept["pipeline_version_id"]] = body
+            return kept
         raise Refused(404, "Not Found")
 
     # experiments
@@ -96,7 +96,7 @@ class Resources:
         if self.server.script:
             state, steps = self.server.script.pop(0) if len(self.server.script) > 1 else self.server.script[0]
             move(run, state)
-            self.tell(run, steps)
+            tell(self.server.pods, run, steps)
         return run
 
     def _post_runs(self, path: list[str], action: str, asked: dict[str, str], body: Any) -> Any:
@@ -110,9 +110,17 @@ class Resources:
         if self.server.mlflow_url:
             entry = {"run_url": {"value": self.server.mlflow_url, "render_type": "URL"}}
             run["plugins_output"] = {"mlflow": {"entries": entry, "state": "PLUGIN_SUCCEEDED"}}
-        return keep(self.server.runs, "run_id", run)
+        kept = keep(self.server.runs, "run_id", run)
+        if self.server.backend:
+            self.server.backend.start(kept)
+        return kept
 
     def _post_do_runs(self, path: list[str], action: str, asked: dict[str, str], body: Any) -> Any:
+        """Cancel a run, or try it again.
+
+        backend/src/apiserver/storage/run_store.go: TerminateRun, whose condition no run fulfils a second time;
+        resource/resource_manager.go: RetryRun; common/util/workflow.go: GenerateRetryExecution.
+        """
         run = there(self.server.runs, path[0])
         if action == "terminate":
             if run["state"] not in ("PAUSED", "PENDING", "RUNNING"):
@@ -122,17 +130,11 @@ class Resources:
             if run["state"] != "FAILED":
                 raise Refused(400, "Workflow must be Failed/Error to retry")
             move(run, "RUNNING")
+            if self.server.backend:
+                self.server.backend.start(run)
         else:
             raise Refused(501, action)
         return {}
-
-    def tell(self, run: dict[str, Any], steps: dict[str, str]) -> None:
-        """Let the run show these steps and their states, and the nodes below them."""
-        tasks = []
-        for name, state in steps.items():
-            own, *below = child_tasks(self.server.pods, run["run_id"], name)
-            tasks += [_task(name, state) | own, *(_task("", state) | one for one in below)]
-        run["run_details"] = {"task_details": tasks}
 
     def launchable(self, body: dict[str, Any]) -> None:
         """Refuse what has no experiment or no pipeline version, and parameters that the pipeline does not take."""
@@ -176,10 +178,29 @@ class Resources:
 
 
 @functools.lru_cache
-def _pipeline(text: str) -> dict[str, Any]:
-    """Return the pipeline of an uploaded file, which KFP's own format has to take."""
-    spec = next(yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+def _pipeline(text: str, version: tuple[int, ...]) -> dict[str, Any]:
+    """Return the pipeline of an uploaded file, which KFP's own formats, those of `version`, have to take.
+
+    backend/src/apiserver/template/v2_template.go refuses what kubernetes_platform's kubernetes_executor_config.proto
+    does not have: before 2.16 no security context, and no environment from secrets that may be missing.
+    """
+    spec, *others = yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
+    executors = [
+        own for other in others for own in other["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values()
+    ]
+    for own in executors:
+        try:
+            parsed = json_format.ParseDict(own, KubernetesExecutorConfig())
+        except json_format.ParseError as error:
+            raise Refused(400, f"cannot unmarshal platform specific configs: {error}") from None
+        younger = {
+            "securityContext": parsed.HasField("security_context"),
+            "optional": any(secret.HasField("optional") for secret in parsed.secret_as_env),
+        }
+        if version < (2, 16) and any(younger.values()):
+            field = next(name for name, used in younger.items() if used)
+            raise Refused(400, f'cannot unmarshal platform specific configs: unknown field "{field}"')
     return spec
 
 
@@ -234,6 +255,15 @@ def move(run: dict[str, Any], state: str) -> None:
     for entry in ["CANCELING"] * cancelled + [run["state"]]:
         if not history or history[-1]["state"] != entry:
             history.append({"update_time": "2026-01-01T00:00:00Z", "state": entry})
+
+
+def tell(pods: list[Pod], run: dict[str, Any], steps: dict[str, str]) -> None:
+    """Let the run show these steps and their states, and the nodes below them."""
+    tasks = []
+    for name, state in steps.items():
+        own, *below = child_tasks(pods, run["run_id"], name)
+        tasks += [_task(name, state) | own, *(_task("", state) | one for one in below)]
+    run["run_details"] = {"task_details": tasks}
 
 
 def _task(name: str, state: str) -> dict[str, Any]:

@@ -79,4 +79,5 @@ def start(server: Any, schedule: dict[str, Any]) -> dict[str, Any]:
     run = {"state": "RUNNING", "created_at": server.now(), "display_name": f"run-of-{schedule['display_name']}"}
     run |= {"recurring_run_id": schedule["recurring_run_id"], "experiment_id": schedule["experiment_id"]}
     run |= {"runtime_config": {"parameters": parameters_of_a_run(server, schedule)}}
+    run |= {"pipeline_version_reference": schedule["pipeline_version_reference"]}
     return keep(server.runs, "run_id", run | {"namespace": schedule.get("namespace")})

@@ -67,6 +67,8 @@ class KfpServer(http.server.ThreadingHTTPServer):
         self.requests: list[tuple[str, str, Any]] = []
         self.pipelines: dict[str, dict[str, Any]] = {}
         self.versions: dict[str, dict[str, Any]] = {}
+        self.uploads: dict[str, str] = {}
+        """The uploaded files, by the version's id."""
         self.experiments: dict[str, dict[str, Any]] = {}
         self.runs: dict[str, dict[str, Any]] = {}
         self.schedules: dict[str, dict[str, Any]] = {}
@@ -84,6 +86,8 @@ class KfpServer(http.server.ThreadingHTTPServer):
         """Runs whose pods were deleted with the schedule that owned them."""
         self.secrets: set[tuple[str, str]] | None = set()
         """Namespace and name of Kubernetes' secrets; None: the user may not look."""
+        self.backend: Any = None
+        """Runs what is submitted (tests/support/kfp_twin); None: a run does what `script` says."""
         self.lock = threading.RLock()
         self.seconds = 0
 
