@@ -22,7 +22,7 @@ ENGINE := $(or $(shell command -v docker),$(shell command -v podman),docker)
 REVISION = $(shell git describe --always --abbrev=40 --exclude='*' --dirty)
 CODE = $(shell python3.11 -c 'from berth.code_version import code_version; print(code_version())')
 
-.PHONY: help setup setup-test demo test test-code test-fast test-images lint ui bench-data bench-train bench-quality bench-serve compile images push-images locks clean
+.PHONY: help setup setup-test demo demo-pretrain test test-code test-fast test-images lint ui bench-data bench-train bench-quality bench-serve compile images push-images locks clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | column -t -s '|'
@@ -33,6 +33,9 @@ setup-test: $(IMAGES:%=.venv/%/.ready-to-test)
 
 demo: setup ## Fine-tune BERT on real text messages through the whole pipeline
 	@$(BERTH) run examples/sms-spam/config.yaml
+
+demo-pretrain: setup ## Pre-train the encoder on the same messages, without their labels
+	@$(BERTH) pretrain examples/pretraining/config.yaml
 
 # Tests run in the environment of the image that they test, which is core where no other is named, in JOBS processes.
 # A folder that many tests look at is made once for all of them: tests/support/once.py.
@@ -81,8 +84,9 @@ bench-quality: setup ## Compare what `source:` alone gives with TF-IDF, on data 
 bench-serve: setup ## Compare the exported model's signatures with the original recipe's export (4 minutes)
 	.venv/train/bin/python -m benchmarks.serve
 
-compile: setup ## Write pipeline.yaml
+compile: setup ## Write pipeline.yaml and pretraining.yaml
 	@$(BERTH) compile
+	@$(BERTH) compile --pipeline pretraining
 
 images: $(IMAGES:%=image-%) ## Build the images with Docker or Podman (GPU=1: train with CUDA)
 image-%:

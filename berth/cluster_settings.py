@@ -10,7 +10,10 @@ from berth.settings import Section
 
 STEPS = {
     "training": ("locate", "ingest", "compare", "validate", "train", "evaluate", "push", "refuse", "finish"),
-    "pretraining": ("locate", "ingest_corpus", "vocabulary", "pretrain", "evaluate_encoder", "push_encoder", "finish"),
+    "pretraining": (
+        *("locate", "ingest_corpus", "vocabulary", "pretrain"),
+        *("evaluate_encoder", "push_encoder", "refuse_encoder", "finish"),
+    ),
 }
 """The steps of each pipeline."""
 TRAINING_STEPS = ("train", "pretrain")

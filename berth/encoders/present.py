@@ -6,10 +6,12 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from berth.encoders import registered
 from berth.encoders.builtin.weights import BUILT_IN
 from berth.encoders.fetch import cache
 from berth.encoders.fetch.handle import Handle, parse
 from berth.errors import BerthError
+from berth.registry.fetch import is_reference
 from berth.storage.object_store import store_of
 
 _SECONDS = 10
@@ -19,7 +21,8 @@ _SECONDS = 10
 def fingerprint(encoder: str, preprocessor: str) -> str:
     """Return a SHA-256 that changes when the files of the encoder or the preprocessor do.
 
-    A folder counts by its files, a bucket and a web server by the ETags that they give, a pinned archive by its pin.
+    A folder counts by its files, a bucket and a web server by the ETags that they give, a pinned archive by its pin, a
+    registered model by its version and digest.
     What is not known (a folder of another machine, a server that gives nothing) counts by its handle alone.
     """
     both = {"encoder": encoder, "preprocessor": preprocessor}
@@ -40,8 +43,18 @@ def name_in_cache(handle: Handle) -> str:
     return max(fetched, key=lambda entry: entry.fetched).name if fetched else handle.name
 
 
+def registered_version(text: str) -> str:
+    """Return NAME/VERSION of the registered encoder that `text` stands for now; empty: it is another kind of handle."""
+    if not is_reference(text):
+        return ""
+    name, found = registered.find("encoder", text)
+    return f"{name}/{found.number}"
+
+
 def version(handle: Handle) -> str:
     """Return what changes when the files behind the address of `handle` do; empty: not known."""
+    if handle.kind == "registered":
+        return registered.identity("encoder", handle.text)
     with contextlib.suppress(Exception):  # whatever is wrong is reported where the files are fetched
         return _of_web(handle) if handle.kind == "http" else _of_store(handle)
     return ""

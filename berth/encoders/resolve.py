@@ -6,6 +6,7 @@ server has other files.
 
 from pathlib import Path
 
+from berth.encoders import registered
 from berth.encoders.builtin import minilm
 from berth.encoders.builtin.weights import BUILT_IN
 from berth.encoders.describe import examine
@@ -26,11 +27,18 @@ def resolve(encoder: str, preprocessor: str) -> tuple[str, str]:
     if encoder == BUILT_IN:
         own_encoder, own_preprocessor = minilm.handles()
         return own_encoder, _resolve("preprocessor", preprocessor) if preprocessor else own_preprocessor
-    return _resolve("encoder", encoder), _resolve("preprocessor", preprocessor)
+    return _resolve("encoder", encoder), _resolve("preprocessor", preprocessor or _own_preprocessor(encoder))
+
+
+def _own_preprocessor(encoder: str) -> str:
+    """Return the handle of the preprocessor that an encoder brings; empty: none."""
+    return encoder if parse("encoder", encoder).kind == "registered" else ""
 
 
 def _resolve(field: str, text: str) -> str:
     handle = parse(field, text)
+    if handle.kind == "registered" and field == "preprocessor":
+        return str(obtain(field, handle) / registered.PREPROCESSOR)
     if handle.kind != "folder":
         fetched = str(obtain(field, handle))
         check_graph(field, fetched, text)  # it may have been fetched before graphs were checked
@@ -57,6 +65,10 @@ def obtain(field: str, handle: Handle) -> Path:
 
     def make(folder: Path) -> tuple[str, list[cache.TextModel]]:
         print(f"fetching {handle.address}", flush=True)
+        if handle.kind == "registered":
+            registered.fetch_into(field, handle.text, folder)
+            own = (folder, folder / registered.PREPROCESSOR)
+            return "", [examine(field, str(one), handle.text) for one in own]
         try:
             archive_sha256 = download.fetch(handle, folder)
         except BerthError as error:

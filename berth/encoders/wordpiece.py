@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from berth.encoders import registered
 from berth.encoders.builtin.weights import BUILT_IN, weights_dir
 from berth.encoders.fetch import cache, download
 from berth.encoders.fetch.archive import saved_model_below
@@ -66,8 +67,13 @@ def find_vocabulary(encoder: str, preprocessor: str) -> Vocabulary | None:
         if handle.kind == "folder":
             return _among_assets(Path(text), text)
         name = name_in_cache(handle)
+        below = registered.PREPROCESSOR if handle.kind == "registered" else ""
         if cache.entry(name) is not None:
-            return _among_assets(cache.root() / name, text)
+            return _among_assets(cache.root() / name / below, text)
+        if handle.kind == "registered":
+            with tempfile.TemporaryDirectory(prefix="berth-vocabulary-") as scratch:
+                registered.fetch_into("preprocessor", text, Path(scratch))
+                return _among_assets(Path(scratch) / below, text)
         if handle.kind == "http":
             with tempfile.TemporaryDirectory(prefix="berth-vocabulary-") as scratch:
                 download.fetch(handle, Path(scratch))

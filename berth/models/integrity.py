@@ -13,7 +13,9 @@ from berth.models import graph
 SUMS = "SHA256SUMS"
 """The model's manifest, in the format of `sha256sum -c SHA256SUMS`."""
 
-_FILES = ("saved_model.pb", "keras_metadata.pb", "fingerprint.pb", "encoder.json")
+ENCODER_FACTS = "encoder.json"
+"""In the folder of a pre-trained encoder: what it was made of."""
+_FILES = ("saved_model.pb", "keras_metadata.pb", "fingerprint.pb", ENCODER_FACTS)
 _FOLDERS = ("variables", "assets")
 _NESTED = "preprocessor"
 """A pre-trained encoder's folder has that of its preprocessor in it, another SavedModel."""

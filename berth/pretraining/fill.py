@@ -29,37 +29,50 @@ class Filled:
     probability: float
 
 
-def fill(encoder: str | Path, text: str, count: int = 5, preprocessor: str | Path = "") -> list[list[Filled]]:
-    """Return the `count` likeliest word pieces for each [MASK] of `text`, the likeliest first.
+class MaskFiller:
+    """Fills in masked words with an encoder that has an `mlm` part.
 
     Args:
-        encoder: Folder of an encoder with an `mlm` part.
-        text: With [MASK], once or more often, where a word is asked for.
-        count: Of pieces for each.
+        encoder: Its folder.
         preprocessor: Its folder; empty: the one in the encoder's folder.
 
     Raises:
-        BerthError: the text has no [MASK] or is too long, or the encoder cannot fill in words.
+        BerthError: the encoder cannot fill in words.
 
     Example:
-        >>> [one.piece for one in fill(folder, "the [MASK] of the town")[0]]
+        >>> [one.piece for one in MaskFiller(folder).fill("the [MASK] of the town")[0]]
         ['center', 'edge', 'rest', 'people', 'name']
     """
+
+    def __init__(self, encoder: str | Path, preprocessor: str | Path = "") -> None:
+        folder = str(preprocessor or Path(encoder) / "preprocessor")
+        if not Path(folder).is_dir():
+            raise BerthError(f"{encoder} has no folder preprocessor. Name the encoder's preprocessor.")
+        self._exported = ExportedEncoder(encoder, str(encoder))
+        loaded = load("preprocessor", folder, folder)
+        self._tokens = special_tokens(loaded, folder, folder)
+        self._prepare = Preprocessor(loaded, _LONGEST, folder)
+
+    def fill(self, text: str, count: int = 5) -> list[list[Filled]]:
+        """Return the `count` likeliest word pieces for each [MASK] of `text`, the likeliest first.
+
+        Raises:
+            BerthError: the text has no [MASK], or is too long.
+        """
+        check_has_mask(text)
+        tokens = self._tokens
+        parts = [own.numpy() for own in self._prepare.tokenize(tf.constant(text.split(MASK)))]
+        ids = [own for part in parts for own in (np.array([tokens.mask], np.int32), part)][1:]
+        row = np.concatenate([[tokens.start], *ids, [tokens.end]]).astype(np.int32)
+        if len(row) > _LONGEST:
+            raise BerthError(f"the text has {len(row)} tokens. Shorten it to {_LONGEST}.")
+        return likeliest(lambda batch: self._exported.logits(batch)[0], tokens, [row], count)
+
+
+def check_has_mask(text: str) -> None:
+    """Raise BerthError where nothing is to be filled in."""
     if MASK not in text:
-        raise BerthError(f"the text has no {MASK}. Write {MASK} where a word is asked for.")
-    folder = str(preprocessor or Path(encoder) / "preprocessor")
-    if not Path(folder).is_dir():
-        raise BerthError(f"{encoder} has no folder preprocessor. Name the encoder's preprocessor.")
-    exported = ExportedEncoder(encoder, str(encoder))
-    loaded = load("preprocessor", folder, folder)
-    tokens = special_tokens(loaded, folder, folder)
-    prepare = Preprocessor(loaded, _LONGEST, folder)
-    parts = [own.numpy() for own in prepare.tokenize(tf.constant(text.split(MASK)))]
-    ids = [own for part in parts for own in (np.array([tokens.mask], np.int32), part)][1:]
-    row = np.concatenate([[tokens.start], *ids, [tokens.end]]).astype(np.int32)
-    if len(row) > _LONGEST:
-        raise BerthError(f"the text has {len(row)} tokens. Shorten it to {_LONGEST}.")
-    return likeliest(lambda batch: exported.logits(batch)[0], tokens, [row], count)
+        raise BerthError(f"{text[:80]!r} has no {MASK}. Write {MASK} where a word is asked for.")
 
 
 def likeliest(logits: Logits, tokens: SpecialTokens, rows: Sequence[np.ndarray], count: int) -> list[list[Filled]]:

@@ -33,6 +33,11 @@ KIND = "berth.kind"
 """On a version: `encoder`. A classifier has none."""
 ENCODER = "encoder"
 
+ENCODER_VERSION = "berth.encoder_version"
+"""On a pipeline run: the registered encoder that it began from, NAME/VERSION."""
+USED_BY = "berth.used_by."
+"""On an encoder's version, with a model's name behind it: that model's newest version that began from it."""
+
 GATE = "berth.gate."
 """On a version, with the gate's name behind it: how the gate failed, in words."""
 DIGEST = "berth.sha256"

@@ -30,6 +30,7 @@ def compare(
     checks: dict,
     encoder: str,
     preprocessor: str,
+    encoder_fingerprint: str,
     pooling: str,
     sequence_length: int,
     recipe: str,
@@ -45,21 +46,16 @@ def compare(
     gates: dict,
     champion: OutputPath(str),  # type: ignore[valid-type]
     settings_digest: OutputPath(str),  # type: ignore[valid-type]
-    encoder_fingerprint: OutputPath(str),  # type: ignore[valid-type]
 ) -> bool:
     """Return whether to train; `champion` is the MLflow run of a champion trained on other data, if there is one.
 
     All inputs but the first four are the settings that change a model. They are not one text made of several
     parameters: KFP's launcher puts their values into the text without escaping them, and a list, a dict or a line break
     ends the JSON that it is part of (kubeflow/pipelines, backend/src/v2/component/launcher_v2.go: compileCmdAndArgs).
-
-    `encoder_fingerprint` is an input of the cached steps that use the encoder, so that the cache never serves what was
-    made with other files of it.
     """
     given = dict(locals())
     from pathlib import Path
 
-    from berth.encoders.present import fingerprint
     from berth.tracking import tags
     from berth.tracking.step_run import end_run, log_to_parent, step_run
     from components.compare.step import compare_with_champion
@@ -71,11 +67,8 @@ def compare(
         "on_unchanged",
         "champion",
         "settings_digest",
-        "encoder_fingerprint",
     )
     settings = {key: value for key, value in given.items() if key not in no_settings}
-    settings["encoder_fingerprint"] = fingerprint(encoder, preprocessor)
-    Path(encoder_fingerprint).write_text(settings["encoder_fingerprint"], encoding="utf-8")
     with step_run("compare", {"on_unchanged": on_unchanged}, [dataset.metadata]):
         comparison = compare_with_champion(model_name or name, dataset.metadata["fingerprint"], settings)
         Path(champion).write_text(comparison.champion_run, encoding="utf-8")

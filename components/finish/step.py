@@ -23,7 +23,9 @@ STATUSES = {
     **{"COMPLETE": "FINISHED", "CACHED": "FINISHED"},
 }
 """MLflow's words for KFP's: the API's, and those of the metadata store, which KFP's driver hands to an exit handler."""
-_REPORTS = {"evaluate": "report.html", "validate": "validation_report.html"}
+_LAST = ("push", "refuse", "push_encoder", "refuse_encoder")
+"""The steps after which a run has nothing left to do."""
+_REPORTS = {"evaluate": "report.html", "evaluate_encoder": "report.html", "validate": "validation_report.html"}
 """What there is to read of a step that came far enough to log metrics."""
 
 
@@ -104,17 +106,26 @@ def describe(run: "Run", steps: "Sequence[Run]") -> str:
         links.insert(0, f"[{escaped(name)} version {version}](#/models/{quote(name)}/versions/{version})")
     if links:
         lines += [f"Open: {', '.join(links)}", ""]
-    if ingested := by_step.get("ingest"):
-        rows = ingested.data.metrics
-        parts = [
-            f"{rows[f'rows_{split}']:,.0f} {split}"
-            for split in ("train", "validation", "test")
-            if f"rows_{split}" in rows
-        ]
-        lines += [f"Data: {', '.join(parts)}; {rows.get('rejected', 0):,.0f} rejected.", ""]
-    if evaluated := by_step.get("evaluate"):
+    lines += _data(by_step)
+    if evaluated := by_step.get("evaluate") or by_step.get("evaluate_encoder"):
         lines += [evaluated.data.tags.get(tags.DESCRIPTION, "")]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _data(by_step: "Mapping[str | None, Run]") -> list[str]:
+    """Return the lines on what was read: rows by split, or documents."""
+    if ingested := by_step.get("ingest"):
+        rows, kind, left_out = ingested.data.metrics, "rows", "rejected"
+    elif ingested := by_step.get("ingest_corpus"):
+        rows, kind, left_out = ingested.data.metrics, "documents", "dropped"
+    else:
+        return []
+    parts = [
+        f"{rows[f'{kind}_{split}']:,.0f} {split.replace('_', ' ')}"
+        for split in ("train", "validation", "test", "held_out")
+        if f"{kind}_{split}" in rows
+    ]
+    return [f"Data: {', '.join(parts)}; {rows.get(left_out, 0):,.0f} {left_out}.", ""]
 
 
 def _understood(notify: Mapping[str, Any]) -> tuple[Notify, list[str]]:
@@ -139,7 +150,7 @@ def _is_at_its_end(client: "MlflowClient", run_id: str) -> bool:
     """
     if client.get_run(run_id).data.tags.get(tags.VERDICT, "").startswith("UNCHANGED"):
         return True
-    last = [step for step in run_tree.children(client, run_id) if step.data.tags[tags.STEP] in ("push", "refuse")]
+    last = [step for step in run_tree.children(client, run_id) if step.data.tags[tags.STEP] in _LAST]
     return any(step.info.status == "FINISHED" for step in last)
 
 

@@ -1,7 +1,7 @@
 """KFP interface of ingest and ingest_corpus, and of `locate` before them, which is never cached."""
 
 from kfp import dsl
-from kfp.dsl import Dataset, Output
+from kfp.dsl import Dataset, Output, OutputPath
 
 from berth import images
 
@@ -21,12 +21,21 @@ def locate(
     kfp_ui: str,
     git_commit: str,
     config_file: str,
+    encoder: str,
+    preprocessor: str,
+    encoder_fingerprint: OutputPath(str),  # type: ignore[valid-type]
     documents: str = "row",
 ) -> str:
     """Return the fingerprint of the source. It is an input of ingest, so the cache never serves a changed source.
 
+    `encoder_fingerprint` is one of the steps that use the encoder, so that the cache never serves what was made with
+    other files of it; `encoder` is empty where there is none.
+
     As the first step, it also opens the MLflow run of the pipeline run, in the experiment `name`.
     """
+    from pathlib import Path
+
+    from berth.encoders import present
     from berth.tracking import pipeline_run, tags
     from berth.tracking.step_run import log_to_parent, step_run
     from components.ingest.settings import IngestSettings
@@ -52,6 +61,9 @@ def locate(
             slice_columns=slice_columns,
             documents=documents,
         )
+        Path(encoder_fingerprint).write_text(present.fingerprint(encoder, preprocessor), encoding="utf-8")
+        if version := present.registered_version(encoder):
+            log_to_parent(tags={tags.ENCODER_VERSION: version})
         return fingerprint(settings)
 
 

@@ -11,6 +11,7 @@ def pretrain(
     corpus: Input[Dataset],
     vocabulary: Input[Artifact],
     encoder: str,
+    encoder_fingerprint: str,
     new_encoder: dict,
     preprocessor: str,
     pretraining: dict,

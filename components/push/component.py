@@ -1,4 +1,4 @@
-"""KFP interfaces of push, for a blessed model, of refuse, for one that is not, and of push_encoder, for both."""
+"""KFP interfaces of push, for a blessed model, and of refuse, for one that is not; the same for encoders."""
 
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, Dataset, Input, Model, Output
@@ -55,19 +55,37 @@ def push_encoder(
     encoder: Input[Model],
     corpus: Input[Dataset],
     report: Input[HTML],
-    passed: bool,
     name: str,
     model_name: str,
     push_to: str,
     keep: int,
     pushed: Output[Artifact],
 ) -> None:
-    """Register a pre-trained encoder: as the champion, and publish it, if it `passed`; else as the challenger."""
+    """Register the blessed encoder as the champion and publish it; an empty `model_name` means `name`."""
     from functools import partial
 
     from components.push.record import register_encoder_as_step
-    from components.push.step import push_model, refuse_model
+    from components.push.step import push_model
 
-    place = (encoder.path, model_name or name, push_to)
-    register = partial(push_model, *place, keep=keep) if passed else partial(refuse_model, *place)
-    register_encoder_as_step(register, encoder, corpus, report, model_name or name, pushed)
+    register = partial(push_model, encoder.path, model_name or name, push_to, keep=keep)
+    register_encoder_as_step("push_encoder", register, encoder, corpus, report, model_name or name, pushed)
+
+
+@dsl.component(base_image=images.CORE, install_kfp_package=False)
+def refuse_encoder(
+    encoder: Input[Model],
+    corpus: Input[Dataset],
+    report: Input[HTML],
+    name: str,
+    model_name: str,
+    refused: Output[Artifact],
+    push_to: str = "",
+) -> None:
+    """Register the encoder that was not blessed as the challenger; `push_to` is where a promotion would publish it."""
+    from functools import partial
+
+    from components.push.record import register_encoder_as_step
+    from components.push.step import refuse_model
+
+    register = partial(refuse_model, encoder.path, model_name or name, push_to)
+    register_encoder_as_step("refuse_encoder", register, encoder, corpus, report, model_name or name, refused)

@@ -52,9 +52,9 @@ def register_as_step(
 
 
 def register_encoder_as_step(
-    register: Register, encoder: Any, corpus: Any, report: Any, name: str, output: Any
+    step: str, register: Register, encoder: Any, corpus: Any, report: Any, name: str, output: Any
 ) -> None:
-    """Run push_encoder as a step; the arguments are as those of register_as_step."""
+    """Run push_encoder or refuse_encoder as a step; the arguments are as those of register_as_step."""
 
     def recorded() -> tuple[Interface, dict[str, str], str]:
         facts = encoder.metadata
@@ -67,7 +67,7 @@ def register_encoder_as_step(
         )
 
     upstream = [corpus.metadata, encoder.metadata, report.metadata]
-    _as_step("push_encoder", register, recorded, upstream, name, output)
+    _as_step(step, register, recorded, upstream, name, output)
 
 
 def _as_step(

@@ -22,11 +22,11 @@ def submit(
     ] = False,
 ) -> None:
     """Run the pipeline on a Kubeflow cluster."""
-    from pipeline.config.run_config import RunConfig
+    from pipeline.config.load import load
 
     if fail_if_not_blessed and not wait:
         raise typer.BadParameter("the verdict is known with --wait only", param_hint="--fail-if-not-blessed")
-    run_config = RunConfig.load(config)
+    run_config = load(config)
 
     from rich.console import Console
 

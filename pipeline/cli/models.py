@@ -1,4 +1,4 @@
-"""Commands about registered models: `berth predict`, `berth models`, `berth rollback`, `berth promote`."""
+"""Commands about registered models: predict, fill, models, rollback and promote."""
 
 import json
 import re
@@ -50,6 +50,24 @@ def predict(
             typer.echo(json.dumps(prediction, ensure_ascii=False))
         else:
             typer.echo(prediction_line(prediction))
+
+
+def fill(
+    encoder: Annotated[
+        str, typer.Argument(help="NAME (its champion), NAME@ALIAS, NAME/VERSION, or an encoder's folder.")
+    ],
+    texts: Annotated[list[str], typer.Argument(metavar="TEXT...", help="With [MASK] where a word is asked for.")],
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many words for each [MASK].")] = 5,
+) -> None:
+    """Print the words that a pre-trained encoder finds likeliest for each [MASK]."""
+    from pipeline.local import fill
+
+    for text, places in fill.fill(encoder, texts, count):
+        for number, words in enumerate(places, 1):
+            if len(texts) > 1 or len(places) > 1:
+                typer.echo(printable(f"{text}  ([MASK] {number} of {len(places)})"))
+            for word, probability in words:
+                typer.echo(f"{probability:.4f}\t{printable(word)}")
 
 
 def models(

@@ -36,8 +36,8 @@ def schedule(
     local: Local = False,
 ) -> None:
     """Run the pipeline again and again, on a cluster or on this machine; the same name replaces a schedule."""
+    from pipeline.config.load import load
     from pipeline.config.pipeline_config import check_name
-    from pipeline.config.run_config import RunConfig
     from pipeline.schedules.cron import when as read
 
     if local and (host or namespace or experiment or token_file or follow_latest):
@@ -46,7 +46,7 @@ def schedule(
         )
     when = read(cron, start, end)
     zone = _zone(timezone_note)
-    run_config = RunConfig.load(config)
+    run_config = load(config)
     try:
         name = check_name(name or run_config.name)
     except ValueError as error:

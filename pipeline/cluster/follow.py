@@ -25,7 +25,8 @@ Tasks = Mapping[str, V2beta1PipelineTaskDetail]
 def follow(api: Api, run_id: str, steps: list[str], show: Callable[[str, V2beta1PipelineTaskDetail], None]) -> str:
     """Call `show` with a step's name and task for each change of state until the run has ended; return the verdict.
 
-    The verdict is BLESSED when push ran, NOT BLESSED when refuse ran, and UNCHANGED when train never started.
+    The verdict is BLESSED when push or push_encoder ran, NOT BLESSED when refuse or refuse_encoder ran, and UNCHANGED
+    when train never started.
 
     Raises:
         BerthError: the run failed or was cancelled, the API has not answered for ten minutes, or the run's steps
@@ -97,9 +98,9 @@ def _have_ended(tasks: Tasks) -> bool:
 def _verdict(run: V2beta1Run, tasks: Tasks) -> str:
     ran = {name for name, task in tasks.items() if task.state != "SKIPPED"}
     succeeded = {name for name, task in tasks.items() if task.state == "SUCCEEDED"}
-    if "push" in succeeded:
+    if succeeded & {"push", "push-encoder"}:
         return "BLESSED"
-    if "refuse" in succeeded:
+    if succeeded & {"refuse", "refuse-encoder"}:
         return "NOT BLESSED"
     if "compare" in succeeded and "train" not in ran:
         return "UNCHANGED"

@@ -15,10 +15,11 @@ from berth.data.source import Source
 from berth.errors import BerthError
 from berth.settings import ENVIRONMENT
 from pipeline import checkout
-from pipeline.config.run_config import RunConfig
+from pipeline.config.pipeline_config import PipelineConfig
 from pipeline.image_lock import LOCK, locked
 
-PIPELINE = "berth"
+PIPELINES = {"training": "berth", "pretraining": "berth-pretraining"}
+"""The names that the pipelines have on a cluster."""
 _LONGEST = 60_000
 """Bytes of a run's parameters: compare gets them as a text within a JSON text, and Linux takes 128 KiB."""
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -29,6 +30,8 @@ _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 class Package:
     """What is sent to a cluster: the compiled pipeline, the parameters of the run, the names of its steps."""
 
+    name: str
+    """The pipeline's."""
     pipeline: bytes
     parameters: dict[str, Any]
     steps: list[str]
@@ -47,10 +50,10 @@ class Package:
     @property
     def version(self) -> str:
         """The name of the pipeline's version: the same bytes have the same name."""
-        return f"{PIPELINE}-{hashlib.sha256(self.pipeline).hexdigest()[:16]}"
+        return f"{self.name}-{hashlib.sha256(self.pipeline).hexdigest()[:16]}"
 
 
-def make_package(config: RunConfig, config_file: Path) -> Package:
+def make_package(config: PipelineConfig, config_file: Path) -> Package:
     """Compile the pipeline with the images of ./images.lock.yaml, and check that `config` has no path of this machine.
 
     Raises:
@@ -64,16 +67,16 @@ def make_package(config: RunConfig, config_file: Path) -> Package:
 
     with tempfile.TemporaryDirectory(prefix="berth-submit-") as scratch:
         compiled = Path(scratch) / "pipeline.yaml"
-        compiler.write_yaml(compiled, images, config.cluster)
+        compiler.write_yaml(compiled, images, config.cluster, config.kind)
         pipeline = compiled.read_bytes()
     parameters = config.parameters()
     parameters["source"].pop("folder", None)  # where relative paths of a query start; there are none on a cluster
     arguments = {"git_commit": checkout.git_commit(), "config_file": str(config_file), **parameters}
     _check_size(arguments)
-    return Package(pipeline, arguments, step_names())
+    return Package(PIPELINES[config.kind], pipeline, arguments, step_names(config.kind))
 
 
-def _check_no_local_paths(config: RunConfig) -> None:
+def _check_no_local_paths(config: PipelineConfig) -> None:
     for field, value in config.places():
         if value and "://" not in value and not value.startswith(ENVIRONMENT):
             raise BerthError(
@@ -103,11 +106,11 @@ def _check_variables(source: Source) -> None:
             )
 
 
-def step_names() -> list[str]:
-    """Return the names of the pipeline's steps."""
-    from pipeline.dags import training
+def step_names(kind: str = "training") -> list[str]:
+    """Return the names of the pipeline's steps, as KFP has them: with dashes."""
+    from pipeline.dags.pipelines import pipeline_of
 
-    return _steps(training.berth.pipeline_spec)
+    return _steps(pipeline_of(kind).pipeline_spec)
 
 
 def _steps(spec: Any) -> list[str]:

@@ -8,22 +8,22 @@ from typing import Any
 import kfp_server_api
 
 from pipeline.cluster.api import Api
-from pipeline.cluster.package import PIPELINE, Package
-from pipeline.config.run_config import RunConfig
+from pipeline.cluster.package import Package
+from pipeline.config.pipeline_config import PipelineConfig
 
 
 def publish(api: Api, package: Package) -> kfp_server_api.V2beta1PipelineVersion:
     """Return the pipeline version that holds these bytes, uploaded unless it is there."""
     scope = {"namespace": api.namespace}
     pipelines = api.pipelines
-    found = api.all(pipelines.pipeline_service_list_pipelines, "pipelines", name=PIPELINE, **scope)
+    found = api.all(pipelines.pipeline_service_list_pipelines, "pipelines", name=package.name, **scope)
     if not found:
         # Not the upload of a pipeline, which would name the first version after the pipeline.
-        new = kfp_server_api.V2beta1Pipeline(display_name=PIPELINE, name=PIPELINE, **scope)
+        new = kfp_server_api.V2beta1Pipeline(display_name=package.name, name=package.name, **scope)
         found = [
             api.create(
                 pipelines.pipeline_service_create_pipeline,
-                lambda: api.all(pipelines.pipeline_service_list_pipelines, "pipelines", name=PIPELINE, **scope),
+                lambda: api.all(pipelines.pipeline_service_list_pipelines, "pipelines", name=package.name, **scope),
                 pipeline=new,
             )
         ]
@@ -70,12 +70,12 @@ def experiment_id(api: Api, name: str, wanted: str) -> str:
     return str(api.create(api.experiments.experiment_service_create_experiment, find, experiment=new).experiment_id)
 
 
-def runtime_config(config: RunConfig, package: Package) -> kfp_server_api.V2beta1RuntimeConfig:
+def runtime_config(config: PipelineConfig, package: Package) -> kfp_server_api.V2beta1RuntimeConfig:
     """Return the parameters of a run, and where KFP keeps its artifacts."""
     root = config.cluster.pipeline_root or None
     return kfp_server_api.V2beta1RuntimeConfig(parameters=package.parameters, pipeline_root=root)
 
 
-def plugins(config: RunConfig) -> dict[str, Any]:
+def plugins(config: PipelineConfig) -> dict[str, Any]:
     """Return what KFP's MLflow plugin is told; a backend without it ignores that."""
     return {"mlflow": {"experiment_name": config.name}}

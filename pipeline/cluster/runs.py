@@ -19,12 +19,12 @@ from pipeline.cluster.api import Api
 from pipeline.cluster.follow import ENDED, state_of
 from pipeline.cluster.package import Package
 from pipeline.cluster.publish import experiment_id, plugins, publish, runtime_config
-from pipeline.config.run_config import RunConfig
+from pipeline.config.pipeline_config import PipelineConfig
 
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-def submit(api: Api, config: RunConfig, package: Package, experiment: str = "") -> kfp_server_api.V2beta1Run:
+def submit(api: Api, config: PipelineConfig, package: Package, experiment: str = "") -> kfp_server_api.V2beta1Run:
     """Start a run of `package` and return it."""
     experiment = experiment_id(api, config.name, experiment)
     version = publish(api, package)

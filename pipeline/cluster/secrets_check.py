@@ -8,13 +8,13 @@ import urllib3
 from berth.errors import BerthError
 from pipeline.cluster.api import Api
 from pipeline.cluster.kubernetes_client import TIMEOUT, client, is_same_cluster
-from pipeline.config.run_config import RunConfig
+from pipeline.config.pipeline_config import PipelineConfig
 
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 """What Kubernetes is asked for: a secret's name, never what is in it."""
 
 
-def check(api: Api, config: RunConfig) -> None:
+def check(api: Api, config: PipelineConfig) -> None:
     """Raise for a secret that `config` names itself and that the cluster does not have.
 
     The secrets of the defaults may be missing. It does not raise where it cannot know: no kubeconfig, no permission,

@@ -1,4 +1,4 @@
-"""Compile a DAG to the pipeline IR."""
+"""Compile a pipeline to KFP's IR."""
 
 import tempfile
 from pathlib import Path
@@ -7,11 +7,13 @@ import yaml
 from kfp import compiler
 
 from berth.cluster_settings import Cluster
-from pipeline.dags.training import berth, build
+from pipeline.dags.pipelines import pipeline_of
 
 
-def write_yaml(path: Path, images: dict[str, str] | None = None, cluster: Cluster | None = None) -> None:
-    """Compile the DAG to the pipeline IR at `path`; the same code gives the same bytes.
+def write_yaml(
+    path: Path, images: dict[str, str] | None = None, cluster: Cluster | None = None, kind: str = "training"
+) -> None:
+    """Compile the pipeline `kind` to the pipeline IR at `path`; the same code gives the same bytes.
 
     `images` has the reference to put in the place of each image's name; without it the names stay. `cluster` is
     as in `build`; without it nothing is compiled in.
@@ -20,7 +22,7 @@ def write_yaml(path: Path, images: dict[str, str] | None = None, cluster: Cluste
     """
     with tempfile.TemporaryDirectory(prefix="berth-compile-") as scratch:
         compiled = Path(scratch) / "pipeline.yaml"
-        compiler.Compiler().compile(build(cluster) if cluster and cluster.compiles else berth, str(compiled))
+        compiler.Compiler().compile(pipeline_of(kind, cluster), str(compiled))
         documents = list(yaml.safe_load_all(compiled.read_text(encoding="utf-8")))
     for document in documents:
         for executor in document.get("deploymentSpec", {}).get("executors", {}).values():

@@ -63,7 +63,8 @@ def _fields(config: type[PipelineConfig]) -> Iterator[tuple[str, FieldInfo]]:
 def _by_step(pipeline: str) -> dict[str, FieldInfo]:
     found = {}
     for name, default in Cluster.model_validate({}).by_step(pipeline).items():
-        step, _, what = name.partition("_")
+        what = next(field for field in StepResources.model_fields if name.endswith(f"_{field}"))
+        step = name.removesuffix(f"_{what}")
         described = f"Of the pod of {step}. {StepResources.model_fields[what].description}"
         found[name] = FieldInfo(annotation=type(default), default=default, description=described)
     return found

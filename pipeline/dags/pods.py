@@ -64,6 +64,7 @@ _LIMITS = {
     "evaluate_encoder": _Limits(12 * 3600),
     "push": _Limits(2 * 3600, retries=2),
     "push_encoder": _Limits(2 * 3600, retries=2),
+    "refuse_encoder": _Limits(2 * 3600, retries=2),
     "refuse": _Limits(2 * 3600, retries=2),
     "finish": _Limits(1800, retries=1),  # it fails together with the run
 }

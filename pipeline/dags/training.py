@@ -47,7 +47,9 @@ def _is_no_setting(name: str) -> bool:
     return name in _NO_SETTINGS or name.startswith("cluster_")
 
 
-def _train_and_push(p: SimpleNamespace, dataset: Any, compared: dsl.PipelineTask, cluster: Cluster) -> None:
+def _train_and_push(
+    p: SimpleNamespace, dataset: Any, compared: dsl.PipelineTask, encoder_fingerprint: Any, cluster: Cluster
+) -> None:
     validated = validate(
         dataset=dataset,
         schema=p.schema,
@@ -55,7 +57,7 @@ def _train_and_push(p: SimpleNamespace, dataset: Any, compared: dsl.PipelineTask
         checks=p.checks,
         encoder=p.encoder,
         preprocessor=p.preprocessor,
-        encoder_fingerprint=compared.outputs["encoder_fingerprint"],
+        encoder_fingerprint=encoder_fingerprint,
         sequence_length=p.sequence_length,
         beam_args=p.beam_args,
     )
@@ -63,7 +65,7 @@ def _train_and_push(p: SimpleNamespace, dataset: Any, compared: dsl.PipelineTask
         dataset=dataset,
         encoder=p.encoder,
         preprocessor=p.preprocessor,
-        encoder_fingerprint=compared.outputs["encoder_fingerprint"],
+        encoder_fingerprint=encoder_fingerprint,
         sequence_length=p.sequence_length,
         recipe=p.recipe,
         epochs=p.epochs,
@@ -133,11 +135,13 @@ def _run_steps(p: SimpleNamespace, cluster: Cluster) -> None:
                 kfp_ui=p.cluster_kfp_ui,
                 git_commit=p.git_commit,
                 config_file=p.config_file,
+                encoder=p.encoder,
+                preprocessor=p.preprocessor,
             )
         )
         ingested = ingest(
             source=p.source,
-            source_fingerprint=located.output,
+            source_fingerprint=located.outputs["Output"],
             columns=p.columns,
             encoding=p.encoding,
             text_column=p.text_column,
@@ -161,6 +165,7 @@ def _run_steps(p: SimpleNamespace, cluster: Cluster) -> None:
                 name=p.name,
                 model_name=p.model_name,
                 on_unchanged=p.on_unchanged,
+                encoder_fingerprint=located.outputs["encoder_fingerprint"],
                 **{name: value for name, value in vars(p).items() if not _is_no_setting(name)},
             )
         )
@@ -168,7 +173,7 @@ def _run_steps(p: SimpleNamespace, cluster: Cluster) -> None:
             settle(task, p, cluster)
         # kfp.local can tell the value of a step's return in a condition, and of no other output.
         with dsl.If(compared.outputs["Output"] == True, name="something-new"):  # noqa: E712  a KFP expression, not a bool
-            _train_and_push(p, ingested.outputs["dataset"], compared, cluster)
+            _train_and_push(p, ingested.outputs["dataset"], compared, located.outputs["encoder_fingerprint"], cluster)
 
 
 def build(cluster: Cluster) -> GraphComponent:

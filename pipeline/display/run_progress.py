@@ -1,5 +1,6 @@
 """A run on the terminal: one line per step, a progress bar for training, a closing table."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,6 +20,8 @@ from pipeline.local.runner import Result, Step
 _MARKS = {"done": "[green]✓[/]", "cached": "[cyan]=[/]", "failed": "[red]✗[/]"}
 _ANOMALY = "anomaly "
 """The start of a line of a step's log that the user has to see: validate's anomalies, ingest's and train's notes."""
+_SCORES = ("accuracy", "macro_f1", "roc_auc", "log_loss", "mlm_loss", "mlm_accuracy", "nsp_accuracy")
+"""The metrics of a run that its end shows, those that it has."""
 _SUMMARY = 120
 _LINE_END = " | "
 """In the detail of a progress line: what comes after it is on a second line."""
@@ -29,13 +32,15 @@ _SILENT = ("locate", "compare", "finish")
 class TerminalReporter:
     """Prints a line for each step that ends, and shows the progress of the one that runs; a context manager."""
 
-    def __init__(self, console: Console, verbose: bool) -> None:
+    def __init__(self, console: Console, verbose: bool, steps: Sequence[str]) -> None:
+        """Report on a run of these `steps`."""
         self.console = console
         self.verbose = verbose
+        self._width = max(9, *(len(step) for step in steps if step not in _SILENT))
         self._task: TaskID | None = None
         self._live = Progress(
             SpinnerColumn("dots" if encoding.is_unicode(console.encoding) else "line"),
-            TextColumn("{task.description:<9}", table_column=Column(no_wrap=True, min_width=9)),
+            TextColumn("{task.description}", table_column=Column(no_wrap=True, min_width=self._width)),
             BarColumn(bar_width=10),
             TextColumn("{task.fields[detail]}", markup=False, table_column=Column(no_wrap=False)),
             TimeElapsedColumn(),
@@ -67,7 +72,9 @@ class TerminalReporter:
             mark = "[red]error[/]" if severity == "error" else "[yellow]warning[/]"
             self.console.print(f"{mark} {escape(printable(words))}", highlight=False)
         elif self.verbose:
-            self.console.print(f"[dim]{step:<9}[/] {escape(printable(line))}", highlight=False, soft_wrap=True)
+            self.console.print(
+                f"[dim]{step:<{self._width}}[/] {escape(printable(line))}", highlight=False, soft_wrap=True
+            )
 
     def ended(self, step: Step) -> None:
         if self._task is not None:
@@ -77,7 +84,7 @@ class TerminalReporter:
             return
         line = Table.grid(padding=(0, 1))
         line.add_column(width=1)
-        line.add_column(width=9)
+        line.add_column(width=self._width)
         line.add_column(width=7, justify="right")
         line.add_column(overflow="fold")
         # The run's last line has the whole error.
@@ -105,7 +112,7 @@ def closing_table(result: Result) -> Table:
     failed = [f"{gate['name']} {gate['words']}" for gate in gates if gate["outcome"] == "fail"]
     for words in failed or [why] * bool(why):
         tables.add(table, "failed" if failed else "why", words)
-    for name in ("accuracy", "macro_f1", "roc_auc", "log_loss"):
+    for name in _SCORES:
         if name in run.data.metrics:
             tables.add(table, name.replace("_", " "), f"{run.data.metrics[name]:.4f}")
     if made := outputs.get("pushed") or outputs.get("refused"):

@@ -17,7 +17,7 @@ from typing import Any
 from berth.errors import BerthError, first_line
 from berth.tracking import pipeline_run, run_tree
 from pipeline import checkout, home, mlflow_store
-from pipeline.config.run_config import RunConfig
+from pipeline.config.pipeline_config import PipelineConfig
 from pipeline.local import run_logs
 from pipeline.local.environments import environments
 from pipeline.local.kfp_local import patched_kfp
@@ -28,7 +28,11 @@ EXIT_STEP = "finish"
 
 
 def run(
-    config: RunConfig, config_file: Path, reporter: Reporter, in_containers: bool = False, pool: WarmPool | None = None
+    config: PipelineConfig,
+    config_file: Path,
+    reporter: Reporter,
+    in_containers: bool = False,
+    pool: WarmPool | None = None,
 ) -> Result:
     """Run the pipeline as `config` says, under .berth/ in the working directory; steps may use `pool`'s processes.
 
@@ -36,7 +40,7 @@ def run(
         BerthError: a step failed; the message is the step's name and its last error line. Or containers cannot be
             had.
     """
-    from pipeline.dags import training
+    from pipeline.dags.pipelines import pipeline_of
 
     if in_containers:
         from pipeline.local import containers
@@ -49,7 +53,7 @@ def run(
     # The same text for every run, or train would never come out of the cache.
     parameters["checkpoints"] = config.checkpoints or str(home.writable_home() / "checkpoints")
     arguments = {"git_commit": checkout.git_commit(), "config_file": str(config_file), **parameters}
-    return run_pipeline(training.berth, arguments, config.name, reporter, runner)
+    return run_pipeline(pipeline_of(config.kind), arguments, config.name, reporter, runner)
 
 
 def run_pipeline(
@@ -85,7 +89,7 @@ def run_pipeline(
         if not any(step.name == EXIT_STEP and step.state == "done" for step in steps):
             run_tree.close(run_id, "FAILED", failed.summary)
         raise BerthError(f"{failed.name} failed: {failed.summary} Log: {home.relative(log_dir / failed.name)}.log")
-    blessed = any(step.name == "push" for step in steps)
+    blessed = any(step.name in ("push", "push_encoder") for step in steps)
     return Result(run_id, steps, blessed, log_dir)
 
 

@@ -28,7 +28,7 @@ from berth.code_version import code_version
 from berth.errors import BerthError
 from berth.tracking import sqlite_store
 from pipeline import home, mlflow_store
-from pipeline.config.run_config import RunConfig
+from pipeline.config.pipeline_config import PipelineConfig
 from pipeline.image_lock import CODE_LABEL
 from pipeline.local.runner import StepRunner
 
@@ -43,7 +43,7 @@ _TIMEOUT_SECONDS = 10
 """Seconds that an interrupted step may take to say so."""
 
 
-def containers(config: RunConfig) -> StepRunner:
+def containers(config: PipelineConfig) -> StepRunner:
     """Return the runner of steps as containers, each of its image.
 
     Raises:
@@ -115,7 +115,7 @@ def _image(client: DockerClient, name: str) -> Image:
     return image
 
 
-def _writable(config: RunConfig) -> list[Path]:
+def _writable(config: PipelineConfig) -> list[Path]:
     """Return the folders that steps write to: .berth/, those that the configuration names, that of a SQLite store."""
     found = [home.writable_home()]
     found += [Path(name) for name in (config.push_to, config.checkpoints) if name and "://" not in name]
@@ -124,10 +124,10 @@ def _writable(config: RunConfig) -> list[Path]:
     return [path for path in dict.fromkeys(found) if path == found[0] or not path.is_relative_to(found[0])]
 
 
-def _readable(config: RunConfig) -> list[Path]:
+def _readable(config: PipelineConfig) -> list[Path]:
     """Return what the configuration names on this machine, as far as it is there: what is not, its step says."""
     source = config.source
-    named = [*source.split_files().values(), config.encoder, config.preprocessor]
+    named = [place for field, place in config.places() if field not in ("push_to", "checkpoints")]
     if source.sql and not source.connection:
         named.append(source.folder)
     named += [os.environ.get(name.removeprefix("env:"), "") for name in named if name.startswith("env:")]
@@ -161,7 +161,7 @@ def _without_magic(path: Path) -> Path:
     return folder
 
 
-def _variables(config: RunConfig) -> dict[str, str]:
+def _variables(config: PipelineConfig) -> dict[str, str]:
     named = set(_NAMED.findall(config.model_dump_json()))
     passed_on = {
         name: value for name, value in os.environ.items() if name.upper().startswith(_PASSED_ON) or name in named

@@ -15,12 +15,13 @@ from kfp.local import docker_task_handler, status, subprocess_task_handler, task
 from kfp.local.orchestrator import task_executor
 
 from berth import progress
+from berth.cluster_settings import TRAINING_STEPS
 from pipeline import home
 from pipeline.local.runner import Reporter, Step, StepRunner
 from pipeline.local.step_log import error_in, is_final, obituary
 
-LONG_STEP = "train"
-"""A cluster tries it again because a node may be taken away; here it would only take long to fail again."""
+LONG_STEPS = TRAINING_STEPS
+"""A cluster tries them again because a node may be taken away; here they would only take long to fail again."""
 _LONGEST_WAIT = 2
 """Seconds before a step is tried again."""
 
@@ -40,16 +41,17 @@ def patched_kfp(
             time.sleep(min(seconds, _LONGEST_WAIT))
 
     def execute_and_tell(task_name: str, **arguments: Any) -> tuple[dict[str, Any], status.Status]:
-        if task_name == LONG_STEP:
+        step = task_name.replace("-", "_")  # as the component's function is named
+        if step in LONG_STEPS:
             arguments["task_spec"] = _without_retries(arguments["task_spec"])
-        reporter.started(task_name)
-        running.append(task_name)
+        reporter.started(step)
+        running.append(step)
         start = time.monotonic()
         outputs, outcome = execute(task_name=task_name, **arguments)
         failed = outcome != status.Status.SUCCESS
-        state = "failed" if failed else "done" if task_name in executed else "cached"
-        summary = error_in(log_dir / f"{task_name}.log") if failed else _summary(outputs)
-        steps.append(Step(task_name, state, time.monotonic() - start, summary, outputs))
+        state = "failed" if failed else "done" if step in executed else "cached"
+        summary = error_in(log_dir / f"{step}.log") if failed else _summary(outputs)
+        steps.append(Step(step, state, time.monotonic() - start, summary, outputs))
         reporter.ended(steps[-1])
         return outputs, outcome
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from berth import images
 from berth.errors import BerthError
+from berth.models.integrity import ENCODER_FACTS
 from berth.registry.fetch import fetch
 from pipeline import mlflow_store
 from pipeline.local.environment_process import module_process
@@ -50,8 +51,14 @@ def saved_model_dir(model: str) -> Path:
     `model` is a folder, or what `berth.registry.fetch.fetch` takes; raises as that does.
     """
     if (Path(model) / "saved_model.pb").is_file():
-        return Path(model)
+        return _classifier(model, Path(model))
     if Path(model).is_dir():
         raise BerthError(f"{model}: a folder without saved_model.pb. Name a SavedModel or a registered model.")
     mlflow_store.use_tracking_uri()
-    return fetch(model).folder
+    return _classifier(model, fetch(model).folder)
+
+
+def _classifier(model: str, folder: Path) -> Path:
+    if (folder / ENCODER_FACTS).is_file():
+        raise BerthError(f"{model}: an encoder, which has no labels. See what it knows with 'berth fill'.")
+    return folder

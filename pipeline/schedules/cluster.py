@@ -19,7 +19,7 @@ from pipeline.cluster import publish
 from pipeline.cluster.api import Api
 from pipeline.cluster.follow import ENDED
 from pipeline.cluster.package import Package
-from pipeline.config.run_config import RunConfig
+from pipeline.config.pipeline_config import PipelineConfig
 from pipeline.display import tables
 from pipeline.schedules.cron import UTC, Cron, When, five_fields
 
@@ -46,7 +46,7 @@ class Replaced:
     running: list[str]
 
 
-def put(api: Api, schedule: Schedule, config: RunConfig, package: Package, experiment: str = "") -> Replaced:
+def put(api: Api, schedule: Schedule, config: PipelineConfig, package: Package, experiment: str = "") -> Replaced:
     """Make the schedule, in the place of those that have its name."""
     experiment = publish.experiment_id(api, config.name, experiment)
     version = publish.publish(api, package)
@@ -123,7 +123,7 @@ def _times(one: Any, now: datetime.datetime) -> tuple[str, datetime.datetime | N
 
 
 def _create(
-    api: Api, schedule: Schedule, config: RunConfig, package: Package, experiment: str, version: Any
+    api: Api, schedule: Schedule, config: PipelineConfig, package: Package, experiment: str, version: Any
 ) -> kfp_server_api.V2beta1RecurringRun:
     """Create the schedule, disabled. The mark in its description tells it from those it replaces.
 

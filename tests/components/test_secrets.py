@@ -21,7 +21,7 @@ VARIABLES = [  # not the user's name: MLflow shows who made a run
 ]
 
 
-def test_secrets_reach_neither_mlflow_nor_outputs_nor_logs(on_cluster, artifact, monkeypatch, capfd):
+def test_secrets_reach_neither_mlflow_nor_outputs_nor_logs(on_cluster, artifact, monkeypatch, tmp_path, capfd):
     for name in pod_secrets.STORE.values():
         monkeypatch.setenv(name, "")  # a step sets it; this unsets it after the test
     for variable in VARIABLES:
@@ -30,6 +30,7 @@ def test_secrets_reach_neither_mlflow_nor_outputs_nor_logs(on_cluster, artifact,
     source |= {"text_pair_column": "", "label_column": "label", "slice_columns": []}
     source |= {"split": {"train": 0.8, "validation": 0.1, "test": 0.1}}
     known = {"name": "secrets", "pipeline_run_id": on_cluster.run_id, "git_commit": "", "config_file": "c.yaml"}
+    known |= {"encoder": "minilm", "preprocessor": "", "encoder_fingerprint": str(tmp_path / "encoder")}
     fingerprint = component_body("ingest", "locate")(**source, **known, kfp_ui="https://kfp.example")
     on_cluster.next_pod()
     dataset, rejected = artifact("dataset"), artifact("rejected")
@@ -64,6 +65,7 @@ def test_a_signed_source_is_recorded_by_its_variable_only(store, artifact, monke
     source |= {"text_pair_column": "", "label_column": "label", "slice_columns": []}
     source |= {"split": {"train": 0.8, "validation": 0.1, "test": 0.1}}
     known = {"name": "n", "pipeline_run_id": "p", "git_commit": "", "config_file": "c.yaml", "kfp_ui": ""}
+    known |= {"encoder": "minilm", "preprocessor": "", "encoder_fingerprint": str(tmp_path / "encoder")}
     settings = {"task": "single_label", "label_separator": ",", "label_map": {}, "max_rows": 0, "stratified": True}
     settings |= {"cleaning": {"near_duplicates": 0}, "rare_labels": {}, "memory": "1GB", "rows_per_shard": 100_000}
     outputs = {"dataset": dataset, "rejected": rejected}

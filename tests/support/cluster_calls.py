@@ -54,9 +54,9 @@ def folder(tmp_path, monkeypatch, compiled) -> Path:
 
     compiles = compiler.write_yaml
 
-    def write(path: Path, images: dict[str, str], cluster: Cluster) -> None:
-        if cluster.compiles:
-            compiles(path, images, cluster)
+    def write(path: Path, images: dict[str, str], cluster: Cluster, kind: str = "training") -> None:
+        if cluster.compiles or kind != "training":
+            compiles(path, images, cluster, kind)
             return
         digest = next(iter(images.values())).rpartition(":")[2]
         text = compiled.read_text(encoding="utf-8")

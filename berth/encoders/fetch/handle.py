@@ -8,10 +8,14 @@ from typing import Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from berth.errors import BerthError
+from berth.registry.fetch import is_reference
 from berth.storage.addresses import has_secret, without_secrets
 from berth.storage.object_store import OBJECT_STORES
 
-ADVICE = "Name a TF-Hub text model: a tfhub.dev or Kaggle URL, an https .tar.gz, gs://, s3:// or a folder."
+ADVICE = (
+    "Name a TF-Hub text model: a tfhub.dev or Kaggle URL, an https .tar.gz, gs://, s3://, a folder, or models:/NAME."
+)
+
 _ARCHIVES = (".tar.gz", ".tgz", ".tar")
 _MOST_LETTERS = 60
 
@@ -25,7 +29,7 @@ class Handle:
 
     text: str
     """The handle as it was given."""
-    kind: Literal["folder", "http", "store"]
+    kind: Literal["folder", "http", "store", "registered"]
     address: str
     """The handle without its pin."""
     sha256: str
@@ -62,6 +66,8 @@ def parse(field: str, text: str) -> Handle:
     Raises:
         BerthError: it is not a handle, or holds a secret, which would be recorded with the run.
     """
+    if is_reference(text):
+        return Handle(text, "registered", text, "")
     if "://" not in text:
         return Handle(text, "folder", text, "")
     address, _, pin = text.partition("#")

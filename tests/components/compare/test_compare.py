@@ -4,20 +4,18 @@ import mlflow
 import pytest
 
 from berth.code_version import code_version
-from berth.encoders.present import fingerprint
 from berth.tracking import tags
 from components.compare.step import canonical, compare_with_champion
 from tests.support.datasets import component_body
 
 SETTINGS = {
     **dict.fromkeys(("encoding", "text_column", "text_pair_column", "label_column", "task", "label_separator"), ""),
-    **dict.fromkeys(("encoder", "preprocessor", "pooling", "recipe", "threshold_metric"), ""),
+    **dict.fromkeys(("encoder", "encoder_fingerprint", "preprocessor", "pooling", "recipe", "threshold_metric"), ""),
     **{key: {} for key in ("label_map", "rare_labels", "cleaning", "checks", "training", "evaluation", "gates")},
     **dict.fromkeys(("max_rows", "sequence_length", "batch_size", "learning_rate", "seed"), 0),
     **{"warmup_fraction": 0.1, "weight_decay": 0.01, "columns": ["a"], "slice_columns": [], "stratified": True},
     **{"epochs": 3, "split": {"train": 0.8, "seed": 0}, "schema": "feature {\n}\n"},
 }
-WITH_ENCODER = SETTINGS | {"encoder_fingerprint": fingerprint(SETTINGS["encoder"], SETTINGS["preprocessor"])}
 
 
 @pytest.fixture
@@ -27,7 +25,7 @@ def champion(store, request):
     store.client.create_registered_model(name)
     own_tags = {
         tags.FINGERPRINT: "f",
-        tags.SETTINGS: compare_with_champion("nobody", "f", WITH_ENCODER).settings_digest,
+        tags.SETTINGS: compare_with_champion("nobody", "f", SETTINGS).settings_digest,
         tags.CODE: code_version(),
         tags.PIPELINE_RUN: "r",
     }
@@ -42,19 +40,19 @@ def test_without_a_champion_everything_is_new(store):
 
 
 def test_the_same_data_settings_and_code_are_nothing_new(champion):
-    found = compare_with_champion(champion, "f", WITH_ENCODER)
+    found = compare_with_champion(champion, "f", SETTINGS)
     assert found.unchanged
     assert found.champion_run == ""  # there is no drift to look for
     assert found.verdict == f"UNCHANGED: data, settings and code are those of {champion} version 1"
 
 
 def test_other_data_other_settings_and_other_code_are_new(champion, monkeypatch):
-    other = compare_with_champion(champion, "g", WITH_ENCODER)
+    other = compare_with_champion(champion, "g", SETTINGS)
     assert (other.champion_run, other.unchanged) == ("r", False)
-    assert not compare_with_champion(champion, "f", WITH_ENCODER | {"epochs": 4}).unchanged
-    assert not compare_with_champion(champion, "f", WITH_ENCODER | {"encoder_fingerprint": "other"}).unchanged
+    assert not compare_with_champion(champion, "f", SETTINGS | {"epochs": 4}).unchanged
+    assert not compare_with_champion(champion, "f", SETTINGS | {"encoder_fingerprint": "other"}).unchanged
     monkeypatch.setattr("components.compare.step.code_version", lambda: "other")
-    assert not compare_with_champion(champion, "f", WITH_ENCODER).unchanged
+    assert not compare_with_champion(champion, "f", SETTINGS).unchanged
 
 
 def test_key_order_and_number_format_do_not_count():
@@ -72,11 +70,9 @@ def test_the_step_ends_the_run_only_when_it_is_told_to(store, champion, artifact
         on_unchanged=on_unchanged,
         champion=str(tmp_path / "champion"),
         settings_digest=str(tmp_path / "digest"),
-        encoder_fingerprint=str(tmp_path / "encoder"),
     )
     assert answer is go_on
     assert (tmp_path / "champion").read_text() == ""
     assert len((tmp_path / "digest").read_text()) == 16
-    assert (tmp_path / "encoder").read_text() == WITH_ENCODER["encoder_fingerprint"]
     verdict = mlflow.MlflowClient().get_run(store.parent).data.tags.get(tags.VERDICT)
     assert (verdict is None) == go_on

@@ -40,7 +40,7 @@ def ingest(tmp_path):
 
 
 @pytest.fixture
-def steps(store, artifact):
+def steps(store, artifact, tmp_path):
     """Return a function that runs locate and ingest as KFP does and returns the artifact `dataset` and ingest's run."""
     from berth.tracking import run_tree
 
@@ -67,6 +67,7 @@ def steps(store, artifact):
         data |= {"cleaning": {"near_duplicates": 0.9}, "memory": "1GB", "rows_per_shard": 100_000.0}
         data |= {name: value for name, value in changes.items() if name in data}
         tags = {"pipeline_run_id": "p", "git_commit": "", "config_file": config_file, "name": "n", "kfp_ui": ""}
+        tags |= {"encoder": "minilm", "preprocessor": "", "encoder_fingerprint": str(tmp_path / "encoder")}
         fingerprint = component_body("ingest", "locate")(**located, **tags)
         outputs = {"dataset": dataset, "rejected": rejected}
         component_body("ingest", "ingest")(**located, **data, source_fingerprint=fingerprint, **outputs)

@@ -181,6 +181,7 @@ def test_component_logs_what_the_corpus_holds(store, artifact, tmp_path):
     data = {"source": {"files": str(folder)}, "columns": [], "encoding": "", "text_column": "text", "documents": "file"}
     located = data | {"text_pair_column": "", "label_column": "", "split": {}, "slice_columns": []}
     tags = {"pipeline_run_id": "p", "git_commit": "", "config_file": "c.yaml", "name": "n", "kfp_ui": ""}
+    tags |= {"encoder": "minilm", "preprocessor": "", "encoder_fingerprint": str(tmp_path / "encoder")}
     data["source_fingerprint"] = component_body("ingest", "locate")(**located, **tags)
     data |= {"exclude": [], "held_out": 0.02, "cleaning": {"near_duplicates": 0.9}, "memory": "1GB"}
     corpus = artifact("corpus")

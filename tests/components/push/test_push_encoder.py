@@ -19,10 +19,14 @@ def push_one(store, artifact, model, name, tmp_path):
         corpus = artifact("corpus", fingerprint="f" * 64, summary="10 documents <b>")
         verdict = "BLESSED" if passed else "NOT BLESSED: must_improve +0.1"
         report = artifact("report", verdict=verdict, scores=packed({"mlm_loss": 2.5, "mlm_accuracy": 0.5}))
-        pushed = artifact("pushed")
-        body = component_body("push", "push_encoder")
-        body(encoder, corpus, report, passed, name, "", str(tmp_path / "encoders"), 5, pushed)
-        return pushed.metadata["summary"]
+        made = artifact("made")
+        inputs = {"encoder": encoder, "corpus": corpus, "report": report, "name": name, "model_name": ""}
+        inputs["push_to"] = str(tmp_path / "encoders")
+        if passed:
+            component_body("push", "push_encoder")(**inputs, keep=5, pushed=made)
+        else:
+            component_body("push", "refuse_encoder")(**inputs, refused=made)
+        return made.metadata["summary"]
 
     return push_one
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.cluster import runs
+from pipeline.config.run_config import RunConfig
 from tests.support.cluster_calls import one_line
 from tests.support.kfp_models import Refused, checked
 
@@ -25,6 +25,6 @@ def test_loopback_server_refuses_fields_the_models_lack(body):
 
 def test_loopback_server_refuses_unknown_parameters(call, server, folder, monkeypatch):
     """These are parameters that the pipeline does not take."""
-    real = runs.RunConfig.parameters
-    monkeypatch.setattr(runs.RunConfig, "parameters", lambda self: real(self) | {"epochs": "three"})
+    real = RunConfig.parameters
+    monkeypatch.setattr(RunConfig, "parameters", lambda self: real(self) | {"epochs": "three"})
     assert "epochs is 'three'" in one_line(call("submit", "config.yaml", "--host", server.url))

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from pipeline import image_lock
-from pipeline.cluster import package, runs
+from pipeline.cluster import package
+from pipeline.config.run_config import RunConfig
 from pipeline.dags import training
 from tests.support.cluster_calls import one_line, references, write_config
 
@@ -169,7 +170,7 @@ def test_the_verdict_cannot_be_asked_for_without_waiting(call, server):
 def test_demo_package_has_exactly_the_pipeline_steps(folder, monkeypatch):
     monkeypatch.undo()
     monkeypatch.chdir(folder)
-    config = runs.RunConfig.load(write_config(folder))
+    config = RunConfig.load(write_config(folder))
     made = package.make_package(config, Path("config.yaml"))
     dags = json.dumps(made.parameters)
     assert "sms-spam" in dags

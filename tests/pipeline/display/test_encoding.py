@@ -19,7 +19,7 @@ from types import SimpleNamespace
 
 encoding.prepare()
 console = Console(file=sys.stdout, force_terminal={terminal})
-with run_progress.TerminalReporter(console, verbose=False) as reporter:
+with run_progress.TerminalReporter(console, False, ["train"]) as reporter:
     for state in ("done", "failed"):
         reporter.started("ingest")
         reporter.ended(Step("ingest", state, 1.0, "two · gr\\u00fc\\u00dfe", {{}}))
