@@ -16,6 +16,7 @@ from typing import BinaryIO
 import numpy as np
 
 _COUNTS = "store.json"
+_PART = 1 << 24
 
 
 class TokenStore(Sequence[list[np.ndarray]]):
@@ -83,6 +84,11 @@ class TokenStore(Sequence[list[np.ndarray]]):
 
     def __iter__(self) -> Iterator[list[np.ndarray]]:
         return (self[place] for place in range(len(self)))
+
+    def count(self, token: int) -> int:
+        """Return how often the id `token` comes; a part of the map is in memory at a time."""
+        parts = range(0, self.token_count, _PART)
+        return sum(int(np.count_nonzero(self._tokens[start : start + _PART] == token)) for start in parts)
 
     def sentence_counts(self) -> np.ndarray:
         """Return how many sentences each document has, int64 [documents]."""

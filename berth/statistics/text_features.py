@@ -5,12 +5,12 @@ sample: a dataset's rows are in the order of a hash of their texts, so its first
 """
 
 import functools
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from berth.data.script import most_frequent_script
 from berth.encoders.wordpiece import Vocabulary
 from berth.settings import LONGEST, Checks
 
@@ -93,21 +93,13 @@ def _language_identifier() -> Any:
 def _characters(text: str) -> tuple[float, float, str]:
     """Return the shares of letters and of digits among a text's visible characters, and its most frequent script."""
     letters = digits = visible = 0
-    scripts: Counter[str] = Counter()
     for character, number in Counter(text).items():
         if character.isspace():
             continue
         visible += number
         if character.isalpha():
             letters += number
-            scripts[_script(character)] += number
         elif character.isdigit():
             digits += number
     share = max(visible, 1)
-    return letters / share, digits / share, scripts.most_common(1)[0][0] if scripts else "none"
-
-
-@functools.lru_cache(maxsize=65_536)
-def _script(letter: str) -> str:
-    """Return a letter's script by the first word of its Unicode name: Latin, Cyrillic, Arabic, Cjk."""
-    return unicodedata.name(letter, "unnamed").split()[0].split("-")[0].capitalize()
+    return letters / share, digits / share, most_frequent_script(text)

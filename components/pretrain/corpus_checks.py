@@ -1,12 +1,17 @@
 """Checks of a tokenised corpus before anything is trained on it."""
 
+import itertools
+
 from berth.data.corpus import HELD_OUT, TRAIN, Corpus
+from berth.data.script import most_frequent_script
 from berth.errors import BerthError
 from berth.pretraining.sentence_pairs import check_neighbours
 from berth.pretraining.settings import Pretraining
 from berth.pretraining.special_tokens import SpecialTokens
 from berth.pretraining.token_store import TokenStore
 
+_SAMPLE = 100
+"""Documents that the script is told from."""
 _MANY_UNKNOWN, _TOO_MANY_UNKNOWN = 0.05, 0.5
 
 
@@ -29,17 +34,20 @@ def check(corpus: Corpus, stores: dict[str, TokenStore], settings: Pretraining, 
     found = []
     if settings.nsp:
         found.append(check_neighbours(corpus.manifest.of_one_sentence, corpus.manifest.documents[TRAIN]))
-    found.append(_unknown(train, tokens))
+    found.append(_unknown(corpus, train, tokens))
     return [warning for warning in found if warning]
 
 
-def _unknown(store: TokenStore, tokens: SpecialTokens) -> str:
+def _unknown(corpus: Corpus, store: TokenStore, tokens: SpecialTokens) -> str:
     """Return a warning where the vocabulary does not know much of the text."""
-    unknown = sum(int((sentence == tokens.unknown).sum()) for document in store for sentence in document)
-    share = unknown / max(1, store.token_count)
+    share = store.count(tokens.unknown) / max(1, store.token_count)
     if share < _MANY_UNKNOWN:
         return ""
-    found = f"{share:.0%} of the corpus' tokens are [UNK]: the vocabulary lacks the texts' script or characters"
+    sample = itertools.islice(corpus.documents(TRAIN), _SAMPLE)
+    script = most_frequent_script(" ".join(itertools.chain.from_iterable(sample)))
+    found = (
+        f"{share:.0%} of the corpus' tokens are [UNK]: the vocabulary lacks its script ({script}) or characters of it"
+    )
     if share > _TOO_MANY_UNKNOWN:
         raise BerthError(f"{found}. Name an encoder for their language, or make a new one (encoder: {{preset: mini}}).")
     return found

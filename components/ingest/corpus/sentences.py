@@ -8,6 +8,7 @@ A sentence ends
 - after . ! ? or an ellipsis, with the quotes and brackets that close behind it, before white space and what can begin
   a sentence: anything but a lower-case letter (after ! and ? that as well);
 - after a full stop of a script that has its own, such as Chinese, Hindi and Urdu, with or without white space;
+- after 1,000 characters at the latest, so that no encoder cuts it;
 - but not after an initial, an abbreviation, or a number of one or two digits (as German writes "3. Oktober").
 """
 
@@ -33,6 +34,9 @@ _OWN_STOPS = (
 _OWN_STOP = rf"([{_OWN_STOPS}]+)({_CLOSING})"
 _NO_STOP = rf"((?:\b(?:{'|'.join(_ABBREVIATIONS)}|[A-Za-z])|(?:^|[\s{_END}])[0-9]{{1,2}})\.){_END}"
 
+_LONG = 1_000
+_PIECE = rf"(?s).{{1,{_LONG}}}(?:\s|$)|\S{{1,400}}"
+
 
 def sentences(text: str) -> str:
     """Return the SQL expression of the sentences of the SQL expression `text`, VARCHAR[], none of them blank."""
@@ -47,6 +51,6 @@ def sentences(text: str) -> str:
     ):
         quoted = pattern.replace("'", "''")
         marked = f"regexp_replace({marked}, '{quoted}', '{replacement}', 'g')"
-    return (
-        f"list_filter(list_transform(string_split({marked}, '{_END}'), lambda one: trim(one)), lambda one: one <> '')"
-    )
+    pieces = f"CASE WHEN length(one) > {_LONG} THEN regexp_extract_all(one, '{_PIECE}') ELSE [one] END"
+    split = f"flatten(list_transform(string_split({marked}, '{_END}'), lambda one: {pieces}))"
+    return f"list_filter(list_transform({split}, lambda one: trim(one)), lambda one: one <> '')"

@@ -27,10 +27,14 @@ from components.ingest.splits.writing import write_rejected
 
 _BATCH = 1_000
 """Documents per batch from DuckDB: one may be long."""
+_FEWEST_HELD_OUT = 2
+"""Documents: what is measured on one has no interval."""
+_FEWEST = _FEWEST_HELD_OUT + 2
+"""Documents: sentence pairs of the train split need two."""
 _FEW_HELD_OUT = 100_000
 """Characters: the masked tokens of fewer, about 3,000, give rough figures."""
-_LIKE_LABELS = 0.02
-_LONGEST_LABEL = 60
+_MANY, _LIKE_LABELS, _LONGEST_LABEL = 100, 0.02, 60
+"""Rows from which on few different values, and none longer than so many characters, are labels."""
 
 
 def ingest_documents(settings: CorpusSettings, corpus: str | Path, rejected: str | Path) -> CorpusManifest:
@@ -77,20 +81,14 @@ def _ingest(
         settings = settings.model_copy(update={"documents": "row", "text_column": TEXT, "columns": [], "encoding": ""})
     counts = read_rows(connection, rows, settings, scratch)
     drop_copies(connection, settings)
-    _check_values(connection, rows, settings)
+    _check_for_labels(connection, settings)
     excluded = exclusion.exclude(connection, settings, scratch)
-    # At least one document is held out: the one whose key is lowest.
-    share = "((key >> 12) / 16.0 ** 13)"
-    least = f"(SELECT min({share}) FROM rows WHERE reason IS NULL)"
-    connection.execute(f"""
-        CREATE VIEW kept AS SELECT rowid AS rid, *,
-            CASE WHEN {share} < {settings.held_out} OR {share} = {least} THEN '{HELD_OUT}' ELSE '{TRAIN}' END AS split
-        FROM rows WHERE reason IS NULL
-    """)
     cleaning, resembling = settings.cleaning, 0
     if cleaning.near_duplicates:
+        _hold_out(connection, settings.held_out, 0)
         keep = cleaning.keep_near_duplicates
         resembling = find_near_duplicates(connection, cleaning.near_duplicates, keep, within_splits=True)
+    _hold_out(connection, settings.held_out, _check_number(connection, rows.files[0].uri))
     facts = _facts(connection, files, sum(counts), asked)
     notes = rows.notes
     if resembling and cleaning.keep_near_duplicates:
@@ -104,24 +102,40 @@ def _ingest(
     return manifest
 
 
-def _check_values(connection: duckdb.DuckDBPyConnection, rows: Rows, settings: CorpusSettings) -> None:
-    """Raise unless there are documents, and they are not what labels are: few values that many rows have."""
-    kept, total, longest = connection.execute(
-        "SELECT count(*) FILTER (reason IS NULL), count(*), max(length(text)) FILTER (reason IS NULL) FROM rows"
-    ).fetchall()[0]
-    name = rows.files[0].uri
-    if kept < 2:
-        reasons = connection.execute("SELECT reason, count(*) FROM rows WHERE reason <> '' GROUP BY 1 ORDER BY 1")
-        why = ", ".join(f"{number:,} {reason}" for reason, number in reasons.fetchall()) or "there are no more"
+def _check_for_labels(connection: duckdb.DuckDBPyConnection, settings: CorpusSettings) -> None:
+    """Raise if the documents are what labels are: few short values that many rows have."""
+    usable = "count(*) FILTER (reason IS NULL), max(length(text)) FILTER (reason IS NULL)"
+    values, longest, total = connection.execute(f"SELECT {usable}, count(*) FROM rows").fetchall()[0]
+    if total >= _MANY and 0 < values <= total * _LIKE_LABELS and longest <= _LONGEST_LABEL:
         raise BerthError(
-            f"{name}: {kept} of its {total:,} documents {'is' if kept == 1 else 'are'} usable: {why}. Pre-training "
-            "needs two at least, and thousands to be of use. Check source, text_column and documents."
-        )
-    if total >= 100 and kept <= total * _LIKE_LABELS and longest <= _LONGEST_LABEL:
-        raise BerthError(
-            f"text_column: {settings.text_column!r} has {kept:,} different values in {total:,} rows, as labels have. "
+            f"text_column: {settings.text_column!r} has {values:,} different values in {total:,} rows, as labels have. "
             "Name the column with the texts."
         )
+
+
+def _check_number(connection: duckdb.DuckDBPyConnection, name: str) -> int:
+    """Return the key up to which documents are held out in any case, so that there are _FEWEST_HELD_OUT of them."""
+    keys = connection.execute(f"SELECT key FROM rows WHERE reason IS NULL ORDER BY key LIMIT {_FEWEST}").fetchall()
+    if len(keys) == _FEWEST:
+        return int(keys[_FEWEST_HELD_OUT - 1][0])
+    reasons = connection.execute(
+        "SELECT coalesce(reason, 'usable'), count(*) FROM rows GROUP BY 1, reason ORDER BY reason IS NOT NULL, 1"
+    ).fetchall()
+    found = ", ".join(f"{number:,} {reason}" for reason, number in reasons) or "none"
+    raise BerthError(
+        f"{name}: too few documents ({found}). Pre-training needs {_FEWEST} at least, and thousands to be of use. "
+        "Check source, text_column and documents."
+    )
+
+
+def _hold_out(connection: duckdb.DuckDBPyConnection, share: float, least: int) -> None:
+    """Create the view `kept`: the documents that stay, with rid and split."""
+    drawn = f"(key >> 12) / 16.0 ** 13 < {share} OR key <= {least}"
+    connection.execute(f"""
+        CREATE OR REPLACE VIEW kept AS
+        SELECT rowid AS rid, *, CASE WHEN {drawn} THEN '{HELD_OUT}' ELSE '{TRAIN}' END AS split
+        FROM rows WHERE reason IS NULL
+    """)
 
 
 def _documents(connection: duckdb.DuckDBPyConnection, split: str) -> Iterator[list[str]]:

@@ -137,6 +137,7 @@ def test_token_store_gives_back_what_was_written(tmp_path):
     ]
     assert [part.tolist() for part in store[20]] == [[1]]
     assert store.sentence_counts().tolist() == [*map(len, texts), 1]
+    assert store.count(1) == 2
     assert store.token_count == 1 + sum(len(part) for text in texts for part in text)
     same = [one.first.tolist() for one in pairs(store, short=0)]
     assert same == [one.first.tolist() for one in pairs([list(text) for text in store], short=0)]

@@ -1,0 +1,34 @@
+"""What is said of a tokenised corpus before anything is trained on it."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from berth.data import corpus
+from berth.errors import BerthError
+from berth.pretraining.settings import Pretraining
+from berth.pretraining.token_store import TokenStore
+from components.pretrain.corpus_checks import check
+
+UNKNOWN = 7
+
+
+@pytest.mark.parametrize(("unknown", "outcome"), [(0, "fits"), (2, "warned"), (8, "refused")])
+def test_share_of_unknown_tokens_and_the_script_are_said(tmp_path, unknown, outcome):
+    sentences = ["Она ушла.", "Он остался."]
+    corpus.write(tmp_path / "corpus", {"train": [sentences] * 10, "held_out": [sentences] * 2})
+    ids = [UNKNOWN] * unknown + [9] * (10 - unknown)
+    stores = {split: TokenStore.write(tmp_path / split, [[ids, ids]] * 10) for split in corpus.SPLITS}
+    settings, tokens = Pretraining(batch_size=8), SimpleNamespace(unknown=UNKNOWN)
+
+    def said():
+        return check(corpus.Corpus(tmp_path / "corpus"), stores, settings, tokens)
+
+    if outcome == "refused":
+        with pytest.raises(BerthError, match=r"80% of the corpus' tokens are \[UNK\].*script \(Cyrillic\)"):
+            said()
+    else:
+        expected = [
+            "20% of the corpus' tokens are [UNK]: the vocabulary lacks its script (Cyrillic) or characters of it"
+        ]
+        assert said() == (expected if outcome == "warned" else [])
