@@ -118,8 +118,8 @@ class Berth:
         from berth.training.batching import batches
 
         trainer = self.trainer
-        epoch = list(batches(trainer.widths, trainer.batching, trainer.rng))
-        return timed(lambda rows: trainer.train_step([rows], 1e-6, 0), epoch, trainer.widths, which, of)
+        epoch = list(batches(trainer.task.widths, trainer.batching, trainer.rng))
+        return timed(lambda rows: trainer.train_step([rows], 1e-6, 0), epoch, trainer.task.widths, which, of)
 
     def accuracy(self, seed: int) -> float:
         from components.train.evaluation import evaluate

@@ -1,8 +1,9 @@
 """The pretrain step: a corpus in; an encoder, and what the encoder before says of the held-out documents, out."""
 
+import contextlib
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from berth.data.corpus import SPLITS, Corpus
 from berth.encoders import loading
 from berth.encoders.preprocessor import Preprocessor
 from berth.encoders.vocabulary import check_vocabulary_fits
+from berth.errors import BerthError
 from berth.pretraining.held_out import Sums
 from berth.pretraining.settings import NewEncoder, Pretraining
 from berth.pretraining.special_tokens import special_tokens
@@ -78,7 +80,7 @@ def pretrain_encoder(
     """
     start = time.perf_counter()
     devices = find(require_gpu)
-    with tempfile.TemporaryDirectory(prefix="berth-pretrain-") as scratch:
+    with _full_disk_in_one_line(), tempfile.TemporaryDirectory(prefix="berth-pretrain-") as scratch:
         origin = begin(encoder, new_encoder, preprocessor, vocabulary, scratch, settings.seed)
         loaded = loading.load("preprocessor", origin.preprocessor, origin.preprocessor_name)
         prepare = Preprocessor(loaded, LONGEST, origin.preprocessor_name)
@@ -96,7 +98,7 @@ def pretrain_encoder(
         log_parameters(phases.chosen())
         identity = {
             "corpus": read.manifest.digest,
-            "encoder": f"{origin.name} {origin.sha256}",
+            "encoder": f"{origin.name} {origin.sha256} {new_encoder}",
             "preprocessor": origin.preprocessor_name,
             "settings": settings.model_dump_json(),
             "code": code_version(),
@@ -111,3 +113,21 @@ def pretrain_encoder(
     seconds = time.perf_counter() - start
     before_and_after = phases.before.sums, phases.after
     return Pretrained(outcome, *before_and_after, model.hidden, origin.sha256, seconds)
+
+
+@contextlib.contextmanager
+def _full_disk_in_one_line() -> Iterator[None]:
+    """Turn what Python and TensorFlow raise on a full disk into one line.
+
+    Raises:
+        BerthError: in their place.
+    """
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        if "No space left" not in str(error) and "Disk quota exceeded" not in str(error):
+            raise
+        raise BerthError(
+            f"the disk is full. Token ids (4 bytes each) are in {tempfile.gettempdir()}, the encoder goes to the "
+            "step's output folder. Free some space, or set TMPDIR to another disk."
+        ) from None

@@ -22,7 +22,7 @@ class PretrainingTask:
         masker: Makes batches.
         rounds: The rows to train on.
         held_out: The rows to evaluate on.
-        still: Whether only the heads are trained.
+        still: Whether only new heads are trained.
     """
 
     padded_width = 0
@@ -39,7 +39,8 @@ class PretrainingTask:
         self.model, self.replicated, self.masker = model, replicated, masker
         self.rounds, self.held_out, self.still = rounds, held_out, still
         own = replicated.variables
-        self.variables = [one for one in own if one.name.startswith("head/")] if still else own
+        # Heads that the encoder brings are as still as it is.
+        self.variables = [one for one in own if one.name.split(":")[0] in replicated.new_heads] if still else own
         self.tied = [] if still else [replicated.table]
         self.batch_signature = Batch.signature()
         self.judge = judge_of(model)

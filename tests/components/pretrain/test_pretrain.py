@@ -1,19 +1,23 @@
 """The pretrain step on the tiny BERT: it learns, and what it exports loads as any encoder of TF-Hub."""
 
+import errno
 import json
+import os
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_hub as hub
 
+from berth.data import corpus as corpora
 from berth.errors import BerthError
 from berth.models import integrity
 from berth.pretraining.fill import fill
 from berth.pretraining.settings import NewEncoder, Pretraining
+from berth.pretraining.token_store import TokenStore
 from components.pretrain.model import PretrainingModel
 from components.pretrain.step import pretrain_encoder
-from tests.support.pretraining import SETTINGS, no_vocabulary
+from tests.support.pretraining import SETTINGS, no_vocabulary, pretrain
 
 TEXT = ["see you at home tonight", "free entry"]
 
@@ -97,3 +101,34 @@ def test_new_encoder_without_a_vocabulary_is_one_error(corpus, tmp_path):
             settings=Pretraining.model_validate(SETTINGS),
         )
     assert [own.name for own in tmp_path.iterdir()] == ["vocabulary"]
+
+
+def test_full_disk_is_one_error_and_nothing_is_half_written(corpus, tiny, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(TokenStore, "write", full)
+    with pytest.raises(BerthError, match="the disk is full"):
+        pretrain(tmp_path, corpus, tiny)
+    assert [own.name for own in tmp_path.iterdir()] == ["vocabulary"]
+
+
+def test_texts_in_another_script_are_one_error(tiny, tmp_path):
+    sentence = "\u043f\u0440\u0438\u0432\u0435\u0442 \u043c\u0438\u0440"
+    corpora.write(tmp_path / "corpus", {"train": [[sentence] * 9] * 9, "held_out": [[sentence] * 3] * 3})
+    with pytest.raises(BerthError, match="100% of the corpus' tokens are \\[UNK\\]"):
+        pretrain(tmp_path / "run", tmp_path / "corpus", tiny)
+
+
+@pytest.mark.parametrize(
+    ("train", "held_out", "said"),
+    [
+        ([["hi"]], [["you"], ["me"]], "fewer than a batch has rows"),
+        ([["see you", "at home"]] * 40, [["you"]], "has 1 held-out documents"),
+        ([["see you at home"]] * 40, [["you"], ["me"]], "40 of 40 documents have one sentence"),
+    ],
+)
+def test_corpus_that_cannot_be_trained_on(tiny, tmp_path, train, held_out, said):
+    corpora.write(tmp_path / "corpus", {"train": train, "held_out": held_out})
+    with pytest.raises(BerthError, match=said):
+        pretrain(tmp_path / "run", tmp_path / "corpus", tiny)

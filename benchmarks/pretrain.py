@@ -1,0 +1,326 @@
+"""Pre-training next to transformers: masked language model, the same weights, rows and length grouping.
+
+    .venv/train/bin/python -m benchmarks.pretrain [--rounds 5] [--steps 0] [--contenders berth transformers]
+
+A round asks every contender in turn for 8 batches of 32 rows; a speed is the median over the rounds, tokens without
+padding. `fine-tuning` is Berth's own fine-tuning on the same rows. With --steps N each contender then trains N steps
+from its first weights, with new heads, and says what its loss is on the same masked tokens of held-out rows. Without
+.venv/torch (make bench-train makes it) the rows of transformers are left out.
+"""
+
+import argparse
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.workload import BATCH, DATA, DECAY, HIDDEN, INNER, LAYERS, LENGTH, RATE, ROOT, SAMPLE, WARMUP, read
+
+_TORCH = ROOT / ".venv/torch/bin/python"
+_NAMES = ("berth", "berth-float32", "fine-tuning", "transformers", "transformers-bf16")
+_PROBABILITY = 0.15
+
+
+def write_rows(path: Path) -> None:
+    """Write the token ids of the rows to train on and of the held-out rows, one after the other, to `path`."""
+    from berth.encoders import loading
+    from berth.encoders.builtin import minilm
+    from berth.encoders.preprocessor import Preprocessor, tokenize_all
+
+    prepare = Preprocessor(loading.load("preprocessor", minilm.handles()[1], ""), LENGTH, "")
+    texts = [text for data in DATA for text in read(data)["train"].texts]
+    held_out = [text for data in DATA for text in read(data)["test"].texts]
+    found = {}
+    for name, own in (("train", texts), ("held_out", held_out)):
+        tokens, _ = tokenize_all(prepare, own)
+        found |= {f"{name}_values": tokens.values, f"{name}_splits": tokens.splits}
+    np.savez(path, **found)
+
+
+class Rows:
+    """The rows that `write_rows` wrote, without special tokens."""
+
+    def __init__(self, path: str, name: str) -> None:
+        stored = np.load(path)
+        self.values, self.splits = stored[f"{name}_values"], stored[f"{name}_splits"]
+
+    def __len__(self) -> int:
+        return len(self.splits) - 1
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        return self.values[self.splits[row] : self.splits[row + 1]]
+
+    def masked(self, row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return a row of BERT's uncased vocabulary with [CLS] and [SEP], masked, and its masked places and tokens."""
+        from berth.pretraining import draws, masking
+
+        ids = np.concatenate([[101], self[row], [102]]).astype(np.int32)
+        rng = draws.generator(draws.MASKS, seed=1, epoch=0, place=row)
+        return masking.mask(ids, ids > 103, rng, probability=_PROBABILITY, mask_id=103, vocabulary=30522)
+
+
+class Berth:
+    """The task of pre-training on the given rows, without next sentence prediction; or fine-tuning on them."""
+
+    def __init__(self, path: str, precision: str = "auto", fine_tunes: bool = False) -> None:
+        self.rows, self.held_out = Rows(path, "train"), Rows(path, "held_out")
+        self.precision, self.fine_tunes = precision, fine_tunes
+        self.trainer = self._trainer(1)
+
+    def _trainer(self, epochs: int) -> Any:
+        from berth.training.devices import find
+        from berth.training.recipe import Recipe
+        from berth.training.settings import Training
+        from berth.training.trainer import Trainer
+
+        options = Training.model_validate({"precision": self.precision, "select_by": "last", "head_rate": 1.0})
+        recipe = Recipe("berth", epochs, BATCH, RATE, WARMUP, DECAY, 0, options)
+        task = self._fine_tuning(recipe) if self.fine_tunes else self._pretraining(epochs)
+        task.begin_epoch(1)
+        return Trainer(task, recipe, lambda *_: None, find(), None, math.inf)
+
+    def _pretraining(self, epochs: int) -> Any:
+        from types import SimpleNamespace
+
+        from berth.encoders import loading
+        from berth.encoders.builtin import minilm
+        from berth.pretraining import batches, sentence_pairs, settings, special_tokens
+        from components.pretrain.model import PretrainingModel
+        from components.pretrain.task import PretrainingTask
+
+        encoder, preprocessor = minilm.handles()
+        chosen = settings.Pretraining.model_validate({"nsp": False, "sequence_lengths": [LENGTH]})
+        tokens = special_tokens.special_tokens(loading.load("preprocessor", preprocessor, ""), preprocessor, "")
+        empty = np.zeros(0, np.int32)
+        own = [sentence_pairs.Instance(self.rows[row], empty, True, row) for row in range(len(self.rows))]
+
+        def of_round(number: int) -> Any:
+            return batches.Rows.of(((number, place, one) for place, one in enumerate(own)), False)
+
+        rounds = SimpleNamespace(rows=of_round, rounds=[SimpleNamespace(rows=len(own))] * epochs)
+        self.model = PretrainingModel(encoder, "minilm", 0, False)
+        return PretrainingTask(self.model, self.model, batches.Masker(chosen, tokens), rounds, of_round(0))  # type: ignore[arg-type]
+
+    def _fine_tuning(self, recipe: Any) -> Any:
+        from berth.data.token_ids import TokenIds, TokenisedSplit
+        from berth.encoders import loading
+        from berth.encoders.builtin import minilm
+        from berth.encoders.preprocessor import Preprocessor
+        from components.train.classifier import Classifier
+        from components.train.task import ClassificationTask
+
+        encoder, preprocessor = minilm.handles()
+        prepare = Preprocessor(loading.load("preprocessor", preprocessor, ""), LENGTH, "")
+        targets = np.arange(len(self.rows), dtype=np.int32) % 2
+        split = TokenisedSplit(TokenIds(self.rows.values, self.rows.splits), targets)
+        classifier = Classifier(encoder, "minilm", ["0", "1"], 0)
+        return ClassificationTask(classifier, classifier, prepare, split, split, recipe)
+
+    def steps(self, which: int, of: int) -> dict[str, float]:
+        from berth.training.batching import batches
+
+        trainer = self.trainer
+        widths = trainer.task.widths
+        epoch = sorted(batches(widths, trainer.batching, trainer.rng), key=lambda rows: int(widths[rows].max()))
+        chosen = [epoch[int((number + (which + 0.5) / of) * len(epoch) / SAMPLE)] for number in range(SAMPLE)]
+        start = time.perf_counter()
+        for rows in chosen:
+            trainer.train_step([rows], 1e-6, 0)
+        return {"tokens": float(widths[np.concatenate(chosen)].sum()), "seconds": time.perf_counter() - start}
+
+    def loss(self, steps: int) -> float:
+        from berth.pretraining.exported import input_batch
+
+        trainer = self._trainer(math.ceil(steps * BATCH / len(self.rows)))
+        trainer.task.evaluate = lambda: {}
+        trainer.run()
+        found, masked = 0.0, 0
+        for row in range(len(self.held_out)):
+            ids, positions, labels = self.held_out.masked(row)
+            batch = input_batch([ids], [positions], 0)._replace(labels=labels)
+            losses = trainer.task.judge(batch)[0].numpy()
+            found, masked = found + float(losses.sum()), masked + len(losses)
+        return found / masked
+
+
+class Transformers:
+    """transformers' model, collator and length grouping, in its Trainer's loop: that itself needs accelerate."""
+
+    def __init__(self, path: str, weights: str, bf16: bool = False) -> None:
+        import torch
+        from transformers import BertTokenizerFast, DataCollatorForLanguageModeling
+
+        torch.set_num_threads(os.cpu_count() or 1)
+        self.weights, self.bf16 = weights, bf16
+        self.rows, self.held_out = Rows(path, "train"), Rows(path, "held_out")
+        tokenizer = BertTokenizerFast(vocab=f"{weights}/vocab.txt", do_lower_case=True)
+        self.collate = DataCollatorForLanguageModeling(tokenizer, mlm_probability=_PROBABILITY)
+        self.data = [{"input_ids": [101, *self.rows[row].tolist(), 102]} for row in range(len(self.rows))]
+        self.model = self._model()
+
+    def _model(self) -> Any:
+        import torch
+        from safetensors.torch import load_file
+        from transformers import BertConfig, BertForMaskedLM
+
+        torch.manual_seed(0)
+        config = BertConfig(
+            vocab_size=30522,
+            hidden_size=HIDDEN,
+            num_hidden_layers=LAYERS,
+            num_attention_heads=12,
+            intermediate_size=INNER,
+        )
+        model = BertForMaskedLM(config)
+        missing = model.bert.load_state_dict(load_file(f"{self.weights}/model.safetensors"), strict=False)
+        assert not missing.missing_keys, missing.missing_keys
+        model.tie_weights()
+        return model
+
+    def _batches(self) -> list[list[int]]:
+        from transformers.trainer_pt_utils import LengthGroupedSampler
+
+        order = list(LengthGroupedSampler(BATCH, lengths=[len(row["input_ids"]) for row in self.data]))
+        return [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
+
+    def _train(self, batches: list[list[int]], rate: float) -> None:
+        """Train on `batches` as the Trainer does: AdamW, gradients clipped, a linear schedule after warmup."""
+        import torch
+        from transformers import get_linear_schedule_with_warmup
+
+        optimizer = torch.optim.AdamW(self.model.parameters(), lr=rate, weight_decay=DECAY)
+        schedule = get_linear_schedule_with_warmup(optimizer, round(WARMUP * len(batches)), len(batches))
+        self.model.train()
+        for rows in batches:
+            batch = self.collate([self.data[row] for row in rows])
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
+                loss = self.model(**batch).loss
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+
+    def steps(self, which: int, of: int) -> dict[str, float]:
+        widths = [len(row["input_ids"]) for row in self.data]
+        epoch = sorted(self._batches(), key=lambda rows: max(widths[row] for row in rows))
+        chosen = [epoch[int((number + (which + 0.5) / of) * len(epoch) / SAMPLE)] for number in range(SAMPLE)]
+        start = time.perf_counter()
+        self._train(chosen, 1e-6)
+        seconds = time.perf_counter() - start
+        return {"tokens": float(sum(widths[row] for rows in chosen for row in rows)), "seconds": seconds}
+
+    def loss(self, steps: int) -> float:
+        import torch
+
+        self.model = self._model()
+        batches: list[list[int]] = []
+        while len(batches) < steps:
+            batches += self._batches()
+        self._train(batches[:steps], RATE)
+        self.model.eval()
+        found, masked = 0.0, 0
+        with torch.no_grad():
+            for row in range(len(self.held_out)):
+                ids, positions, labels = self.held_out.masked(row)
+                logits = self.model(torch.tensor(ids)[None].long()).logits[0, positions]
+                losses = torch.nn.functional.cross_entropy(logits.float(), torch.tensor(labels).long(), reduction="sum")
+                found, masked = found + float(losses), masked + len(labels)
+        return found / masked
+
+
+def contend(name: str, path: str, weights: str) -> None:
+    """Answer each line of JSON on standard input with one: {"steps": [which, of]} or {"loss": steps}."""
+    answers = os.fdopen(os.dup(1), "w")  # libraries print to standard output, too
+    os.dup2(2, 1)
+    own: Berth | Transformers
+    if name.startswith("transformers"):
+        own = Transformers(path, weights, name.endswith("bf16"))
+    else:
+        own = Berth(path, "float32" if name.endswith("float32") else "auto", name == "fine-tuning")
+    for line in sys.stdin:
+        asked = json.loads(line)
+        found = own.steps(*asked["steps"]) if "steps" in asked else {"loss": own.loss(asked["loss"])}
+        print(json.dumps(found), file=answers, flush=True)
+
+
+class Contender:
+    """A contender's process, from which rounds ask in turn."""
+
+    def __init__(self, name: str, path: str) -> None:
+        from berth.encoders.builtin.weights import weights_dir
+
+        python = str(_TORCH) if name.startswith("transformers") else sys.executable
+        command = [python, "-m", "benchmarks.pretrain", "--contend", name, path, str(weights_dir())]
+        self.name = name
+        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  open as long as the process is
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self.errors}
+        self.process = subprocess.Popen(command, cwd=ROOT, text=True, **pipes)  # type: ignore[call-overload]
+
+    def ask(self, **what: Any) -> dict[str, float]:
+        print(json.dumps(what), file=self.process.stdin, flush=True)
+        answer = self.process.stdout.readline()
+        if not answer:
+            self.errors.seek(0)
+            sys.exit(f"{self.name} has failed:\n{self.errors.read()[-3000:]}")
+        return json.loads(answer)
+
+
+def compare(names: list[str], rounds: int, steps: int) -> None:
+    """Print the speeds, and with `steps` the losses."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = str(Path(scratch) / "rows.npz")
+        write_rows(Path(path))
+        own = {name: Contender(name, path) for name in names}
+        for contender in own.values():
+            contender.ask(steps=[0, 1])  # the first steps compile
+        speeds: dict[str, list[float]] = {name: [] for name in names}
+        for number in range(rounds):
+            for name, contender in own.items():
+                found = contender.ask(steps=[number, rounds])
+                speeds[name].append(found["tokens"] / found["seconds"])
+            print(
+                f"round {number + 1}, tokens/s: { ({name: round(all[-1]) for name, all in speeds.items()}) }",
+                flush=True,
+            )
+        losses = {name: own[name].ask(loss=steps)["loss"] for name in names if steps and name != "fine-tuning"}
+        for contender in own.values():
+            contender.process.communicate()
+    table = Table("", "tokens/s", "times transformers", "held-out loss", box=None)
+    for name in names:
+        others = speeds.get("transformers", [])
+        ratio = [one / other for one, other in zip(speeds[name], others, strict=False)]
+        table.add_row(
+            name,
+            f"{statistics.median(speeds[name]):,.0f}",
+            f"{statistics.median(ratio):.2f}" if ratio else "",
+            f"{losses[name]:.3f}" if name in losses else "",
+        )
+    Console(width=120).print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--contenders", nargs="+", choices=_NAMES, default=list(_NAMES))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=0, help="train so many steps, and compare held-out losses")
+    chosen = parser.parse_args()
+    names = [name for name in chosen.contenders if _TORCH.exists() or not name.startswith("transformers")]
+    compare(names, chosen.rounds, chosen.steps)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--contend"]:
+        contend(*sys.argv[2:])
+    else:
+        main()

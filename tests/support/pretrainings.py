@@ -1,0 +1,82 @@
+"""Pre-trainings in a process of their own: interrupted and resumed, or on several CPU devices."""
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+# The server that forks the processes imports these once; TensorFlow starts in each of them.
+import tensorflow as tf
+import tensorflow_text  # noqa: F401
+
+from berth.training.train_step import TrainStep
+from components.pretrain import step  # noqa: F401
+from tests.support.pretraining import pretrain
+
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload([__name__])
+
+SHORT = {"steps": 6, "batch_size": 16, "head_steps": 3, "evaluations": 2, "nsp": True}
+"""Settings: 3 steps for the heads, then 6 for all weights, and an evaluation in the middle."""
+
+
+class Interrupted(BaseException):
+    """Ends a training as a kill does: nothing catches it."""
+
+
+def run(target: Callable[..., None], folder: Path, *arguments: Any) -> str:
+    """Call `target` with `folder` and `arguments` in a process and return what it printed."""
+    folder.mkdir()
+    process = CONTEXT.Process(target=_logged, args=(target, folder, *arguments))
+    process.start()
+    process.join(300)
+    printed = (folder / "log").read_text(encoding="utf-8")
+    assert process.exitcode == 0, printed[-3000:]
+    return printed
+
+
+def interrupted_and_not(folder: Path, corpus: Path, tiny: Any, interruptions: list[int]) -> None:
+    """Pre-train twice: to `folder`/whole at once, and to `folder`/parts, interrupted at these steps of each start."""
+    tf.config.experimental.enable_op_determinism()
+    options: dict[str, Any] = {"settings": SHORT, "checkpoint_minutes": 1e-9}
+    pretrain(folder / "whole", corpus, tiny, **options)
+    for steps in [*interruptions, 0]:
+        print(f"start of one that is interrupted after {steps} steps", flush=True)
+        calls: list[None] = []
+        original = TrainStep._step
+
+        def stepping(*given: Any, calls: list[None] = calls, steps: int = steps, original: Any = original) -> Any:
+            calls.append(None)
+            if len(calls) == steps:
+                raise Interrupted
+            return original(*given)
+
+        try:
+            with mock.patch.object(TrainStep, "_step", stepping):
+                pretrain(folder / "parts", corpus, tiny, checkpoints=str(folder / "checkpoints"), **options)
+        except Interrupted:
+            assert not (folder / "parts" / "encoder").exists()
+
+
+def on_devices(folder: Path, corpus: Path, tiny: Any, devices: int) -> None:
+    """Pre-train on so many CPU devices; the losses are printed, `loss STEP VALUE` each."""
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
+    pretrain(folder / "made", corpus, tiny, settings=SHORT, log_metrics=print_losses)
+
+
+def print_losses(values: dict[str, float], number: int) -> None:
+    for name, value in values.items():
+        if name.endswith("steps/train_loss") or name == "val_mlm_loss":
+            print(f"loss {name} {number} {value!r}", flush=True)
+
+
+def _logged(target: Callable[..., None], folder: Path, *arguments: Any) -> None:
+    with (folder / "log").open("a") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    plain = [SimpleNamespace(**own) if isinstance(own, dict) else own for own in arguments]
+    target(folder, *plain)
