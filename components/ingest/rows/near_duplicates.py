@@ -2,14 +2,17 @@
 
 A text is the set of its word pairs (a text of one word: that word). MinHash with banding finds candidates, and the
 exact Jaccard similarity of each is compared with the threshold (Broder 1997; Leskovec, Rajaraman, Ullman, ch. 3).
-All of it is SQL: DuckDB spills to disk what does not fit in memory.
+All but the signatures is SQL: DuckDB spills to disk what does not fit in memory.
 """
 
+import itertools
 import math
 
 import duckdb
+import pyarrow as pa
 
 from berth.errors import BerthError
+from components.ingest.rows.minhash import BATCH, band_keys
 from components.ingest.rows.sql import literal
 
 REASON = "near-duplicate across splits"
@@ -19,6 +22,10 @@ _RECALL = 0.98
 _MOST_BANDS = 64
 _WITNESSES = 4
 """Most texts of an earlier split that a text is compared with, per band that they share."""
+_LONGEST = 20_000
+"""Characters of a text, and of its second one, that candidates are found by; all of them are compared."""
+_BATCHES = 100
+"""Batches of signatures that are stored at once."""
 
 # Words; for scripts without spaces between words, characters.
 _WORDS = r"regexp_extract_all({0}, '[\p{{Han}}\p{{Hiragana}}\p{{Katakana}}\p{{Thai}}]|[\p{{L}}\p{{N}}]+')"
@@ -37,21 +44,12 @@ def find_near_duplicates(
     Raises:
         BerthError: `threshold` is so low that banding cannot find most pairs.
     """
-    bands, height = _banding(threshold)
-    minima = ", ".join(
-        f"list_min(list_transform(pairs, lambda pair: hash(pair, {height} * band + {place})))"
-        for place in range(height)
-    )
-    ranked = "SELECT rid, text, pair, list_position(['train', 'validation', 'test'], split)::UTINYINT AS rank FROM kept"
+    _make_bands(connection, *_banding(threshold))
     chosen = "SELECT rid FROM candidates UNION SELECT witness FROM candidates"
     of_chosen = _with_pairs(f"SELECT rid, text, pair FROM rows JOIN ({chosen}) ON rid = rows.rowid")
     of_chosen = f"SELECT rid, list_distinct(pairs) AS pairs FROM ({of_chosen})"
     order, group = ("rid", "band") if within_splits else ("rank", "band, rank")
     connection.execute(f"""
-        CREATE TABLE bands AS
-        SELECT rid, rank, unnest(list_transform(range({bands}), lambda band: hash(band, {minima}))) AS band
-        FROM ({_with_pairs(ranked)}) WHERE len(pairs) > 0;
-
         CREATE TABLE shared AS
         SELECT * FROM bands WHERE band IN (SELECT band FROM bands GROUP BY band HAVING min({order}) < max({order}));
 
@@ -76,9 +74,25 @@ def find_near_duplicates(
     return int(number)
 
 
+def _make_bands(connection: duckdb.DuckDBPyConnection, bands: int, height: int) -> None:
+    """Create the table `bands`: rid, rank (of the split) and band, a row per text and band."""
+    text = f"lower(nfc_normalize(left(text, {_LONGEST}) || coalesce(' ' || left(pair, {_LONGEST}), '')))"
+    words = f"CASE WHEN strlen(text) = length(text) THEN text ELSE array_to_string({_WORDS.format('text')}, ' ') END"
+    rank = "list_position(['train', 'validation', 'test'], split)::UTINYINT AS rank"
+    query = f"SELECT rid, rank, {words} || ' ' FROM (SELECT rid, {rank}, {text} AS text FROM kept)"
+    connection.execute("CREATE TABLE bands (rid BIGINT, rank UTINYINT, band UBIGINT)")
+    with connection.cursor() as reading:
+        batches = reading.sql(query).to_arrow_reader(BATCH)
+        keys = band_keys(batches, bands, height)
+        while keyed := list(itertools.islice(keys, _BATCHES)):
+            connection.register("keyed", pa.Table.from_batches(keyed))
+            connection.execute("INSERT INTO bands SELECT rid, rank, unnest(keys) FROM keyed")
+            connection.unregister("keyed")
+
+
 def _banding(threshold: float) -> tuple[int, int]:
     """Return the number of bands and of permutations in each: as few as find a pair at the threshold with _RECALL."""
-    height = 4 if threshold >= 0.7 else 2
+    height = 3 if threshold >= 0.7 else 2
     agree = min(threshold**height, 1 - 1e-9)
     bands = math.ceil(math.log(1 - _RECALL) / math.log(1 - agree))
     if bands > _MOST_BANDS:

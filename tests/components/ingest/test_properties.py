@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -72,8 +73,9 @@ def test_a_text_comes_back_as_it_was(texts):
         assert {row for split in SPLITS for row in splits[split]} == set(rows)
 
 
-@settings(QUICK, max_examples=10, derandomize=True)  # the same draws every time: three sigma are left now and then
-@given(st.integers(0, 10_000), st.sampled_from([(0.8, 0.1, 0.1), (0.6, 0.2, 0.2), (0.5, 0.3, 0.2)]))
+# Not drawn by Hypothesis, whose draws depend on the numbers in all modules: three sigma are left now and then.
+@pytest.mark.parametrize("seed", [0, 42, 10_000])
+@pytest.mark.parametrize("fractions", [(0.8, 0.1, 0.1), (0.6, 0.2, 0.2), (0.5, 0.3, 0.2)])
 def test_the_fractions_hold_within_three_sigma(seed, fractions):
     number = 3000
     rows = [(f"text number {value}", "ab"[value % 2]) for value in range(number)]
