@@ -113,10 +113,13 @@ class Gates(Section):
     max_drop: Score | None = Field(
         None, description="How far `metric` may be below the champion's, at most, with `confidence`."
     )
-    min_slice_accuracy: Score | None = Field(None, description="Lowest accuracy in any slice of the test split.")
+    min_slice_accuracy: Score | None = Field(
+        None, description="Lowest accuracy in any slice, shown with `confidence`: a lower bound."
+    )
     max_slice_drop: Score | None = Field(
         None,
-        description="How far any slice's accuracy may be below the champion's; fails if more is certain.",
+        description="How far any slice's accuracy may be below the champion's; fails if more is certain of one, "
+        "whatever their number.",
     )
     must_beat_baseline: bool = Field(False, description="`metric` must exceed that of TF-IDF + logistic regression.")
     max_p95_ms: Positive | None = Field(
@@ -132,7 +135,7 @@ class Gates(Section):
 class Evaluation(Section):
     """Evaluation of a model; the gates set the bounds."""
 
-    resamples: int = Field(10_000, ge=1_000, description="Resamples of the paired bootstrap.")
+    resamples: int = Field(10_000, ge=1_000, description="Draws of the paired bootstrap, at most.")
     min_slice_size: int = Field(20, ge=2, description="Slices of fewer test texts are not judged.")
     baseline_rows: int = Field(
         50_000, ge=0, description="How many texts the TF-IDF baseline learns from, at most; 0: no baseline."

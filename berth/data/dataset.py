@@ -13,6 +13,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from berth.errors import BerthError, nearest
+
 SPLITS = ("train", "validation", "test")
 TEXT = "text"
 PAIR = "text_pair"
@@ -57,7 +59,7 @@ class Manifest(BaseModel):
     slice_columns: list[str] = []
     """Columns of the source that the splits have in addition to text and label."""
     labels: list[str]
-    """The label vocabulary, sorted. Class i of every model and metric is labels[i]; of two, the second is positive."""
+    """The label vocabulary, sorted. Class i of every model and metric is labels[i]."""
     rows: dict[str, int]
     """Rows by split."""
     label_counts: dict[str, dict[str, int]]
@@ -69,6 +71,27 @@ class Manifest(BaseModel):
 
     def write(self, dataset: str | Path) -> None:
         (Path(dataset) / "manifest.json").write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+    def positive_label(self, chosen: str = "") -> str:
+        """Return the positive one of two labels: `chosen`, or the rarer one in train; of more labels the empty text.
+
+        Raises:
+            BerthError: `chosen` is not one of two labels.
+        """
+        if self.task != "single_label" or len(self.labels) != 2:
+            if chosen:
+                raise BerthError(
+                    f"positive_label: {chosen!r} is for two classes; the data have {len(self.labels)} labels, "
+                    f"task: {self.task}. Remove it."
+                )
+            return ""
+        if chosen and chosen not in self.labels:
+            raise BerthError(
+                f"positive_label: {chosen!r} is not one of the labels {self.labels[0]!r} and {self.labels[1]!r}."
+                f"{nearest(chosen, self.labels)}"
+            )
+        first, second = (self.label_counts.get("train", {}).get(label, 0) for label in self.labels)
+        return chosen or self.labels[0 if first < second else 1]
 
     @classmethod
     def read(cls, dataset: str | Path) -> "Manifest":

@@ -1,10 +1,12 @@
 """Logging of a step to MLflow: every pipeline run is one MLflow run, and every step a run nested in it."""
 
 import contextlib
+import hashlib
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from berth.errors import BerthError
@@ -131,6 +133,16 @@ def metric_name(name: str) -> str:
     """Return `name` with what MLflow refuses in a metric's name replaced by underscores; a slash makes groups."""
     name = re.sub(r"[^\w\-. /:]", "_", name)[:_NAME_LIMIT]
     return "/".join(part if part.strip(". ") else "_" for part in name.split("/"))
+
+
+def metric_names(names: Iterable[str]) -> dict[str, str]:
+    """Return the MLflow name of each of `names`, all different: names of symbols get the start of their SHA-256."""
+    made = {name: metric_name(name) for name in names}
+    many = Counter(made.values())
+    return {
+        name: own if many[own] == 1 else f"{own[: _NAME_LIMIT - 9]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+        for name, own in made.items()
+    }
 
 
 def _reopen(client: "MlflowClient", parent: "Run") -> None:

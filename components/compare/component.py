@@ -20,6 +20,7 @@ def compare(
     task: str,
     label_separator: str,
     label_map: dict,
+    positive_label: str,
     slice_columns: list,
     max_rows: int,
     stratified: bool,

@@ -4,16 +4,25 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import mlflow
 from mlflow.exceptions import MlflowException
 
+from berth.data.dataset import PAIR, TEXT, Manifest, read_columns
+from berth.data.seen_texts import FILE, SeenTexts
 from berth.errors import BerthError
 from berth.models import integrity
 from berth.models.decision_rule import decisions
 from berth.registry import versions
 from berth.registry.fetch import fetch
+from berth.tracking import tags
 from components.evaluate.indicators import ModelOutputs
 from components.evaluate.serving_check import Served, answers
+
+if TYPE_CHECKING:
+    import numpy as np
+    from mlflow.entities.model_registry import ModelVersion
 
 
 @dataclass(frozen=True)
@@ -25,6 +34,10 @@ class Champion:
     problem: str = ""
     remarks: list[str] = field(default_factory=list)
     """What a reader has to know of the comparison."""
+    same: bool = False
+    """Whether it is the challenger itself, file by file."""
+    seen: "np.ndarray | None" = None
+    """Which test texts it has learnt from, bool [texts]; None: none of them."""
 
 
 def ask(model_name: str, dataset: str | Path, challenger: str | Path, served: Served) -> Champion | None:
@@ -40,11 +53,44 @@ def ask(model_name: str, dataset: str | Path, challenger: str | Path, served: Se
         try:
             stored = fetch(f"{model_name}/{version}", scratch)
             if stored.digest == integrity.verify(challenger):
-                return replace(_of(version, served, served), remarks=["The champion is this very model, file by file."])
-            return _of(version, answers(stored.folder, dataset), served)
+                remarks = ["The champion is this very model, file by file."]
+                return replace(_of(version, served, served), remarks=remarks, same=True)
+            found = _of(version, answers(stored.folder, dataset), served)
+            return _judged_on_unseen(found, registered, dataset)
         except (BerthError, MlflowException, OSError, RuntimeError) as error:
             why = str(error).strip().splitlines()[-1].replace(f"{scratch}/", "").rstrip(".")
             return Champion(version, None, f"the champion, version {version}, cannot be asked: {why}")
+
+
+def _judged_on_unseen(champion: Champion, registered: "ModelVersion", dataset: str | Path) -> Champion:
+    """Return `champion` with the test texts that it has learnt from, or a remark where nobody knows."""
+    manifest = Manifest.read(dataset)
+    if not champion.answers or registered.tags.get(tags.FINGERPRINT) == manifest.fingerprint:
+        return champion  # it was made of the same splits
+    unknown = (
+        "Which texts the champion has learnt from is not known: if some are in this test split, it looks better than "
+        "it is."
+    )
+    try:
+        with tempfile.TemporaryDirectory(prefix="berth-seen-") as scratch:
+            path = mlflow.artifacts.download_artifacts(run_id=registered.run_id, artifact_path=FILE, dst_path=scratch)
+            sketch = SeenTexts.read(path)
+    except (MlflowException, OSError, ValueError, KeyError):  # an older Berth registered it
+        return replace(champion, remarks=[*champion.remarks, unknown])
+    rows = read_columns(dataset, "test")
+    seen = sketch.has(rows[TEXT], rows.get(PAIR))
+    many, texts = int(seen.sum()), len(seen)
+    if not many:
+        return champion
+    if many == texts:
+        problem = f"the champion, version {champion.version}, has learnt from every text of this test split"
+        return Champion(champion.version, None, f"{problem}; another seed or other shares moved them", [])
+    about = "" if sketch.share == 1 else f" of the {sketch.share:.0%} of its texts that are recorded"
+    remark = (
+        f"The champion has learnt from {many:,} of the {texts:,} test texts{about}: the two are compared on the other "
+        f"{texts - many:,}."
+    )
+    return replace(champion, remarks=[*champion.remarks, remark], seen=seen)
 
 
 def _of(version: str, own: Served, challenger: Served) -> Champion:

@@ -16,6 +16,7 @@ def evaluate(
     model_name: str,
     gates: dict,
     evaluation: dict,
+    positive_label: str,
     metrics: Output[Metrics],
     confusion: Output[ClassificationMetrics],
     mistakes: Output[Artifact],
@@ -31,7 +32,7 @@ def evaluate(
     from berth.settings import Evaluation
     from berth.tracking import tags
     from berth.tracking.artifacts import finite, packed
-    from berth.tracking.step_run import log_to_parent, metric_name, step_run
+    from berth.tracking.step_run import log_to_parent, metric_names, step_run
     from components.evaluate.figures import confusion_figure, roc_figure
     from components.evaluate.gates import parse
     from components.evaluate.mistakes import write_csv
@@ -50,8 +51,12 @@ def evaluate(
             model_name=model_name or name,
             bounds=gates,
             settings=Evaluation.model_validate(evaluation),
+            positive_label=positive_label,
         )
         verdict, scored = judgement.verdict, judgement.challenger.evaluation
+        if judgement.positive_label:
+            mlflow.log_param("positive_label", judgement.positive_label)
+            print(printable(f"positive label {judgement.positive_label}"), flush=True)
         for gate in verdict.gates:
             print(printable(f"{gate.outcome:<7} {gate}"), flush=True)
         for finding in judgement.findings:
@@ -69,7 +74,8 @@ def evaluate(
         Path(report.path).parent.mkdir(parents=True, exist_ok=True)
         Path(report.path).write_text(html, encoding="utf-8")
         write_csv([*judgement.mistakes, *judgement.suspects], mistakes.path)
-        mlflow.log_metrics({metric_name(key): value for key, value in numbers.items()})
+        names = metric_names(numbers)
+        mlflow.log_metrics({names[key]: value for key, value in numbers.items()})
         mlflow.set_tag(tags.DESCRIPTION, describe(judgement, bounds.confidence))
         mlflow.log_text(html, "report.html")
         mlflow.log_text(Path(mistakes.path).read_text(encoding="utf-8"), "mistakes.csv")

@@ -1,25 +1,27 @@
 """The gates: bounds that a model has to hold to be blessed. No gates, no blessing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from berth.errors import BerthError, nearest
 from berth.interval import Interval
 from berth.settings import Gates
 from berth.verdict import Gate, Verdict
+from components.evaluate.intervals import exact, texts_for_share, texts_to_show
 
+_AREAS = ("roc_auc", "pr_auc")
 _NO_BOUNDS = ("metric", "confidence")
 """Fields of Gates that say how to judge, and are no gate by themselves."""
 
 
 @dataclass(frozen=True)
 class SliceResult:
-    """A slice's accuracy, and what it gained on the champion's, if there is one."""
+    """A slice's accuracy, and what it gained on the champion's, if there is one, in an interval that all share."""
 
     name: str
     texts: int
-    accuracy: float
+    accuracy: Interval
     champion_accuracy: float | None = None
     change: Interval | None = None
 
@@ -39,8 +41,12 @@ class Findings:
     slices: list[SliceResult] = field(default_factory=list)
     p95_ms: float = 0.0
     size_mb: float = 0.0
+    texts: int = 0
+    """Of the test split that the champion has not learnt from."""
     serving_problem: str = ""
     """What the serving check found; empty: nothing."""
+    positive_label: str = ""
+    """Of two labels the one that areas under curves are about."""
 
 
 def parse(gates: Mapping[str, Any]) -> Gates:
@@ -76,7 +82,7 @@ def _judge(name: str, bound: float, gates: Gates, findings: Findings) -> Gate:
         case "max_drop":
             return _max_drop(bound, gates, findings)
         case "min_slice_accuracy":
-            return _min_slice_accuracy(bound, findings)
+            return _min_slice_accuracy(bound, gates, findings)
         case "max_slice_drop":
             return _max_slice_drop(bound, gates, findings)
         case "must_beat_baseline":
@@ -88,7 +94,10 @@ def _judge(name: str, bound: float, gates: Gates, findings: Findings) -> Gate:
     score = name.removeprefix("min_").removeprefix("max_")
     if score not in findings.scores:
         return _not_judged(name, bound, f"the test split or the task does not define {score}")
-    return _compared(name, findings.scores[score], bound, "{:.4f}")
+    gate = _compared(name, findings.scores[score], bound, "{:.4f}")
+    if score in _AREAS and findings.positive_label:
+        return replace(gate, words=f"{gate.words} for label {findings.positive_label}")
+    return gate
 
 
 def _compared(name: str, value: float, bound: float, form: str) -> Gate:
@@ -122,16 +131,34 @@ def _max_drop(bound: float, gates: Gates, findings: Findings) -> Gate:
     words = (
         f"{gates.metric} {_between(change, gates)}, {'so no' if holds else 'so perhaps a'} drop of more than {bound:g}"
     )
+    if not holds and (shown := change.value - change.low) > bound:
+        takes = _takes(change, bound, findings)
+        words += f"; {findings.texts:,} texts show drops of {100 * shown:.2g} points or more, {takes}"
     return Gate("max_drop", change.value, bound, "pass" if holds else "fail", words)
 
 
-def _min_slice_accuracy(bound: float, findings: Findings) -> Gate:
+def _takes(change: Interval, bound: float, findings: Findings) -> str:
+    if not bound:
+        return "and no number of texts shows that of an equally good model"
+    return f"{100 * bound:g} take about {texts_to_show(findings.texts, change, bound):,} texts"
+
+
+def _min_slice_accuracy(bound: float, gates: Gates, findings: Findings) -> Gate:
+    """Every slice has to be above the bound with confidence: few texts that happen to be right show little."""
     if not findings.slices:
         return _not_judged("min_slice_accuracy", bound, "no slice has enough texts")
-    worst = min(findings.slices, key=lambda one: one.accuracy)
-    holds = worst.accuracy >= bound
-    words = f"{worst.accuracy:.4f} {'>=' if holds else '<'} {bound:g} in the worst slice, {worst.name}"
-    return Gate("min_slice_accuracy", worst.accuracy, bound, "pass" if holds else "fail", words)
+    worst = min(findings.slices, key=lambda one: one.accuracy.low)
+    own = worst.accuracy
+    holds = own.low >= bound
+    words = (
+        f"at least {own.low:.4f} {'>=' if holds else '<'} {bound:g} in the worst slice, {worst.name}: {own.value:.4f} "
+        f"of {worst.texts:,} texts ({gates.confidence:.0%}: {own.low:.4f} to {own.high:.4f})"
+    )
+    possible = float(exact(worst.texts, worst.texts, gates.confidence)[0])
+    if possible < bound:
+        takes = f"{bound:g} takes {texts_for_share(bound, gates.confidence):,}" if bound < 1 else "no number shows 1"
+        words += f"; {worst.texts:,} texts show {possible:.2f} at most, {takes}"
+    return Gate("min_slice_accuracy", own.low, bound, "pass" if holds else "fail", words)
 
 
 def _max_slice_drop(bound: float, gates: Gates, findings: Findings) -> Gate:
@@ -142,8 +169,12 @@ def _max_slice_drop(bound: float, gates: Gates, findings: Findings) -> Gate:
         return _not_judged("max_slice_drop", bound, "no slice has enough texts")
     worst, name = min(changes, key=lambda pair: (pair[0].high, pair[0].value))
     holds = worst.high >= -bound
-    words = f"accuracy {_between(worst, gates)} in {name}, {'no certain' if holds else 'a certain'} drop of more than "
-    return Gate("max_slice_drop", worst.value, bound, "pass" if holds else "fail", f"{words}{bound:g}")
+    all_of = f" over {len(changes)} slices" if len(changes) > 1 else ""
+    words = (
+        f"accuracy {_between(worst, gates, all_of)} in {name}, {'no certain' if holds else 'a certain'} drop of more "
+        f"than {bound:g}"
+    )
+    return Gate("max_slice_drop", worst.value, bound, "pass" if holds else "fail", words)
 
 
 def _must_beat_baseline(gates: Gates, findings: Findings) -> Gate:
@@ -158,5 +189,5 @@ def _must_beat_baseline(gates: Gates, findings: Findings) -> Gate:
     return Gate(name, value, bound, "pass" if holds else "fail", words)
 
 
-def _between(change: Interval, gates: Gates) -> str:
-    return f"{change.value:+.4f} ({gates.confidence:.0%}: {change.low:+.4f} to {change.high:+.4f})"
+def _between(change: Interval, gates: Gates, all_of: str = "") -> str:
+    return f"{change.value:+.4f} ({gates.confidence:.0%}{all_of}: {change.low:+.4f} to {change.high:+.4f})"

@@ -23,6 +23,10 @@ class ModelOutputs:
     probabilities: "np.ndarray"
     decided: "np.ndarray"
 
+    def rows(self, chosen: "np.ndarray") -> "ModelOutputs":
+        """Return what it says of the texts that are `chosen`, bool [texts]."""
+        return ModelOutputs(self.probabilities[chosen], self.decided[chosen])
+
 
 def indicator(labels: Sequence[str], truth: Sequence[Any]) -> "np.ndarray":
     """Return the true labels, a text or a list of texts each, as bool [texts, labels].
@@ -82,7 +86,7 @@ def bin_of(confidence: "np.ndarray") -> "np.ndarray":
     return np.clip((confidence * BINS).astype(int), 0, BINS - 1)
 
 
-def curve_columns(truth: "np.ndarray", single: bool) -> list[int]:
-    """Return the labels that have a curve: of two classes the second; those that some texts have and some have not."""
-    columns = [1] if single and truth.shape[1] == 2 else range(truth.shape[1])
+def curve_columns(truth: "np.ndarray", single: bool, positive: int = 1) -> list[int]:
+    """Return the labels that have a curve: the positive one of two; those that some texts have, and some not."""
+    columns = [positive] if single and truth.shape[1] == 2 else range(truth.shape[1])
     return [column for column in columns if 0 < truth[:, column].sum() < len(truth)]

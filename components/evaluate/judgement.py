@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 
 CHALLENGER, CHAMPION, BASELINE = "challenger", "champion", "baseline"
+_SLASH = "\u2215"
+"""For a label's slash: in a metric's name that would make a group, and another character might make another label."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class Judgement:
     champion: Champion | None
     slices: list[SliceResult]
     served: Served
+    positive_label: str
+    """Of two labels the one that ROC-AUC, PR-AUC and the curves are about; empty beyond."""
     resamples: int
     mistakes: list[Mistake]
     suspects: list[Mistake]
@@ -57,7 +61,7 @@ class Judgement:
             found[f"{score}/low"], found[f"{score}/high"] = own.intervals[score].low, own.intervals[score].high
         for scores in own.evaluation.classes:
             if scores.support:
-                label = scores.label.replace("/", "_")  # in a metric's name a slash makes a group
+                label = scores.label.replace("/", _SLASH)
                 found |= {f"{name}_{label}": getattr(scores, name) for name in ("precision", "recall", "f1")}
         for name, scored in self.models.items():
             if name != CHALLENGER:

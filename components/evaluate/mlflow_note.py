@@ -25,9 +25,11 @@ def describe(judgement: Judgement, confidence: float) -> str:
         CHAMPION: f"champion, version {judgement.champion.version}" if judgement.champion else "",
         BASELINE: "TF-IDF",
     }
+    about = f"ROC-AUC and PR-AUC are about the label {escaped(judgement.positive_label)}."
     lines += [
         "**Scores**",
         "",
+        *([about, ""] if judgement.positive_label else []),
         *table(["score", f"this model ({confidence:.0%} interval)", *(heads[other] for other in others)], rows),
     ]
     return "\n".join(lines) + "\n"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from berth.errors import BerthError
+from berth.macro_f1 import macro_f1
 from components.evaluate.indicators import BINS, ModelOutputs, bin_of, classes, confidence, curve_columns, losses
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Bin:
 class Evaluation:
     """Scores on one split of `texts` texts; `confusion[i][j]` counts texts of labels[i] that were called labels[j].
 
-    Of two classes ROC-AUC, PR-AUC and the curves are those of the second, the positive one; beyond, the areas are the
+    Of two classes ROC-AUC, PR-AUC and the curves are those of the positive one; beyond, the areas are the
     unweighted mean of each class against the rest. Both leave out classes that the split has no text of, or nothing
     but. `scores` lacks what the split does not define: mcc and the confusion matrix are of one label a text.
     """
@@ -71,9 +72,9 @@ class Evaluation:
 
 
 def evaluate(
-    labels: Sequence[str], truth: "np.ndarray", answers: ModelOutputs, task: str = "single_label"
+    labels: Sequence[str], truth: "np.ndarray", answers: ModelOutputs, task: str = "single_label", positive: int = 1
 ) -> Evaluation:
-    """Score `answers` against `truth`, bool [texts, labels].
+    """Score `answers` against `truth`, bool [texts, labels]; `positive` is the place of the positive one of two labels.
 
     Raises:
         BerthError: a probability is no number.
@@ -87,21 +88,21 @@ def evaluate(
             "the model gives probabilities that are not numbers. Train it again with a lower learning_rate."
         )
     single = task == "single_label"
+    columns = curve_columns(truth, single, positive)
     precision, recall, f1, support = metrics.precision_recall_fscore_support(truth, decided, zero_division=0.0)
     used = truth.any(axis=0) | decided.any(axis=0)
     average = {"labels": np.flatnonzero(used), "zero_division": 0.0}
     scores: dict[str, float | None] = {
         "accuracy": metrics.accuracy_score(truth, decided),
-        "macro_f1": metrics.f1_score(truth, decided, average="macro", **average),
+        "macro_f1": macro_f1(truth, decided),
         "micro_f1": metrics.f1_score(truth, decided, average="micro", **average),
         "weighted_f1": metrics.f1_score(truth, decided, average="weighted", **average),
         "mcc": metrics.matthews_corrcoef(classes(truth), classes(decided)) if single else None,
-        "roc_auc": _mean(metrics.roc_auc_score, truth, probabilities, single),
-        "pr_auc": _mean(metrics.average_precision_score, truth, probabilities, single),
+        "roc_auc": _mean(metrics.roc_auc_score, truth, probabilities, columns),
+        "pr_auc": _mean(metrics.average_precision_score, truth, probabilities, columns),
         "log_loss": losses(truth, probabilities, single).mean(),
         "ece": _ece(bins := reliability(truth, answers, single)),
     }
-    columns = curve_columns(truth, single)
     return Evaluation(
         labels=list(labels),
         texts=len(truth),
@@ -128,10 +129,10 @@ def reliability(truth: "np.ndarray", answers: ModelOutputs, single: bool) -> lis
     ]
 
 
-def _mean(score: Any, truth: "np.ndarray", probabilities: "np.ndarray", single: bool) -> float | None:
+def _mean(score: Any, truth: "np.ndarray", probabilities: "np.ndarray", columns: list[int]) -> float | None:
     import numpy as np
 
-    found = [score(truth[:, column], probabilities[:, column]) for column in curve_columns(truth, single)]
+    found = [score(truth[:, column], probabilities[:, column]) for column in columns]
     return float(np.mean(found)) if found else None
 
 

@@ -1,12 +1,14 @@
 """The evaluate step: a model, its champion and a dataset in; a verdict, scores and a report out."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from berth.data.dataset import LABEL, Manifest, read_columns
 from berth.data.predictions import TrainingPredictions
-from berth.interval import interval
+from berth.interval import Interval
 from berth.models.decision_rule import decisions
 from berth.settings import Evaluation as Settings
 from components.evaluate import (
@@ -15,12 +17,13 @@ from components.evaluate import (
     champion,
     gates,
     indicators,
+    intervals,
     mistakes,
     scores,
     serving_check,
     slices,
 )
-from components.evaluate.bootstrap import Bootstrap
+from components.evaluate.bootstrap import Draws
 from components.evaluate.champion import Champion
 from components.evaluate.gates import Findings, SliceResult
 from components.evaluate.indicators import ModelOutputs
@@ -32,8 +35,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-_MOST_DRAWS, _FEWEST_RESAMPLES = 1_000_000_000, 1_000
-"""Beyond 100,000 test texts there are fewer resamples, to stay within minutes."""
+_NOTHING = Interval(0.0, 0.0, 0.0)
+"""What a model differs from itself by."""
 
 
 def evaluate_model(
@@ -44,20 +47,25 @@ def evaluate_model(
     model_name: str,
     bounds: Mapping[str, Any],
     settings: Settings,
+    positive_label: str = "",
 ) -> Judgement:
     """Judge `model` on the test split of `dataset`, next to the champion of `model_name` and the baseline.
 
-    `predictions` is the file that train wrote, `bounds` the run's gates.
+    `predictions` is the file that train wrote, `bounds` the run's gates, `positive_label` the positive one of two
+    labels; empty: the rarer one in train.
 
     Raises:
         BerthError: the model cannot be loaded, its labels are not the dataset's, or a gate does not exist.
     """
+    import numpy as np
+
     asked = gates.parse(bounds)
     manifest = Manifest.read(dataset)
+    positive_label = manifest.positive_label(positive_label)
     served = serving_check.check(model, dataset, predictions, settings.tensorflow_serving)
-    single = served.task == "single_label"
     rows = read_columns(dataset, "test")
     truth = indicators.indicator(served.labels, rows[LABEL])
+    positive = served.labels.index(positive_label) if positive_label else 1
 
     answers = {CHALLENGER: _answers(served)}
     registered = champion.ask(model_name, dataset, model, served)
@@ -69,29 +77,29 @@ def evaluate_model(
     if learnt:
         answers[BASELINE] = learnt
 
-    resamples = min(settings.resamples, max(_FEWEST_RESAMPLES, _MOST_DRAWS // len(truth)))
+    compare = partial(_compare, served=served, positive=positive, settings=settings, confidence=asked.confidence)
+    models = compare(truth, answers)
+    unseen = np.ones(len(truth), bool)
+    if registered and registered.same:
+        models[CHAMPION] = replace(models[CHAMPION], change=dict.fromkeys(models[CHAMPION].change, _NOTHING))
+    elif registered and registered.seen is not None:
+        unseen = ~registered.seen
+        both = {name: answers[name].rows(unseen) for name in (CHALLENGER, CHAMPION)}
+        models[CHAMPION] = compare(truth[unseen], both)[CHAMPION]
     parts = slices.slices(rows, truth, served.labels, manifest.slice_columns, settings.min_slice_size)
-    resampled = bootstrap.resample(
-        truth,
-        answers,
-        single=single,
-        slices=_stacked(list(parts.values()), len(truth)),
-        resamples=resamples,
-        seed=settings.seed,
-    )
-    evaluations = {name: scores.evaluate(served.labels, truth, own, served.task) for name, own in answers.items()}
-    models = {name: _scored(name, evaluations, answers, truth, resampled, asked.confidence) for name in answers}
-    sliced = _sliced(parts, truth, answers, resampled, asked.confidence)
-    verdict = gates.judge(asked, _findings(models, registered, sliced, served))
+    right = {name: (own.decided == truth).all(axis=1) for name, own in answers.items()}
+    sliced = _sliced(parts, right, unseen, settings.min_slice_size, asked.confidence)
+    verdict = gates.judge(asked, _findings(models, registered, sliced, served, positive_label))
     training = TrainingPredictions.read(predictions).train
-    losses = indicators.losses(truth, served.probabilities, single)
+    losses = indicators.losses(truth, served.probabilities, served.task == "single_label")
     return Judgement(
         verdict,
         models,
         registered,
         sliced,
         served,
-        resamples,
+        positive_label,
+        settings.resamples,
         mistakes.test_mistakes(rows, served.labels, truth, answers[CHALLENGER].decided, served.probabilities, losses),
         mistakes.suspects(
             dataset, served.labels, training, decisions(training.probabilities, served.task, served.threshold)
@@ -103,58 +111,84 @@ def _answers(served: Served) -> ModelOutputs:
     return ModelOutputs(served.probabilities, decisions(served.probabilities, served.task, served.threshold))
 
 
-def _stacked(members: "list[np.ndarray]", texts: int) -> "np.ndarray":
-    import numpy as np
-
-    return np.stack(members, axis=1) if members else np.zeros((texts, 0), bool)
+def _compare(
+    truth: "np.ndarray",
+    answers: Mapping[str, ModelOutputs],
+    served: Served,
+    positive: int,
+    settings: Settings,
+    confidence: float,
+) -> dict[str, Scored]:
+    """Return each model's scores on the texts of `truth`, bool [texts, labels], and what the challenger gains on it."""
+    drawn = bootstrap.resample(
+        truth,
+        answers,
+        single=served.task == "single_label",
+        resamples=settings.resamples,
+        seed=settings.seed,
+        positive=positive,
+    )
+    evaluations = {
+        name: scores.evaluate(served.labels, truth, own, served.task, positive) for name, own in answers.items()
+    }
+    right = {name: (own.decided == truth).all(axis=1) for name, own in answers.items()}
+    return {name: _scored(name, evaluations, right, drawn, confidence) for name in answers}
 
 
 def _scored(
     name: str,
     evaluations: Mapping[str, Evaluation],
-    answers: Mapping[str, ModelOutputs],
-    truth: "np.ndarray",
-    resampled: Bootstrap,
+    right: "Mapping[str, np.ndarray]",
+    drawn: Mapping[str, Draws],
     confidence: float,
 ) -> Scored:
-    own, drawn = evaluations[name], resampled.scores
-    shared = [score for score in own.scores if score in drawn[name]]
-    intervals = {score: interval(own.scores[score], drawn[name][score], confidence) for score in shared}
+    own, first = evaluations[name], evaluations[CHALLENGER]
+    found = {
+        score: bootstrap.interval(own.scores[score], drawn[name][score], confidence)
+        for score in own.scores
+        if score in drawn[name]
+    }
+    found["accuracy"] = intervals.share(right[name], confidence)
     change = {}
     if name != CHALLENGER:
-        first = evaluations[CHALLENGER].scores
-        change = {
-            score: interval(first[score] - own.scores[score], drawn[CHALLENGER][score] - drawn[name][score], confidence)
-            for score in shared
-            if score in first
-        }
-    right = [(answers[one].decided == truth).all(axis=1) for one in (CHALLENGER, name)]
-    return Scored(own, intervals, change, bootstrap.mcnemar(*right))
+        for score in found.keys() & first.scores.keys():
+            gain = first.scores[score] - own.scores[score]
+            change[score] = bootstrap.interval(gain, drawn[CHALLENGER][score] - drawn[name][score], confidence)
+        change["accuracy"] = intervals.difference(right[CHALLENGER], right[name], confidence)
+    return Scored(own, found, change, intervals.mcnemar(right[CHALLENGER], right[name]))
 
 
 def _sliced(
     parts: "Mapping[str, np.ndarray]",
-    truth: "np.ndarray",
-    answers: Mapping[str, ModelOutputs],
-    resampled: Bootstrap,
+    right: "Mapping[str, np.ndarray]",
+    unseen: "np.ndarray",
+    min_size: int,
     confidence: float,
 ) -> list[SliceResult]:
-    """Return the slices, the worst first."""
-    right = {name: (own.decided == truth).all(axis=1) for name, own in answers.items()}
+    """Return the slices, the worst first; gains on the champion are those on the texts that it has not learnt from.
+
+    Their intervals hold together, all with `confidence`: each is Bonferroni's of their number, which for the first one
+    to be certain is Holm's too.
+    """
+    compared = {name: members & unseen for name, members in parts.items() if (members & unseen).sum() >= min_size}
+    together = 1 - (1 - confidence) / max(1, len(compared))
     found = []
-    for place, (name, members) in enumerate(parts.items()):
-        own = float(right[CHALLENGER][members].mean())
+    for name, members in parts.items():
+        own = intervals.share(right[CHALLENGER][members], confidence)
         before, change = None, None
-        if CHAMPION in answers:
-            before = float(right[CHAMPION][members].mean())
-            drawn = resampled.slices[CHALLENGER][:, place] - resampled.slices[CHAMPION][:, place]
-            change = interval(own - before, drawn, confidence)
+        if CHAMPION in right and name in compared:
+            first, second = (right[model][compared[name]] for model in (CHALLENGER, CHAMPION))
+            before, change = float(second.mean()), intervals.difference(first, second, together)
         found.append(SliceResult(name, int(members.sum()), own, before, change))
-    return sorted(found, key=lambda one: one.accuracy)
+    return sorted(found, key=lambda one: one.accuracy.value)
 
 
 def _findings(
-    models: Mapping[str, Scored], registered: Champion | None, sliced: list[SliceResult], served: Served
+    models: Mapping[str, Scored],
+    registered: Champion | None,
+    sliced: list[SliceResult],
+    served: Served,
+    positive_label: str,
 ) -> Findings:
     return Findings(
         scores=models[CHALLENGER].evaluation.scores,
@@ -166,4 +200,6 @@ def _findings(
         p95_ms=served.p95_ms,
         size_mb=served.size_mb,
         serving_problem="; ".join(served.problems),
+        positive_label=positive_label,
+        texts=models[CHAMPION if CHAMPION in models else CHALLENGER].evaluation.texts,
     )

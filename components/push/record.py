@@ -1,12 +1,14 @@
 """Record of a push: the version's tags and description, the pipeline run's tag, the step's own output."""
 
 import json
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from berth.code_version import code_version
 from berth.data.dataset import SPLITS, Manifest
+from berth.data.seen_texts import FILE, SeenTexts
 from berth.models.package import EncoderInterface, Interface, ModelInterface
 from berth.reports.markdown import escaped, table
 from berth.tracking import pipeline_run, tags
@@ -41,6 +43,7 @@ def register_as_step(
     """
 
     def recorded() -> tuple[Interface, dict[str, str], str]:
+        log_seen_texts(dataset.path)
         trained_on = _trained_on(Manifest.read(dataset.path), pipeline_run.parent_run().data.params)
         return (
             ModelInterface.of(model.metadata, model.path),
@@ -49,6 +52,15 @@ def register_as_step(
         )
 
     _as_step(step, register, recorded, [dataset.metadata, model.metadata, report.metadata], name, output)
+
+
+def log_seen_texts(dataset: str | Path) -> None:
+    """Log to the active run which texts the model has learnt from: a later run does not judge it on them."""
+    import mlflow
+
+    with tempfile.TemporaryDirectory(prefix="berth-seen-") as scratch:
+        SeenTexts.of(dataset).write(Path(scratch) / FILE)
+        mlflow.log_artifact(str(Path(scratch) / FILE))
 
 
 def register_encoder_as_step(

@@ -21,6 +21,7 @@ def train(
     weight_decay: float,
     seed: int,
     threshold_metric: str,
+    positive_label: str,
     pooling: str,
     training: dict,
     checkpoints: str,
@@ -40,6 +41,7 @@ def train(
 
     import mlflow
 
+    from berth.data.dataset import Manifest
     from berth.tracking import tags
     from berth.tracking.artifacts import finite, packed
     from berth.tracking.step_run import log_params, step_run
@@ -48,6 +50,7 @@ def train(
     from components.train.defaults import CHOSEN
     from components.train.step import train_model
 
+    Manifest.read(dataset.path).positive_label(positive_label)  # evaluate needs it: an error now, not after training
     settings = Training(**training)
     chosen = Recipe(recipe, epochs, batch_size, learning_rate, warmup_fraction, weight_decay, seed, settings)
     parameters = {

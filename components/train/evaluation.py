@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from sklearn.metrics import f1_score
 
 from berth import progress
 from berth.data.token_ids import TokenisedSplit, segments
 from berth.encoders.preprocessor import Preprocessor
 from berth.errors import BerthError
+from berth.macro_f1 import macro_f1
 from berth.models.decision_rule import decisions
 from berth.training.batching import Batching, batches
 from berth.training.precision import full_float32
@@ -49,15 +49,14 @@ def metrics_of(
     probabilities: np.ndarray, losses: np.ndarray, split: TokenisedSplit, classifier: Classifier
 ) -> dict[str, float]:
     """Return val_loss, the mean cross-entropy, val_accuracy and val_macro_f1 of predictions; multi-label at 0.5."""
-    decided = decisions(probabilities, classifier.task)
-    if classifier.task == "multi_label":
-        predicted, labels = decided.astype(int), None
-        accuracy = (predicted == split.targets).all(-1).mean()
-    else:
-        predicted, labels = decided.argmax(-1), range(len(classifier.labels))
-        accuracy = (predicted == split.targets).mean()
-    macro_f1 = f1_score(split.targets, predicted, labels=labels, average="macro", zero_division=0)
-    return {"val_loss": float(losses.mean()), "val_accuracy": float(accuracy), "val_macro_f1": float(macro_f1)}
+    decided, targets = decisions(probabilities, classifier.task), split.targets
+    truth = targets == 1 if classifier.task == "multi_label" else targets[:, None] == np.arange(len(classifier.labels))
+    accuracy = (decided == truth).all(axis=1).mean()
+    return {
+        "val_loss": float(losses.mean()),
+        "val_accuracy": float(accuracy),
+        "val_macro_f1": macro_f1(truth, decided),
+    }
 
 
 def predict(

@@ -42,8 +42,8 @@ def choose(probabilities: "np.ndarray", targets: "np.ndarray", task: str, metric
         probabilities: float32 [texts, classes].
         targets: Class indices, int32 [texts]; for a multi-label task multi-hot, int32 [texts, labels].
         task: `single_label` or `multi_label`, whose labels share one threshold.
-        metric: `accuracy` (multi-label: all labels of a text are right), `macro_f1` (over the labels that the texts
-            have), `mcc`, or `none`: 0.5.
+        metric: `accuracy` (multi-label: all labels of a text are right), `macro_f1` (as
+            berth.macro_f1 defines it), `mcc`, or `none`: 0.5.
 
     The threshold is also 0.5 for more than two classes, which do not use one, and if all texts have the same class.
     """
@@ -94,16 +94,17 @@ def _exact_match(probabilities: "np.ndarray", truth: "np.ndarray") -> "tuple[np.
 
 
 def _mean_f1(probabilities: "np.ndarray", truth: "np.ndarray") -> "tuple[np.ndarray, np.ndarray]":
-    """Return `_running`'s bounds and the mean F1 at each, over the labels that occur."""
+    """Return `_running`'s bounds and the mean F1 at each, over the labels that occur or are decided."""
     import numpy as np
 
-    passed, changes = [], []
+    passed, changes, counts = [], [], []
     for column, own in zip(probabilities.T, truth.T, strict=True):
         bounds, (tp, fp) = _running(column, own, ~own)
         passed.append(bounds)
         changes.append(np.diff(2 * tp / np.maximum(tp + fp + own.sum(), 1)))
-    bounds, (total,) = _running(np.concatenate(passed), np.concatenate(changes))
-    return bounds, total / max(1, int(truth.any(axis=0).sum()))
+        counts.append(np.arange(len(bounds)) == (-1 if own.any() else 0))  # counted from its first decision on
+    bounds, (total, more) = _running(np.concatenate(passed), np.concatenate(changes), np.concatenate(counts))
+    return bounds, total / np.maximum(1, truth.any(axis=0).sum() + more)
 
 
 def _running(probabilities: "np.ndarray", *changes: "np.ndarray") -> "tuple[np.ndarray, list[np.ndarray]]":

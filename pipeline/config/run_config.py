@@ -82,6 +82,11 @@ class RunConfig(PipelineConfig):
         description="Labels to rename or merge, `old: new`; an empty `new` leaves the label's rows out. "
         "Each `old` has to be in the data.",
     )
+    positive_label: str = Field(
+        "",
+        description="Of two labels the one that ROC-AUC, PR-AUC and the curves are about; empty: the rarer one in "
+        "the train split.",
+    )
     slice_columns: list[str] = Field(
         [], description="Columns whose values divide the test split into slices that evaluate scores one by one."
     )

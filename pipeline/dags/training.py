@@ -75,6 +75,7 @@ def _train_and_push(
         weight_decay=p.weight_decay,
         seed=p.seed,
         threshold_metric=p.threshold_metric,
+        positive_label=p.positive_label,
         pooling=p.pooling,
         training=p.training,
         checkpoints=CHECKPOINTS if cluster.checkpoint_claim else p.checkpoints,
@@ -97,6 +98,7 @@ def _train_and_push(
             model_name=p.model_name,
             gates=p.gates,
             evaluation=p.evaluation,
+            positive_label=p.positive_label,
         )
     )
     settle(evaluated, p, cluster)

@@ -18,7 +18,7 @@ from berth import pod_secrets
 from berth.errors import BerthError
 from berth.registry import versions
 from berth.tracking import pipeline_run, run_tree, tags
-from berth.tracking.step_run import log_datasets, log_params, metric_name, step_run
+from berth.tracking.step_run import log_datasets, log_params, metric_name, metric_names, step_run
 
 ROOT = Path(__file__).parents[3]
 
@@ -271,3 +271,11 @@ def test_broken_registry_is_not_mistaken_for_no_champion(store, monkeypatch):
     monkeypatch.setattr(mlflow.MlflowClient, "get_model_version_by_alias", busy)
     with pytest.raises(MlflowException, match="database is locked"):
         versions.champion("without-alias")
+
+
+def test_labels_that_differ_in_symbols_have_metrics_of_their_own():
+    found = metric_names(["f1_👍", "f1_👎", "f1_a\u2215b", "f1_a_b", "f1_spam"])
+    assert len(set(found.values())) == 5
+    assert found["f1_spam"] == "f1_spam"
+    assert found["f1_👍"].startswith("f1___")
+    assert metric_names(["f1_👍"]) == {"f1_👍": "f1__"}, "alone it needs no more"

@@ -18,7 +18,7 @@ def score(labels, truth, probabilities):
     return evaluate(labels, indicator(labels, truth), ModelOutputs(probabilities, decided))
 
 
-def test_second_of_two_classes_is_the_positive_one():
+def test_areas_and_curves_are_of_the_positive_class():
     found = score(["ham", "spam"], TRUTH, BINARY)
     assert found.scores["accuracy"] == found.scores["macro_f1"] == 0.5
     assert found.scores["roc_auc"] == pytest.approx(0.75)
@@ -32,6 +32,10 @@ def test_second_of_two_classes_is_the_positive_one():
     assert (curve.x[0], curve.y[0], curve.x[-1], curve.y[-1]) == (0, 0, 1, 1)
     assert all(0 <= threshold <= 1 for threshold in curve.thresholds)
     assert found.pr[0].x[0] == 0
+    other = evaluate(
+        ["ham", "spam"], indicator(["ham", "spam"], TRUTH), ModelOutputs(BINARY, BINARY >= 0.5), positive=0
+    )
+    assert other.roc[0].label == "ham"
     assert found.pr[0].x[-1] == 1
 
 

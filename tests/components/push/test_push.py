@@ -5,9 +5,11 @@ import json
 import shutil
 from pathlib import Path
 
+import mlflow
 import pytest
 
 from berth.data.dataset import Manifest
+from berth.data.seen_texts import FILE, SeenTexts
 from berth.errors import BerthError
 from berth.registry import serving_folder, versions
 from berth.tracking.artifacts import packed
@@ -203,6 +205,9 @@ def test_champion_that_came_after_evaluate_is_not_replaced(
     for _ in range(2):  # its own retry finds the champion that it has made
         by_step(**inputs, pushed=artifact("pushed"))
     assert aliases()["champion"] == 3
+    run_id = store.client.get_model_version(name, "3").run_id
+    kept = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=FILE)
+    assert SeenTexts.read(kept).has(["hello", "bye"]).tolist() == [True, False], "the texts that it has learnt from"
 
 
 def test_the_step_says_which_version_users_now_get(store, artifact, inputs, tmp_path):

@@ -19,7 +19,7 @@ def score(probabilities, targets, task, metric, threshold) -> float:
     """Return scikit-learn's score of the labels that the model would give."""
     decided = decisions(probabilities, task, threshold)
     if task == "multi_label":
-        present = np.flatnonzero(targets.any(axis=0))
+        present = np.flatnonzero(targets.any(axis=0) | decided.any(axis=0))
         if metric == "accuracy":
             return metrics.accuracy_score(targets, decided)
         return np.mean(

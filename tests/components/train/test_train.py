@@ -226,7 +226,9 @@ def test_the_step_says_what_came_out_and_logs_each_epoch(store, artifact, datase
     outputs = {"model": model, "metrics": metrics, "predictions": predictions}
     places = {"checkpoints": str(tmp_path / "checkpoints"), "checkpoint_minutes": 10.0, "require_gpu": False}
     options = {"training": {"accumulate": 2.0}, "pooling": "mean"}  # KFP makes every number of a dict a float
-    component_body("train", "train")(**inputs, **settings, **options, **places, threshold_metric="mcc", **outputs)
+    component_body("train", "train")(
+        **inputs, **settings, **options, **places, threshold_metric="mcc", positive_label="", **outputs
+    )
     (step,) = run_tree.children(store.client, store.parent)
     assert len(store.client.get_metric_history(step.info.run_id, "val_loss")) == 2
     assert len(store.client.get_metric_history(step.info.run_id, "steps/train_loss")) == 20
