@@ -47,6 +47,8 @@ class Manifest(BaseModel):
     """Unusable rows by reason."""
     changed: dict[str, int] = {}
     """Rows whose text or label a cleaning rule changed, by rule."""
+    cleaning: dict[str, bool] = {}
+    """The rules of berth.data.cleaning that cleaned the texts; a dataset of an older Berth does not say."""
     notes: list[str] = []
     """What ingest decided about doubtful data, and what may be wrong with it: one line each."""
     near_duplicates: int | None = None

@@ -9,5 +9,7 @@ EDGE_CASES = {
     "text from right to left": "שלום עולם مرحبا بالعالم",
     "combining accents": "é̈ ãb̧",
     "a NUL character": "before\0after",
+    "HTML entities": "fish &amp; chips &lt;3 &#8364;5 &amp;hellip; &nosuch;",
+    "control characters": "be\x08fore\x7f af\x9fter",
 }
 """Texts by description. A model for pairs gets the text twice."""

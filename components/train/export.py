@@ -6,23 +6,32 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from berth.data.cleaning import NO_RULES, TextRules
 from berth.encoders.preprocessor import Preprocessor
 from berth.models import integrity
 from berth.models.decision_rule import decisions_in_graph
 from berth.models.saved_model import BULK, LABELS_ASSET, SERVE, SETTINGS_ASSET
 from components.train.classifier import Classifier
+from components.train.cleaning import TextCleaning
 
 BULK_TOKENS = 1024
 """Tokens, with padding, per chunk of `bulk`: few long texts or many short ones."""
 
 
-def export(classifier: Classifier, preprocessor: Preprocessor, threshold: float, folder: str | Path) -> None:
+def export(
+    classifier: Classifier,
+    preprocessor: Preprocessor,
+    threshold: float,
+    folder: str | Path,
+    rules: TextRules = NO_RULES,
+) -> None:
     """Write the SavedModel to `folder`, which appears only when it is complete.
 
-    Its signatures map `text`, string [batch], and for pairs `text_pair`, string [batch], to `label`, string [batch],
-    and `probabilities`, float32 [batch, classes]. `serving_default` pads a request to its own longest text; `bulk`, for
-    many texts, processes them in chunks of similar length and returns the answers in the order of the texts. For a
-    multi-label task `label` is the labels joined by ", ", or empty. The labels are also in assets/labels.txt; task and
+    The graph cleans texts by `rules`, those of the dataset that it was trained on. Its signatures map `text`,
+    string [batch], and for pairs `text_pair`, string [batch], to `label`, string [batch], and `probabilities`,
+    float32 [batch, classes]. `serving_default` pads a request to its own longest text; `bulk`, for many texts,
+    processes them in chunks of similar length and returns the answers in the order of the texts. For a multi-label
+    task `label` is the labels joined by ", ", or empty. The labels are also in assets/labels.txt; task and
     threshold are in assets/classifier.json.
     """
     import tensorflow as tf
@@ -42,15 +51,17 @@ def export(classifier: Classifier, preprocessor: Preprocessor, threshold: float,
         settings_file = scratch / SETTINGS_ASSET
         settings_file.write_text(json.dumps(settings) + "\n", encoding="utf-8")
 
+        cleaning = TextCleaning(rules)
+
         def answer(probabilities: Any) -> dict[str, Any]:
             return {"label": _decided(classifier, probabilities, threshold), "probabilities": probabilities}
 
         def serve(*texts: Any) -> dict[str, Any]:
-            segments = [preprocessor.tokenize(own) for own in texts]
+            segments = [preprocessor.tokenize(cleaning(own)) for own in texts]
             return answer(_probabilities(classifier, preprocessor, segments))
 
         def bulk(*texts: Any) -> dict[str, Any]:
-            segments = [preprocessor.tokenize(own) for own in texts]
+            segments = [preprocessor.tokenize(cleaning(own)) for own in texts]
             return answer(_probabilities_by_length(classifier, preprocessor, segments))
 
         names = ("text", "text_pair") if preprocessor.pairs else ("text",)
@@ -58,6 +69,7 @@ def export(classifier: Classifier, preprocessor: Preprocessor, threshold: float,
         signatures = {SERVE: tf.function(serve, signature), BULK: tf.function(bulk, signature)}
 
         root = tf.Module()
+        root.cleaning = cleaning
         root.preprocessor = preprocessor.loaded
         root.encoder = classifier.encoder
         root.head = classifier.head

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from berth.code_version import code_version
+from berth.data.cleaning import TextRules, clean
 from berth.data.dataset import Manifest
 from berth.data.edge_cases import EDGE_CASES
 from berth.data.predictions import SplitPredictions, TrainingPredictions, sample_rows
@@ -135,11 +136,12 @@ def train_model(
     kept = Checkpoints(checkpoints, identity) if checkpoints and devices.chief else None
     log = log_metrics if devices.chief else lambda *_: None
     outcome = fit(task, recipe, lambda: Trainer(task, recipe, log, devices, kept, 60 * checkpoint_minutes).run())
-    own = _predict_all(task.evaluation, prepare, splits, recipe.seed)
+    rules = TextRules.of(manifest.cleaning)
+    own = _predict_all(task.evaluation, prepare, splits, recipe.seed, rules)
     threshold = choose(own.validation.probabilities, splits["validation"].targets, manifest.task, threshold_metric)
     print(_in_words(threshold, threshold_metric, manifest), flush=True)
     if devices.chief:
-        export(classifier, prepare, threshold.value, model)
+        export(classifier, prepare, threshold.value, model, rules)
         own.write(predictions)
     if kept:
         kept.clear()
@@ -152,12 +154,12 @@ def train_model(
 
 
 def _predict_all(
-    evaluation: Evaluation, prepare: Preprocessor, splits: dict[str, TokenisedSplit], seed: int
+    evaluation: Evaluation, prepare: Preprocessor, splits: dict[str, TokenisedSplit], seed: int, rules: TextRules
 ) -> TrainingPredictions:
-    """Return the predictions for the validation split, (a sample of) the train split, and EDGE_CASES."""
+    """Return the predictions for the validation split, (a sample of) the train split, and the cleaned EDGE_CASES."""
     train, validation = splits["train"], splits["validation"]
     rows = sample_rows(len(train), seed)
-    tokens, _ = tokenize_all(prepare, list(EDGE_CASES.values()))
+    tokens, _ = tokenize_all(prepare, [clean(text, rules) for text in EDGE_CASES.values()])
     no_targets = np.zeros((len(tokens), *validation.targets.shape[1:]), np.int32)
     edge = TokenisedSplit(tokens, no_targets, tokens if prepare.pairs else None)
     return TrainingPredictions(

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 
+from berth.data.cleaning import CONTROLS
 from berth.data.tokenless import TOKEN
 from components.ingest.rows.encoding import UNDECODABLE
-from components.ingest.rows.labels import BLANKS, CONTROLS, cleaned_form, is_plain, mapped, trimmed
+from components.ingest.rows.labels import BLANKS, cleaned_form, is_plain, mapped, trimmed
 from components.ingest.rows.sql import BETWEEN, literal, slices
 from components.ingest.settings import IngestSettings
 

@@ -2,6 +2,7 @@
 
 import duckdb
 
+from berth.data.cleaning import CONTROLS
 from berth.errors import BerthError, nearest
 from components.ingest.rows.sql import BETWEEN, literal
 from components.ingest.settings import IngestSettings
@@ -9,8 +10,6 @@ from components.ingest.settings import IngestSettings
 # White space as in str.isspace(), and characters without width.
 BLANKS = "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f"
 BLANKS += "\u205f\u3000" + "\u200b\u200c\u200d\u2060\ufeff"
-# All control characters except the tab and line ends (U+0085 is one).
-CONTROLS = r"[\x00-\x08\x0B\x0E-\x1F\x7F-\x{84}\x{86}-\x{9F}]"
 # Soft hyphens, characters without width, marks of direction.
 _INVISIBLE = (
     r"[\x{AD}\x{61C}\x{180E}\x{200B}\x{200E}\x{200F}\x{202A}-\x{202E}\x{2060}-\x{2064}\x{2066}-\x{206F}\x{FEFF}]"

@@ -2,13 +2,13 @@
 
 import dataclasses
 import glob
-import html
 from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
 from duckdb.func import FunctionNullHandling
 
+from berth.data.cleaning import TextRules, unescape
 from berth.errors import BerthError
 from components.ingest.rows.cleaning import cleaned
 from components.ingest.rows.duckdb_errors import explain, lack
@@ -42,7 +42,8 @@ def read_rows(connection: duckdb.DuckDBPyConnection, rows: Rows, settings: Inges
             "berth_labels", labels_of, ["VARCHAR"], "VARCHAR[]", null_handling=FunctionNullHandling.SPECIAL
         )
     if settings.cleaning.html_entities:
-        connection.create_function("berth_unescape", html.unescape, ["VARCHAR"], "VARCHAR")
+        rules = TextRules.of(dict(settings.cleaning))
+        connection.create_function("berth_unescape", lambda text: unescape(text, rules), ["VARCHAR"], "VARCHAR")
     mapping = cleaned_map(connection, settings)
     counts: list[int] = []
 

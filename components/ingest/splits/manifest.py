@@ -2,10 +2,12 @@
 
 import hashlib
 import re
+from dataclasses import asdict
 from importlib.metadata import version
 
 import duckdb
 
+from berth.data.cleaning import TextRules
 from berth.data.dataset import SPLITS, Manifest, SourceFile
 from berth.errors import BerthError
 from components.ingest.rows.cleaning import CHANGES
@@ -51,6 +53,7 @@ def make_manifest(
         rejected=reasons,
         changed={name: number for name, number in zip(CHANGES, changed, strict=True) if number},
         near_duplicates=resembling,
+        cleaning=asdict(TextRules.of(dict(settings.cleaning))),
         near_duplicates_kept=settings.cleaning.keep_near_duplicates,
         task=settings.task,
         pairs=bool(settings.text_pair_column),

@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 
+from berth.data.cleaning import TextRules, clean
 from berth.errors import BerthError
 from tests.components.ingest.conftest import MESSAGES, ROWS, everything, write
 
@@ -38,6 +39,20 @@ def test_each_rule_says_how_many_rows_it_changed_and_which(ingest, tmp_path):
     assert manifest.changed == {"spaces around the label": 1}
     assert ("a\x00b\x08c", "ham") in everything(splits)
     assert ("cafe\u0301", "ham") in everything(splits)
+
+
+def test_ingest_cleans_by_the_definition_that_the_exported_model_has(ingest, tmp_path):
+    """The manifest says which rules it was; what entities and control characters make of each other counts too."""
+    rules = {"nfc": True, "control_characters": True, "html_entities": True}
+    hard = ["a &amp;amp;lt; b", "c &am\x08p; d", "e &hellip\u037e f", "g &#769; e&#769;", "h &#1; \x01", "cafe\u0301 &"]
+    path = tmp_path / "a.csv"
+    lines = [f'"{text} {number}",ham\n' for number, text in enumerate(hard)]
+    lines += [f"{text},{label}\n" for text, label in ROWS]
+    path.write_text("text,label\n" + "".join(lines), encoding="utf-8")
+    manifest, splits, _ = ingest(path, cleaning={**rules, "near_duplicates": 0})
+    expected = {clean(f"{text} {number}", TextRules(**rules)) for number, text in enumerate(hard)}
+    assert expected <= {text for text, _ in everything(splits)}
+    assert manifest.cleaning == rules
 
 
 def test_texts_of_control_characters_alone_are_empty(ingest, tmp_path):

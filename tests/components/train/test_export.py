@@ -3,13 +3,14 @@
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from berth.data.cleaning import TextRules, clean
 from berth.encoders import loading
 from berth.encoders.preprocessor import Preprocessor
 from berth.models.saved_model import ServedClassifier, load
@@ -25,6 +26,7 @@ CASES = {
     "pairs": (["no", "yes"], "single_label", True),
 }
 SIGNATURES = ("serving_default", "bulk")
+RULES = TextRules(nfc=True, control_characters=True, html_entities=True)
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def make(case: str, tiny, folder: Path) -> Exported:
     classifier.head.kernel.assign(classifier.head.kernel / spread)
     classifier.head.bias.assign(-logits.mean(axis=0) / spread)
     assert sum(own.shape[0] for own in preprocessor.tokenize(given[0])) > 2 * BULK_TOKENS
-    export(classifier, preprocessor, 0.4, folder)
+    export(classifier, preprocessor, 0.4, folder, RULES)
     return Exported(folder, load(folder), texts)
 
 
@@ -75,6 +77,15 @@ def test_bulk_gives_serving_default_answers_in_text_order(exported):
     assert np.abs(in_bulk["probabilities"] - once["probabilities"]).max() < 1e-5
     assert in_bulk["label"].tolist() == once["label"].tolist()
     assert np.ptp(once["probabilities"][:, 0]) > 0.3  # else any order would do
+
+
+@pytest.mark.parametrize("signature", SIGNATURES)
+def test_the_exported_model_cleans_raw_texts_as_ingest_does(exported, signature):
+    raw = [f"call &#102;ree &lt;{text} &amp;amp; now\x08" for text in exported.texts[:8]]
+    cleaned = [clean(text, RULES) for text in raw]
+    assert cleaned[0].startswith("call free <")
+    answers = [replace(exported, texts=texts).ask(signature, 8)["probabilities"] for texts in (raw, cleaned)]
+    assert answers[0] == pytest.approx(answers[1], abs=1e-6)
 
 
 @pytest.mark.parametrize("signature", SIGNATURES)
