@@ -22,7 +22,7 @@ ENGINE := $(or $(shell command -v docker),$(shell command -v podman),docker)
 REVISION = $(shell git describe --always --abbrev=40 --exclude='*' --dirty)
 CODE = $(shell python3.11 -c 'from berth.code_version import code_version; print(code_version())')
 
-.PHONY: help setup setup-test demo demo-pretrain test test-code test-fast test-images lint ui bench-data bench-train bench-quality bench-serve compile images push-images locks clean
+.PHONY: help setup setup-test demo demo-pretrain test test-code test-fast test-images lint ui bench-data bench-train bench-pretrain bench-quality bench-serve compile images push-images locks clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | column -t -s '|'
@@ -77,6 +77,9 @@ bench-data: setup ## Compare ingest and validate with pandas and TFDV's own func
 bench-train: setup .venv/torch/.ready ## Compare training with the original recipe and PyTorch (20 minutes, 5 GB of disk)
 	.venv/train/bin/python -m benchmarks.train
 	.venv/train/bin/python -m benchmarks.train --startup
+
+bench-pretrain: setup .venv/torch/.ready ## Compare pre-training with transformers (10 minutes, 5 GB of disk)
+	.venv/train/bin/python -m benchmarks.pretrain
 
 bench-quality: setup ## Compare what `source:` alone gives with TF-IDF, on data of PyPI packages (2 hours)
 	.venv/core/bin/python -m benchmarks.quality

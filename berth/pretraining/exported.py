@@ -26,11 +26,22 @@ class ExportedEncoder:
                 f"encoder: {handle!r} has no part mlm, so it cannot fill in words. Name one that berth pretrain made."
             )
 
-    def logits(self, batch: Batch) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return the logits of every word at the masked places, float32 [masked, words], and of the pairs, [rows, 2].
+    def words(self, batch: Batch) -> np.ndarray:
+        """Return the logits of every word at the masked places, float32 [masked, words]."""
+        return self._logits(batch)[0].numpy()
 
-        The latter are None where the encoder was trained without next sentence prediction.
+    def judge(self, batch: Batch) -> tuple[np.ndarray, ...]:
+        """Return the losses and hits of the masked tokens and of the pairs: a Judge of berth.pretraining.held_out.
+
+        Those of the pairs are 0 where the encoder was trained without next sentence prediction.
         """
+        words, pairs = self._logits(batch)
+        nothing = np.zeros(len(batch.ids))
+        found = _judged(words, batch.labels)
+        return *found, *((nothing, nothing) if pairs is None else _judged(pairs, 1 - np.asarray(batch.is_next)))
+
+    def _logits(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """Return the logits of the words, [masked, words], and of the pairs, [rows, 2]; None: it has none."""
         length = batch.ids.shape[1]
         rows, places = np.divmod(np.asarray(batch.positions), length)
         counts = np.bincount(rows, minlength=len(batch.ids))
@@ -39,16 +50,7 @@ class ExportedEncoder:
         positions[rows, column] = places
         inputs = {name: tf.constant(own) for name, own in batch.inputs().items()}
         outputs: dict[str, Any] = self._mlm(inputs | {"masked_lm_positions": tf.constant(positions)}, training=False)
-        logits = tf.gather_nd(outputs["mlm_logits"], np.stack([rows, column], 1))
-        pairs = outputs.get("nsp_logits")
-        return logits.numpy(), None if pairs is None else pairs.numpy()
-
-    def judge(self, batch: Batch) -> tuple[np.ndarray, ...]:
-        """Return the losses and hits of the masked tokens and of the pairs: a Judge of berth.pretraining.held_out."""
-        words, pairs = self.logits(batch)
-        nothing = np.zeros(len(batch.ids))
-        found = _judged(words, np.asarray(batch.labels))
-        return *found, *((nothing, nothing) if pairs is None else _judged(pairs, 1 - np.asarray(batch.is_next)))
+        return tf.gather_nd(outputs["mlm_logits"], np.stack([rows, column], 1)), outputs.get("nsp_logits")
 
 
 def input_batch(ids: list[np.ndarray], masked: list[np.ndarray], pad: int) -> Batch:
@@ -62,8 +64,7 @@ def input_batch(ids: list[np.ndarray], masked: list[np.ndarray], pad: int) -> Ba
     return Batch(padded, mask, np.zeros_like(padded), positions, np.zeros_like(positions), nothing, nothing)
 
 
-def _judged(logits: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    own = logits.astype(np.float64)
-    highest = own.max(-1, initial=-np.inf, keepdims=True)
-    norms = np.log(np.exp(own - highest).sum(-1)) + highest[:, 0]
-    return norms - own[np.arange(len(own)), truth], own.argmax(-1) == truth
+def _judged(logits: tf.Tensor, truth: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the cross-entropy of each row of `logits`, and whether the highest is the `truth`."""
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(truth, logits)
+    return losses.numpy(), tf.argmax(logits, -1, tf.int32).numpy() == np.asarray(truth)

@@ -66,7 +66,7 @@ class MaskFiller:
         row = np.concatenate([[tokens.start], *ids, [tokens.end]]).astype(np.int32)
         if len(row) > _LONGEST:
             raise BerthError(f"the text has {len(row)} tokens. Shorten it to {_LONGEST}.")
-        return likeliest(lambda batch: self._exported.logits(batch)[0], tokens, [row], count)
+        return likeliest(self._exported.words, tokens, [row], count)
 
 
 def check_has_mask(text: str) -> None:

@@ -106,7 +106,7 @@ def evaluate_encoder(
         rows = held_out_rows(store, settings, tokens.end)
         after = judge(exported.judge, Masker(settings, tokens), rows, "evaluating the encoder")
     _check_alike(told.sums, after)
-    filled = examples.filled(lambda batch: exported.logits(batch)[0], tokens, told.blanks)
+    filled = examples.filled(exported.words, tokens, told.blanks)
     change = gates.change_of_loss(told.sums, after, bounds.confidence)
     probed = _probe(asked, encoder, preprocessor, pretrained, bounds.confidence)
     findings = gates.Findings(

@@ -32,3 +32,19 @@ def test_share_of_unknown_tokens_and_the_script_are_said(tmp_path, unknown, outc
             "20% of the corpus' tokens are [UNK]: the vocabulary lacks its script (Cyrillic) or characters of it"
         ]
         assert said() == (expected if outcome == "warned" else [])
+
+
+@pytest.mark.parametrize(
+    ("train", "held_out", "of_one_sentence", "said"),
+    [
+        (1, 2, 0, "fewer than a batch has rows"),
+        (40, 1, 0, "has 1 held-out documents"),
+        (40, 2, 40, "40 of 40 documents have one sentence"),
+    ],
+)
+def test_corpus_that_cannot_be_trained_on(tmp_path, train, held_out, of_one_sentence, said):
+    manifest = SimpleNamespace(of_one_sentence=of_one_sentence, documents={"train": train})
+    counts = {"train": train, "held_out": held_out}
+    stores = {name: TokenStore.write(tmp_path / name, [[[9, 9], [9]]] * count) for name, count in counts.items()}
+    with pytest.raises(BerthError, match=said):
+        check(SimpleNamespace(manifest=manifest), stores, Pretraining(batch_size=8), SimpleNamespace(unknown=UNKNOWN))
