@@ -108,6 +108,9 @@ class Gates(Section):
     )
     min_roc_auc: Score | None = Field(None, description="Lowest area under the ROC curve.")
     min_pr_auc: Score | None = Field(None, description="Lowest average precision.")
+    min_precision: dict[str, Score] = Field({}, description="Lowest precision of labels, `{fraud: 0.95}`.")
+    min_recall: dict[str, Score] = Field({}, description="Lowest recall of labels, `{fraud: 0.9}`.")
+    min_f1: dict[str, Score] = Field({}, description="Lowest F1 of labels.")
     max_log_loss: Positive | None = Field(None, description="Highest mean cross-entropy, in nats.")
     max_ece: Score | None = Field(None, description="Highest expected calibration error.")
     max_drop: Score | None = Field(

@@ -41,7 +41,7 @@ def evaluate(
     from components.evaluate.step import evaluate_model
 
     bounds = parse(gates)
-    parameters = {f"gate_{gate}": bound for gate, bound in bounds if bound is not None and bound is not False}
+    parameters = {f"gate_{gate}": bound for gate, bound in bounds if bound not in (None, {}) and bound is not False}
     upstream = [dataset.metadata, anomalies.metadata, model.metadata]
     with step_run("evaluate", parameters, upstream) as run:
         judgement = evaluate_model(

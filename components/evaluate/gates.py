@@ -1,14 +1,15 @@
 """The gates: bounds that a model has to hold to be blessed. No gates, no blessing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from berth.errors import BerthError, nearest
 from berth.interval import Interval
 from berth.settings import Gates
-from berth.verdict import Gate, Verdict
+from berth.verdict import Gate, Outcome, Verdict
 from components.evaluate.intervals import exact, texts_for_share, texts_to_show
+from components.evaluate.scores import ClassScores
 
 _AREAS = ("roc_auc", "pr_auc")
 _NO_BOUNDS = ("metric", "confidence")
@@ -31,6 +32,7 @@ class Findings:
     """What the gates are judged on."""
 
     scores: Mapping[str, float]
+    classes: Sequence[ClassScores] = ()
     change: Mapping[str, Interval] = field(default_factory=dict)
     """What each score gained on the champion's; empty without a champion that can be judged."""
     no_champion: str = "there is no champion"
@@ -65,20 +67,26 @@ def parse(gates: Mapping[str, Any]) -> Gates:
         return Gates.model_validate(gates)
     except pydantic.ValidationError as error:
         first = error.errors()[0]
-        raise BerthError(f"gates.{first['loc'][0]}: {first['msg']}, not {first['input']!r}.") from None
+        field = ".".join(map(str, first["loc"]))
+        raise BerthError(f"gates.{field}: {first['msg']}, not {first['input']!r}.") from None
 
 
 def judge(gates: Gates, findings: Findings) -> Verdict:
     """Return the verdict of `gates` on `findings`, in the order in which the configuration documents them."""
-    bounds = {
-        name: bound for name, bound in gates if name not in _NO_BOUNDS and bound is not None and bound is not False
-    }
-    judged = [_judge(name, bound, gates, findings) for name, bound in bounds.items()]
+    judged = [_judge(name, bound, gates, findings) for name, bound in configured(gates).items()]
     return Verdict([*judged, Gate.serving_check(findings.serving_problem)])
 
 
-def _judge(name: str, bound: float, gates: Gates, findings: Findings) -> Gate:
+def configured(gates: Gates) -> dict[str, Any]:
+    """Return the bounds that somebody asked for, by the gate's name."""
+    asked = {name: bound for name, bound in gates if name not in _NO_BOUNDS}
+    return {name: bound for name, bound in asked.items() if bound not in (None, {}) and bound is not False}
+
+
+def _judge(name: str, bound: Any, gates: Gates, findings: Findings) -> Gate:
     match name:
+        case "min_precision" | "min_recall" | "min_f1":
+            return _of_labels(name, bound, findings)
         case "max_drop":
             return _max_drop(bound, gates, findings)
         case "min_slice_accuracy":
@@ -98,6 +106,26 @@ def _judge(name: str, bound: float, gates: Gates, findings: Findings) -> Gate:
     if score in _AREAS and findings.positive_label:
         return replace(gate, words=f"{gate.words} for label {findings.positive_label}")
     return gate
+
+
+def _of_labels(name: str, bounds: Mapping[str, float], findings: Findings) -> Gate:
+    """One gate for all labels of `bounds`; its value is that of the label that is furthest below its bound."""
+    score = name.removeprefix("min_")
+    found = {own.label: own for own in findings.classes}
+    for label, bound in bounds.items():
+        if label not in found:
+            return _not_judged(name, bound, f"there is no label {label!r}.{nearest(label, list(found))}")
+        if not found[label].support:
+            return _not_judged(name, bound, f"the test split has no text of the label {label}")
+    values = {label: float(getattr(found[label], score)) for label in bounds}
+    words = [
+        f"{values[label]:.4f} {'>=' if values[label] >= bound else '<'} {bound:g} for label {label} "
+        f"({found[label].support:,} texts)"
+        for label, bound in bounds.items()
+    ]
+    worst = min(bounds, key=lambda label: values[label] - bounds[label])
+    outcome: Outcome = "pass" if values[worst] >= bounds[worst] else "fail"
+    return Gate(name, values[worst], bounds[worst], outcome, ", ".join(words))
 
 
 def _compared(name: str, value: float, bound: float, form: str) -> Gate:

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-_MOST_SUSPECTS = 200
-
-
 @dataclass(frozen=True)
 class Mistake:
     """Row `row` of `split`, which is `true` and was called `predicted`, with that probability."""
@@ -66,7 +63,7 @@ def suspects(
     rows = read_columns(dataset, "train")
     truth = indicator(labels, [rows[LABEL][row] for row in noted.rows])
     wrong = (decided != truth).any(axis=1).nonzero()[0]
-    worst = sorted(wrong, key=lambda place: -noted.losses[place])[:_MOST_SUSPECTS]
+    worst = sorted(wrong, key=lambda place: -noted.losses[place])
     return [
         _mistake(
             "suspect",

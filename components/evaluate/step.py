@@ -192,6 +192,7 @@ def _findings(
 ) -> Findings:
     return Findings(
         scores=models[CHALLENGER].evaluation.scores,
+        classes=models[CHALLENGER].evaluation.classes,
         change=models[CHAMPION].change if CHAMPION in models else {},
         no_champion=registered.problem if registered else "there is no champion yet",
         champion_broken=bool(registered and not registered.answers),

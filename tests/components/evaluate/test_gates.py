@@ -6,11 +6,17 @@ from berth.errors import BerthError
 from berth.interval import Interval
 from berth.settings import Gates
 from components.evaluate.gates import Findings, SliceResult, judge, parse
+from components.evaluate.scores import ClassScores
 
 SCORES = {"accuracy": 0.99, "macro_f1": 0.94, "log_loss": 0.05, "ece": 0.02, "roc_auc": 0.97}
 LOSS = Interval(-0.01, -0.03, 0.005)
 FOUND = Findings(
     SCORES,
+    classes=[
+        ClassScores("ham", 0.98, 0.99, 0.985, 320),
+        ClassScores("spam", 0.95, 0.85, 0.897, 80),
+        ClassScores("eggs", 0.0, 0.0, 0.0, 0),
+    ],
     change={"macro_f1": LOSS, "accuracy": Interval(0.01, 0.002, 0.02)},
     baseline={"macro_f1": 0.94, "accuracy": 0.95},
     slices=[
@@ -25,6 +31,10 @@ FOUND = Findings(
 GATES = [
     ({"min_accuracy": 0.99}, "pass", "0.9900 >= 0.99"),
     ({"min_macro_f1": 0.95}, "fail", "0.9400 < 0.95"),
+    ({"min_recall": {"spam": 0.9, "ham": 0.9}}, "fail", "0.8500 < 0.9 for label spam (80 texts), 0.9900 >= 0.9 for"),
+    ({"min_precision": {"spam": 0.9}}, "pass", "0.9500 >= 0.9 for label spam (80 texts)"),
+    ({"min_f1": {"spma": 0.9}}, "fail", "cannot be judged: there is no label 'spma'. Did you mean 'spam'?"),
+    ({"min_f1": {"eggs": 0.1}}, "fail", "cannot be judged: the test split has no text of the label eggs"),
     ({"max_log_loss": 0.05}, "pass", "0.0500 <= 0.05"),
     ({"max_ece": 0.01}, "fail", "0.0200 > 0.01"),
     ({"min_mcc": 0.5}, "fail", "cannot be judged: the test split or the task does not define mcc"),
@@ -84,7 +94,9 @@ def test_every_gate_has_to_hold():
     assert str(verdict) == "NOT BLESSED: min_macro_f1 0.9400 < 0.95; max_ece 0.0200 > 0.01"
 
 
-@pytest.mark.parametrize("gates", [{}, {"metric": "accuracy", "confidence": 0.9}, {"must_beat_baseline": False}])
+@pytest.mark.parametrize(
+    "gates", [{}, {"min_recall": {}}, {"metric": "accuracy", "confidence": 0.9}, {"must_beat_baseline": False}]
+)
 def test_no_gates_is_no_blessing(gates):
     verdict = judge(parse(gates), FOUND)
     assert str(verdict) == "NOT BLESSED: no gates are configured"
@@ -120,3 +132,5 @@ def test_unknown_gate_and_impossible_bound_are_refused():
         parse({"min_acuracy": 0.9})
     with pytest.raises(BerthError, match=r"gates\.min_accuracy: Input should be less than or equal to 1, not 90"):
         parse({"min_accuracy": 90.0})
+    with pytest.raises(BerthError, match=r"gates\.min_recall\.spam: Input should be less than or equal to 1, not 90"):
+        parse({"min_recall": {"spam": 90.0}})
