@@ -102,8 +102,9 @@ def describe(run: "Run", steps: "Sequence[Run]") -> str:
     reported = [step for step in _REPORTS if step in by_step and by_step[step].data.metrics]
     links = [_link(by_step[step], step, _REPORTS[step]) for step in reported]
     if model := run_tags.get(tags.MODEL_VERSION):
-        name, _, version = model.rpartition("/")
-        links.insert(0, f"[{escaped(name)} version {version}](#/models/{quote(name)}/versions/{version})")
+        links.insert(0, _version_link(model))
+    if encoder := run_tags.get(tags.ENCODER_VERSION):
+        links.append(f"the encoder it began from, {_version_link(encoder)}")
     if links:
         lines += [f"Open: {', '.join(links)}", ""]
     lines += _data(by_step)
@@ -160,6 +161,12 @@ def _there(links: Mapping[str, str]) -> dict[str, str]:
 
 def _models(run: "Run") -> "dict[str, LoggedModelOutput]":
     return {model.model_id: model for model in run.outputs.model_outputs} if run.outputs else {}
+
+
+def _version_link(model: str) -> str:
+    """Return a link to a registered version, NAME/VERSION."""
+    name, _, version = model.rpartition("/")
+    return f"[{escaped(name)} version {version}](#/models/{quote(name)}/versions/{version})"
 
 
 def _link(run: "Run", step: str, file: str) -> str:

@@ -10,6 +10,7 @@ from berth.code_version import code_version
 from berth.data.dataset import SPLITS, Manifest
 from berth.data.seen_texts import FILE, SeenTexts
 from berth.models.package import EncoderInterface, Interface, ModelInterface
+from berth.registry import versions
 from berth.reports.markdown import escaped, table
 from berth.tracking import pipeline_run, tags
 from berth.tracking.artifacts import unpacked
@@ -92,6 +93,9 @@ def _as_step(
 ) -> None:
     with step_run(step, {"model_name": name}, upstream) as run:
         done = register(*recorded())
+        if begun_from := pipeline_run.parent_run().data.tags.get(tags.ENCODER_VERSION):
+            encoder, _, version = begun_from.rpartition("/")
+            versions.set_tag(encoder, int(version), f"{tags.USED_BY}{done.name}", str(done.version))
         output.metadata.update(record_version(done, output.path))
         output.metadata[tags.RUN_ID] = run.info.run_id
     end_run()

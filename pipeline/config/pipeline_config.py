@@ -155,12 +155,12 @@ class PipelineConfig(Section):
         return values | {f"cluster_{name}": value for name, value in (cluster | by_step).items()}
 
     def places(self) -> Iterator[tuple[str, str]]:
-        """Yield every setting that says where something is, with the field's name; what is built in is nowhere."""
+        """Yield every setting that says where something is, with the field's name; what is built in or registered is nowhere."""
         for split, files in self.source.split_files().items():
             yield f"source.{split}" if split else "source", files
-        yield "encoder", "" if self.encoder == BUILT_IN else self.encoder
-        for field in ("preprocessor", "push_to", "checkpoints"):
-            yield field, getattr(self, field)
+        for field in ("encoder", "preprocessor", "push_to", "checkpoints"):
+            place = getattr(self, field)
+            yield field, "" if place == BUILT_IN or is_reference(place) else place
 
     def with_absolute_paths(self, folder: Path) -> Self:
         """Return the configuration with its relative paths below `folder`."""

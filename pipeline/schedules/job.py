@@ -1,4 +1,4 @@
-"""One retraining: `berth run --scheduled CONFIG` as a process, with its log and the lock that it inherits."""
+"""One scheduled run: `berth run --scheduled CONFIG`, or `berth pretrain CONFIG`, with its log and its lock."""
 
 import datetime
 import subprocess
@@ -7,9 +7,10 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from berth.errors import printable
+from berth.errors import BerthError, printable
 from berth.storage.locks import LockTimeout, locked
 from pipeline import home, mlflow_store
+from pipeline.config.load import load
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def start(name: str, config: str) -> Job | None:
     logs = home.writable_home() / "logs" / "scheduler"
     logs.mkdir(parents=True, exist_ok=True)
     log = logs / f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S-%f}.log"
-    command = [str(Path(sys.executable).with_name("berth")), "run", "--scheduled", str(Path.cwd() / config)]
+    command = [str(Path(sys.executable).with_name("berth")), *_command(Path.cwd() / config)]
     try:
         with locked(home.writable_home() / "running.lock", timeout=0) as descriptor, log.open("wb") as stream:
             process = subprocess.Popen(
@@ -70,3 +71,12 @@ def start(name: str, config: str) -> Job | None:
     except LockTimeout:
         return None
     return Job(name, log, process)
+
+
+def _command(config: Path) -> list[str]:
+    """Return the command for one run of `config`; of a file that cannot be read, one that says why."""
+    try:
+        kind = load(config).kind
+    except BerthError:
+        kind = "training"
+    return ["pretrain", str(config)] if kind == "pretraining" else ["run", "--scheduled", str(config)]

@@ -177,3 +177,17 @@ def test_demo_package_has_exactly_the_pipeline_steps(folder, monkeypatch):
     assert set(made.steps) >= {"locate", "ingest", "compare", "validate", "train", "evaluate", "push", "refuse"}
     assert not [step for step in made.steps if "condition" in step or "handler" in step]
     assert training.berth.name == "berth"
+
+
+def test_pretraining_is_a_pipeline_of_its_own(call, server, folder):
+    """Its parameters are its own, and its steps are followed by their names."""
+    settings = {"pipeline": "pretraining", "name": "town", "source": "s3://corpus/*.txt", "documents": "blank_line"}
+    settings |= {"push_to": "s3://models/serving", "encoder": "models:/town@champion"}
+    (folder / "pretrain.yaml").write_text(yaml.safe_dump(settings))
+    done = call("submit", "pretrain.yaml", "--host", server.url)
+    assert done.code == 0, done.err
+    assert "version berth-pretraining-" in done.out
+    (run,) = server.runs.values()
+    assert run["runtime_config"]["parameters"]["documents"] == "blank_line"
+    assert run["runtime_config"]["parameters"]["new_encoder"] == {}
+    assert "push-encoder" in package.step_names("pretraining")

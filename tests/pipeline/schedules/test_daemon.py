@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from pipeline.schedules import local, store
+from pipeline.schedules import job, local, store
 from pipeline.schedules.daemon import Scheduler
 from tests.support.schedules import UTC, logs, miss, next_time, plan, replace_berth
 
@@ -150,3 +150,12 @@ def test_a_run_that_does_not_end_is_killed(scheduler, folder, monkeypatch, tmp_p
 def test_a_stopped_scheduler_without_a_run_prints_nothing(scheduler, capsys):
     scheduler.stop()
     assert capsys.readouterr().out == ""
+
+
+def test_a_pretraining_configuration_is_pretrained(folder, monkeypatch, tmp_path):
+    plan()
+    (folder / "config.yaml").write_text("pipeline: pretraining\nname: town\nsource: corpus.txt\n")
+    replace_berth(monkeypatch, tmp_path, 'echo "$@"')
+    started = job.start("sms-spam", "config.yaml")
+    started.process.wait()
+    assert started.log.read_text() == f"pretrain {folder / 'config.yaml'}\n"

@@ -1,0 +1,78 @@
+"""`berth pretrain` from nothing, `berth fill`, and a classifier that begins from the encoder: whole runs."""
+
+from pathlib import Path
+
+import mlflow
+import pytest
+import yaml
+
+from berth.tracking import run_tree, tags
+from tests.support.calling import MESSAGES, Done, berth, write_config
+
+pytestmark = pytest.mark.timeout(1200)  # whole runs
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("pretrain")
+
+
+@pytest.fixture(scope="module")
+def pretrained(folder) -> Done:
+    (folder / "messages.tsv").write_text("".join(MESSAGES[:600]), encoding="utf-8")
+    settings = {
+        "pipeline": "pretraining",
+        "name": "tiny-encoder",
+        "source": "messages.tsv",
+        "columns": ["label", "text"],
+        "held_out": 0.1,
+        "encoder": {"preset": "tiny", "layers": 1, "hidden": 16, "heads": 2, "vocabulary": 600},
+        "pretraining": {"steps": 6, "sequence_lengths": [32], "evaluations": 1},
+        "gates": {"max_mlm_loss": 100},
+    }
+    (folder / "pretrain.yaml").write_text(yaml.safe_dump(settings))
+    return berth(folder, "pretrain", "pretrain.yaml")
+
+
+@pytest.fixture(scope="module")
+def client(folder, pretrained) -> mlflow.MlflowClient:
+    return mlflow.MlflowClient(f"sqlite:///{folder / '.berth/mlflow.db'}")
+
+
+def runs(client: mlflow.MlflowClient, name: str) -> list[mlflow.entities.Run]:
+    found = client.search_runs([client.get_experiment_by_name(name).experiment_id])
+    return [run for run in found if tags.PARENT not in run.data.tags]
+
+
+def test_an_encoder_from_nothing_is_registered_and_published(pretrained, client, folder):
+    assert pretrained.returncode == 0, pretrained.stdout + pretrained.stderr
+    for step in ("ingest_corpus", "vocabulary", "pretrain", "evaluate_encoder", "push_encoder"):
+        assert any(line.startswith(f"✓ {step}") for line in pretrained.stdout.splitlines()), step
+    assert max(len(line) for line in pretrained.stdout.splitlines() if ".venv" not in line) <= 80
+    assert "tiny-encoder version 1 is champion" in pretrained.stdout
+    assert (folder / ".berth/serving/tiny-encoder/1/preprocessor/saved_model.pb").is_file()
+    (run,) = runs(client, "tiny-encoder")
+    steps = {step.data.tags[tags.STEP]: step.info.status for step in run_tree.children(client, run.info.run_id)}
+    assert set(steps.values()) == {"FINISHED"}
+    assert run.info.status == "FINISHED"
+    assert "tiny-encoder version 1" in run.data.tags[tags.DESCRIPTION]
+
+
+def test_it_fills_in_words_and_refuses_to_classify(pretrained, folder):
+    filled = berth(folder, "fill", "tiny-encoder", "see you [MASK] then", "-n", "3")
+    assert filled.returncode == 0, filled.stderr
+    assert len(filled.stdout.splitlines()) == 3
+    asked = berth(folder, "predict", "tiny-encoder", "see you then")
+    assert asked.returncode == 1
+    assert asked.stderr.startswith("error: tiny-encoder: an encoder, which has no labels. See what it knows with")
+
+
+def test_a_classifier_begins_from_the_registered_encoder(pretrained, client, folder):
+    settings = {"encoder": "models:/tiny-encoder@champion", "preprocessor": "", "sequence_length": 32, "epochs": 1}
+    write_config(folder, **settings, gates={"min_accuracy": 0.1})
+    trained = berth(folder, "run", "config.yaml")
+    assert trained.returncode == 0, trained.stdout + trained.stderr
+    (run,) = runs(client, "sms-spam")
+    assert run.data.tags[tags.ENCODER_VERSION] == "tiny-encoder/1"
+    assert "tiny-encoder version 1" in run.data.tags[tags.DESCRIPTION]
+    assert client.get_model_version("tiny-encoder", "1").tags[f"{tags.USED_BY}sms-spam"] == "1"
