@@ -8,6 +8,7 @@ from berth.encoders.fetch import cache
 from berth.encoders.fetch.handle import parse
 from berth.encoders.present import name_in_cache
 from berth.errors import BerthError, nearest
+from pipeline import mlflow_store
 from pipeline.local.environment_process import module_process
 
 
@@ -20,6 +21,8 @@ def add(text: str, sha256: str) -> Iterator[str]:
     handle = parse("HANDLE", f"{text}#sha256={sha256}" if sha256 else text)
     if handle.kind == "folder":
         raise BerthError(f"{text!r} is not an address. A folder of this machine needs no cache: name it in 'encoder'.")
+    if handle.kind == "registered":
+        mlflow_store.use_tracking_uri()
     there = cache.entry(name_in_cache(handle)) is not None
     if not there:
         for line in _in_train_environment("add", handle.text):
