@@ -155,7 +155,10 @@ class PipelineConfig(Section):
         return values | {f"cluster_{name}": value for name, value in (cluster | by_step).items()}
 
     def places(self) -> Iterator[tuple[str, str]]:
-        """Yield every setting that says where something is, with the field's name; what is built in or registered is nowhere."""
+        """Yield every setting that says where something is, with the field's name.
+
+        What is built in or registered is nowhere.
+        """
         for split, files in self.source.split_files().items():
             yield f"source.{split}" if split else "source", files
         for field in ("encoder", "preprocessor", "push_to", "checkpoints"):

@@ -70,7 +70,7 @@ def test_it_fills_in_words_and_refuses_to_classify(pretrained, folder):
 def test_a_classifier_begins_from_the_registered_encoder(pretrained, client, folder):
     settings = {"encoder": "models:/tiny-encoder@champion", "preprocessor": "", "sequence_length": 32, "epochs": 1}
     write_config(folder, **settings, gates={"min_accuracy": 0.1})
-    trained = berth(folder, "run", "config.yaml")
+    trained = berth(folder, "run", "config.yaml", XDG_CACHE_HOME=str(folder / "cache"))
     assert trained.returncode == 0, trained.stdout + trained.stderr
     (run,) = runs(client, "sms-spam")
     assert run.data.tags[tags.ENCODER_VERSION] == "tiny-encoder/1"
