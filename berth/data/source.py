@@ -60,9 +60,10 @@ class Source(Section):
         return {name: getattr(self, name) for name in ("train", "validation", "test") if getattr(self, name)}
 
 
-def _as_section(source: Any) -> Any:
+def as_section(source: Any) -> Any:
+    """Return a source that is a plain text as the section that it means."""
     return {"files": source} if isinstance(source, str) else source
 
 
-AnySource = Annotated[Source, BeforeValidator(_as_section)]
+AnySource = Annotated[Source, BeforeValidator(as_section)]
 """A source as a configuration has it: the section, or a plain text, which means `files`."""

@@ -23,6 +23,7 @@ def evaluate(
     report: Output[HTML],
 ) -> bool:
     """Judge `model` on the test split, compare it with the champion, and return whether it passes its gates."""
+    import json
     from pathlib import Path
 
     import mlflow
@@ -35,7 +36,7 @@ def evaluate(
     from berth.tracking.step_run import log_to_parent, metric_names, step_run
     from components.evaluate.figures import confusion_figure, roc_figure
     from components.evaluate.gates import parse
-    from components.evaluate.mistakes import write_csv
+    from components.evaluate.mistakes import label_studio, write_csv
     from components.evaluate.mlflow_note import describe
     from components.evaluate.report import MOST_LABELS, render
     from components.evaluate.step import evaluate_model
@@ -78,6 +79,7 @@ def evaluate(
         mlflow.log_metrics({names[key]: value for key, value in numbers.items()})
         mlflow.set_tag(tags.DESCRIPTION, describe(judgement, bounds.confidence))
         mlflow.log_text(html, "report.html")
+        mlflow.log_text(json.dumps(label_studio(judgement.suspects, judgement.served.task), indent=1), "suspects.json")
         mlflow.log_text(Path(mistakes.path).read_text(encoding="utf-8"), "mistakes.csv")
         if scored.confusion and few:
             mlflow.log_figure(confusion_figure(scored), "confusion_matrix.png")

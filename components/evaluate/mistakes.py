@@ -99,6 +99,21 @@ def write_csv(mistakes: Sequence[Mistake], path: str | Path) -> None:
             writer.writerow([f"{value:.6g}" if isinstance(value, float) else _cell(str(value)) for value in values])
 
 
+def label_studio(suspects: Sequence[Mistake], task: str) -> list[dict[str, Any]]:
+    """Return `suspects` as tasks to import into Label Studio, with the model's labels as predictions.
+
+    The labelling interface is a Choices named `label` for a Text named `text`.
+    """
+    made = []
+    for number, one in enumerate(suspects):
+        named = one.predicted.split(", ") if task == "multi_label" else [one.predicted]
+        choices = {"from_name": "label", "to_name": "text", "type": "choices", "value": {"choices": named}}
+        data = {"text": one.text, "label": one.true, "row": one.row, "rank": number + 1, "loss": round(one.loss, 4)}
+        data |= {"text_pair": one.text_pair} if one.text_pair else {}
+        made.append({"data": data, "predictions": [{"score": round(one.probability, 4), "result": [choices]}]})
+    return made
+
+
 def _mistake(
     kind: str,
     split: str,

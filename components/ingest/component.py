@@ -25,6 +25,7 @@ def locate(
     preprocessor: str,
     encoder_fingerprint: OutputPath(str),  # type: ignore[valid-type]
     documents: str = "row",
+    corrections: dict = {},  # noqa: B006  KFP's own default
 ) -> str:
     """Return the fingerprint of the source. It is an input of ingest, so the cache never serves a changed source.
 
@@ -60,6 +61,7 @@ def locate(
             split=split,
             slice_columns=slice_columns,
             documents=documents,
+            corrections=corrections or None,
         )
         Path(encoder_fingerprint).write_text(present.fingerprint(encoder, preprocessor), encoding="utf-8")
         if version := present.registered_version(encoder):
@@ -89,6 +91,7 @@ def ingest(
     rows_per_shard: int,
     dataset: Output[Dataset],
     rejected: Output[Dataset],
+    corrections: dict = {},  # noqa: B006  KFP's own default
 ) -> None:
     """Read, clean and split the source, with at most `memory`.
 
@@ -126,6 +129,7 @@ def ingest(
         split=split,
         rare_labels=rare_labels,
         cleaning=cleaning,
+        corrections=corrections or None,
         memory_limit=memory,
         rows_per_shard=rows_per_shard,
     )

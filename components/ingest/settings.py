@@ -34,6 +34,7 @@ class IngestSettings(BaseModel):
     split: Split = Split.model_validate({})
     rare_labels: RareLabels = RareLabels.model_validate({})
     cleaning: Cleaning = Cleaning.model_validate({})
+    corrections: Source | None = None
     memory_limit: str = "1GB"
     rows_per_shard: int = 100_000
 
@@ -53,6 +54,20 @@ class IngestSettings(BaseModel):
             **{f"slice_columns[{number}]": column for number, column in enumerate(self.slice_columns)},
         }
         return {field: column for field, column in fields.items() if column and self.documents == "row"}
+
+    def for_corrections(self) -> Self:
+        """Return the settings to read the corrections with: their columns are text, label, and text_pair of pairs."""
+        columns = {"text_column": TEXT, "label_column": LABEL}
+        columns |= {"text_pair_column": PAIR} if self.text_pair_column else {}
+        others: dict[str, Any] = {
+            "columns": [],
+            "encoding": "",
+            "slice_columns": [],
+            "label_map": {},
+            "corrections": None,
+        }
+        split = Split.model_validate({"seed": self.split.seed})
+        return self.model_copy(update={"source": self.corrections, "split": split, **columns, **others})
 
     def check_slices(self) -> None:
         """Raise unless the splits' files can have the slice columns in addition to their own, under the same names."""
@@ -75,10 +90,11 @@ class IngestSettings(BaseModel):
         """Return the settings that are logged to MLflow as parameters; they do not contain credentials."""
         sections = {"source": self.source, "split": self.split, "rare_labels": self.rare_labels}
         sections |= {"cleaning": self.cleaning}
+        sections |= {"corrections": self.corrections} if self.corrections else {}
         shown = self.model_dump(exclude={*sections, "columns", "memory_limit", "rows_per_shard"})
         for section, values in sections.items():
             for name, value in values.model_dump().items():
-                shown["source" if name == "files" else f"{section}_{name}"] = value
+                shown[section if name == "files" else f"{section}_{name}"] = value
         return {name: value for name, value in shown.items() if value not in ("", {}, [], None)}
 
 

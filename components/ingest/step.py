@@ -10,6 +10,7 @@ from berth.data.dataset import Manifest
 from berth.errors import BerthError
 from components.ingest import database
 from components.ingest.rows.copies import drop_copies
+from components.ingest.rows.corrections import correct
 from components.ingest.rows.near_duplicates import find_near_duplicates
 from components.ingest.rows.reading import read_rows
 from components.ingest.settings import IngestSettings
@@ -58,6 +59,7 @@ def _ingest(
     rejected: Path,
 ) -> Manifest:
     counts = read_rows(connection, rows, settings, scratch)
+    corrected, lost = correct(connection, settings, scratch)
     drop_copies(connection, settings)
     apply_policy(connection, settings)
     if settings.max_rows:
@@ -68,6 +70,9 @@ def _ingest(
         resembling = find_near_duplicates(connection, cleaning.near_duplicates, cleaning.keep_near_duplicates)
     manifest = make_manifest(connection, rows, counts, settings, resembling)
     check(rows.files[0].uri, settings.label_column, manifest)
+    if settings.corrections:
+        manifest.changed["label by corrections"] = corrected
+        rows.notes.extend([lost] if lost else [])
     manifest.notes += [*rows.notes, *notes_on_rows(connection, rows.format, settings, manifest)]
     check_unchanged(rows)
     write_splits(connection, dataset, settings, manifest.rows)

@@ -60,7 +60,9 @@ def make_package(config: PipelineConfig, config_file: Path) -> Package:
         BerthError: an image is missing from images.lock.yaml, or a setting is a path of this machine.
     """
     _check_no_local_paths(config)
-    _check_variables(config.source)
+    for source in (config.source, getattr(config, "corrections", None)):
+        if source:
+            _check_variables(source)
     images = locked(Path(LOCK))
 
     from pipeline.dags import compiler

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from berth.data.source import Source, as_section
 from berth.encoders.builtin.weights import BUILT_IN
 from berth.errors import BerthError
 from berth.registry.fetch import is_reference
@@ -31,6 +32,7 @@ from pipeline.config.pipeline_config import (
     RowsPerShard,
     RunName,
     absolute,
+    absolute_source,
 )
 
 
@@ -76,6 +78,11 @@ class RunConfig(PipelineConfig):
     )
     label_separator: str = Field(
         ",", min_length=1, description="The text between two labels of `multi_label`; a list column needs none."
+    )
+    corrections: Annotated[Source | None, BeforeValidator(as_section)] = Field(
+        None,
+        description="A file or a query with the columns `text` (`text_pair`) and `label`: its labels win over those of "
+        "the same texts in the source. As `source`; a plain text means `corrections.files`.",
     )
     label_map: Annotated[dict[str, str], BeforeValidator(_without_nulls)] = Field(
         {},
@@ -225,7 +232,8 @@ class RunConfig(PipelineConfig):
 
     def parameters(self) -> dict[str, Any]:
         """Return the pipeline parameters of this run, JSON values by name; the schema file is given by its content."""
-        values = super().parameters()
+        values = {"corrections": {}} | super().parameters()
+        values["corrections"] = {key: value for key, value in values["corrections"].items() if value}
         if self.schema_file:
             try:
                 values["schema"] = Path(self.schema_file).read_text(encoding="utf-8")
@@ -239,10 +247,14 @@ class RunConfig(PipelineConfig):
     def places(self) -> Iterator[tuple[str, str]]:
         """Yield every setting that says where something is, with the field's name; what is built in is nowhere."""
         yield from super().places()
+        for split, files in self.corrections.split_files().items() if self.corrections else ():
+            yield f"corrections.{split}" if split else "corrections", files
         yield "evaluation.tensorflow_serving", self.evaluation.tensorflow_serving
 
     def _absolute_paths(self, folder: Path) -> dict[str, Any]:
         paths = super()._absolute_paths(folder)
+        if self.corrections:
+            paths["corrections"] = absolute_source(self.corrections, folder)
         binary = absolute(self.evaluation.tensorflow_serving, folder)
         paths["evaluation"] = self.evaluation.model_copy(update={"tensorflow_serving": binary})
         paths["schema_file"] = absolute(self.schema_file, folder)

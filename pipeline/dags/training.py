@@ -34,7 +34,7 @@ from pipeline.dags.parameters import with_parameters
 from pipeline.dags.pods import CHECKPOINTS, mount_claim, never_cached, settle
 
 _NO_SETTINGS = {
-    *("git_commit", "config_file", "name", "model_name", "source", "push_to"),
+    *("git_commit", "config_file", "name", "model_name", "source", "corrections", "push_to"),
     *("on_unchanged", "memory_limit", "rows_per_shard", "beam_args", "keep"),
     *("checkpoints", "checkpoint_minutes", "require_gpu"),
     "notify",
@@ -132,6 +132,7 @@ def _run_steps(p: SimpleNamespace, cluster: Cluster) -> None:
                 label_column=p.label_column,
                 split=p.split,
                 slice_columns=p.slice_columns,
+                corrections=p.corrections,
                 name=p.name,
                 pipeline_run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
                 kfp_ui=p.cluster_kfp_ui,
@@ -153,6 +154,7 @@ def _run_steps(p: SimpleNamespace, cluster: Cluster) -> None:
             label_separator=p.label_separator,
             label_map=p.label_map,
             slice_columns=p.slice_columns,
+            corrections=p.corrections,
             max_rows=p.max_rows,
             stratified=p.stratified,
             split=p.split,

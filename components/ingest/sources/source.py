@@ -23,6 +23,13 @@ def fingerprint(settings: IngestSettings) -> str:
     Raises:
         BerthError: there is no such source, or it does not match the configuration.
     """
+    own = _fingerprint(settings)
+    if not settings.corrections:
+        return own
+    return hashlib.sha256(f"{own}\0{_fingerprint(settings.for_corrections())}".encode()).hexdigest()
+
+
+def _fingerprint(settings: IngestSettings) -> str:
     settings.check_slices()
     source = settings.source
     if source.sql:

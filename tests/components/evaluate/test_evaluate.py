@@ -306,7 +306,7 @@ def test_kubeflow_and_mlflow_get_the_same_scores(store, artifact, model, dataset
     assert {"accuracy", "macro_f1", "roc_auc", "log_loss", "f1_spam", "baseline/accuracy"} <= step.data.metrics.keys()
     assert outputs["confusion"].logged["confusion"][0] == ["ham", "spam"]
     logged = {item.path for item in store.client.list_artifacts(step.info.run_id)}
-    assert logged == {"report.html", "mistakes.csv", "confusion_matrix.png", "roc_curve.png"}
+    assert logged == {"report.html", "mistakes.csv", "suspects.json", "confusion_matrix.png", "roc_curve.png"}
     parent = store.client.get_run(store.parent)
     assert parent.data.tags[tags.VERDICT] == "BLESSED"
     assert parent.data.metrics["accuracy"] == step.data.metrics["accuracy"]
