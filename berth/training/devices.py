@@ -5,20 +5,23 @@ replica's copy of the weights in the same way. The variable TF_CONFIG lists seve
 Operator sets it); each process runs the same step on the same data, and only the chief writes.
 """
 
+import contextlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from berth.errors import BerthError
+from berth.errors import BerthError, first_line
 from berth.lean_import import allow_memory_growth
+from berth.training.preemption import Preempted
 
 if TYPE_CHECKING:
     import numpy as np
 
 
+T = TypeVar("T")
 _CHUNK = 2**24
 """Numbers of four bytes per transfer."""
 
@@ -89,12 +92,58 @@ class Devices:
             parts.append(self._sent(padded[start:end] if self.chief else np.zeros(end - start, np.int32)))
         return b"".join(part.tobytes() for part in parts)[:length]
 
+    def as_chief(self, work: Callable[[], T]) -> T:
+        """Return what `work` returns on the chief, a JSON value, or raise its BerthError; every process calls this.
+
+        The work is done in every process, and may come out a last digit differently, or fail in one alone: if each
+        decided for itself, one would stop and the others wait for it.
+        """
+        if self.alone:
+            return work()
+        try:
+            answer: dict[str, Any] = {"value": work()}
+        except BerthError as error:
+            answer = {"error": str(error)}
+        answer = json.loads(self.from_chief(json.dumps(answer).encode()))
+        if "error" in answer:
+            raise BerthError(answer["error"])
+        return cast(T, answer["value"])
+
+    def any(self, flag: bool) -> bool:
+        """Return whether `flag` is true in any process; every process has to call this."""
+        import numpy as np
+
+        if self.alone:
+            return flag
+        return bool(self._sent(np.array([flag], np.int32))[0])
+
     def wait(self) -> None:
         """Wait until every process has called this."""
         self.from_chief(b"")
 
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Explain the failure of an operation that several processes make together.
+
+        Raises:
+            Preempted: another process is gone. This one exits so that it is started again.
+        """
+        import tensorflow as tf
+
+        gone = tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.InternalError
+        try:
+            yield
+        except (*gone, tf.errors.DeadlineExceededError) as error:
+            if self.alone:
+                raise
+            raise Preempted(
+                f"another process of the run has ended ({first_line(error)[:100]}): its log says why. Started again, "
+                "all go on from the last checkpoint."
+            ) from error
+
     def _sent(self, numbers: "np.ndarray") -> "np.ndarray":
-        return self._sum_of_first(numbers).numpy()
+        with self.together():
+            return self._sum_of_first(numbers).numpy()
 
     @cached_property
     def _sum_of_first(self) -> Any:

@@ -51,6 +51,11 @@ class TrainStep:
 
     def __init__(self, task: TrainingTask, recipe: Recipe, devices: Devices) -> None:
         options = recipe.training
+        if options.auto_batch and not devices.alone:
+            raise BerthError(
+                "training.auto_batch: several processes (TF_CONFIG) cannot halve their batches together. Leave it out, "
+                "and set a batch_size that fits."
+            )
         names = [variable.name for variable in task.variables]
         factors = rate_factors(
             names, options.layer_decay, options.freeze_embeddings, options.freeze_layers, recipe.head_rate
@@ -98,7 +103,7 @@ class TrainStep:
             if self.most_rows:
                 parts = [part for batch in batches for part in _parts(batch, self.most_rows)]
             try:
-                with training(self.precision):
+                with training(self.precision), self.devices.together():
                     return self._step(parts, rate, step, usual_rows)
             except tf.errors.ResourceExhaustedError as error:
                 self._shrink(max(map(len, parts)), error)

@@ -92,7 +92,8 @@ class Trainer:
         Raises:
             BerthError: the loss is no longer a finite number, memory ran out, or the task rejects the model.
         """
-        with preemption() if self.checkpoints else contextlib.nullcontext(Preemption()) as self._preempted:
+        resumes = self.checkpoints or not self.devices.alone
+        with preemption() if resumes else contextlib.nullcontext(Preemption()) as self._preempted:
             self._resume()
             state = self.state
             if state.step == 0:
@@ -106,7 +107,7 @@ class Trainer:
         best = state.best
         assert best is not None
         self.task.restore(self.best_weights)
-        self.task.end(state.begun)
+        self.devices.as_chief(lambda: self.task.end(state.begun))
         totals = state.whole.metrics(self.flops_per_token)
         return Outcome(
             best.epoch,
@@ -208,14 +209,10 @@ class Trainer:
     def _evaluate(self) -> dict[str, float]:
         """Return the metrics of the current weights, and keep the weights if they are the best."""
         state = self.state
-        try:
-            with self._preempted.interrupts():
-                metrics = self.task.evaluate()
-        except Interrupted:
-            self._checkpoint()  # which ends the process: the evaluation is made when training goes on
-            raise
+        metrics = self.devices.as_chief(self._metrics)
+        self._end_if_asked()  # the evaluation is made when training goes on
         state.evaluated = state.step
-        self.task.check(state.begun)
+        self.devices.as_chief(lambda: self.task.check(state.begun))
         keeps_last = self.recipe.select_by == "last"
         score = 0.0 if keeps_last else self.task.score(metrics)
         if state.best is None or keeps_last or score > state.best.score:
@@ -224,6 +221,14 @@ class Trainer:
         else:
             state.best.worse += 1
         return metrics
+
+    def _metrics(self) -> dict[str, float]:
+        """Return the task's metrics; nothing if the process was asked to end meanwhile."""
+        try:
+            with self._preempted.interrupts():
+                return self.task.evaluate()
+        except Interrupted:
+            return {}
 
     def _stopped(self) -> bool:
         """Return whether early stopping has ended training."""
@@ -259,10 +264,18 @@ class Trainer:
 
         It is time after the run's `checkpoint_seconds`, or after `most_seconds` if that is sooner.
         """
+        self._end_if_asked()
+        if time.monotonic() - self._saved >= min(self.checkpoint_seconds, most_seconds):
+            self._save()
+
+    def _end_if_asked(self) -> None:
+        """Save and end if this process, or another one of the run, was asked to end."""
+        if self.devices.any(self._preempted()):
+            self._save()
+            raise Preempted(f"stopped from outside after step {self.state.step}; started again, it goes on from there")
+
+    def _save(self) -> None:
         if self.checkpoints is None:
-            return
-        preempted = self._preempted()
-        if not preempted and time.monotonic() - self._saved < min(self.checkpoint_seconds, most_seconds):
             return
         self.state.precision, self.state.most_rows = self.train_step.precision, self.train_step.most_rows
         arrays = {f"state/{name}": variable.numpy() for name, variable in self.train_step.state.items()}
@@ -271,8 +284,6 @@ class Trainer:
         if all(np.isfinite(array).all() for array in arrays.values()):
             self.checkpoints.save(arrays, asdict(self.state))
         self._saved = time.monotonic()
-        if preempted:
-            raise Preempted(f"stopped from outside after step {self.state.step}; started again, it goes on from there")
 
 
 def flops_per_token(variables: Sequence[tf.Variable], trained: Sequence[tf.Variable]) -> float:

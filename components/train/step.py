@@ -143,9 +143,9 @@ def train_model(
     if devices.chief:
         export(classifier, prepare, threshold.value, model, rules)
         own.write(predictions)
-    if kept:
-        kept.clear()
     devices.wait()
+    if kept:  # only now: a process that fails before this is started again with all others
+        kept.clear()
     seconds = time.perf_counter() - start
     digests = encoder_sha256, preprocessor_sha256
     return TrainedModel(

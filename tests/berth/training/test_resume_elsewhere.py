@@ -1,14 +1,16 @@
 """Training that goes on from a checkpoint on another machine, or with other settings that leave the result as it is."""
 
+import json
 import signal
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from berth.errors import BerthError
 from berth.training import train_step
 from berth.training.checkpoints import Checkpoints
-from berth.training.devices import find
+from berth.training.devices import Devices, find
 from berth.training.preemption import Preempted
 from berth.training.recipe import Recipe
 from berth.training.settings import Training
@@ -95,3 +97,71 @@ def test_sigterm_in_an_evaluation_ends_it_and_it_is_made_later(trainer, training
     resumed.run()
     assert evaluations[0] == asked.state.step
     assert np.array_equal(*(own.task.variables[0].numpy() for own in (whole, resumed)))
+
+
+class Process(Devices):
+    """One of several processes of a run, for which the test says what the others do."""
+
+    def __init__(self, chief: bool, sent: list[dict] | None = None, asked: bool = False) -> None:
+        super().__init__(tf.distribute.get_strategy(), 0, chief)
+        self.sent, self.asked = sent if sent is not None else [], asked
+
+    alone = False
+
+    def any(self, flag: bool) -> bool:
+        return flag or self.asked
+
+    def from_chief(self, content: bytes) -> bytes:
+        if self.chief:
+            return content
+        return json.dumps(self.sent.pop(0)).encode()
+
+
+def of_several(trainer, devices: Process, **training) -> Trainer:
+    made = trainer(**training)
+    made.devices = made.train_step.devices = devices
+    if not devices.chief:
+        made.checkpoints = None
+    return made
+
+
+def test_workers_stop_early_when_the_chief_does_not_when_they_would(trainer):
+    """Their own validation loss may differ in its last digit."""
+    evaluations = [{"value": {"val_loss": loss}} for loss in (1.0, 2.0)]
+    nothing = {"value": None}
+    sent = [evaluations[0], nothing, evaluations[1], nothing, nothing]
+    worker = of_several(trainer, Process(False, sent), early_stopping=1)
+    worker._resume = lambda: None
+    worker.task.score = lambda metrics: -metrics["val_loss"]
+    assert worker.run().metrics == {"val_loss": 1.0}
+    assert not sent
+
+
+def test_an_error_of_the_chief_is_every_process_s_error():
+    def fails():
+        raise BerthError("the model has collapsed")
+
+    with pytest.raises(BerthError, match="the model has collapsed"):
+        Process(True).as_chief(fails)
+    with pytest.raises(BerthError, match="the model has collapsed"):
+        Process(False, [{"error": "the model has collapsed"}]).as_chief(lambda: None)
+    assert Process(False, [{"value": 7}]).as_chief(fails) == 7
+
+
+def test_sigterm_to_a_worker_saves_the_chiefs_checkpoint(trainer, tmp_path):
+    chief = of_several(trainer, Process(True, asked=True))
+    with pytest.raises(Preempted, match="after step 1; started again"):
+        chief.run()
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 1
+
+
+def test_a_process_that_is_gone_is_one_line_and_a_retry():
+    words = r"another process of the run has ended \(peer is gone\)"
+    with pytest.raises(Preempted, match=words), Process(True).together():
+        raise tf.errors.UnavailableError(None, None, "peer is gone")
+
+
+def test_auto_batch_of_several_processes_is_refused(trainer):
+    recipe = Recipe("berth", 2, 32, 1e-3, 0.1, 0.01, 0, Training(auto_batch=True))
+    with pytest.raises(BerthError, match=r"auto_batch: several processes \(TF_CONFIG\) cannot halve"):
+        train_step.TrainStep(Counting(), recipe, Process(True))
