@@ -19,9 +19,10 @@ NAMES = {
 
 def render(judgement: Judgement, confidence: float) -> str:
     """Return the report as HTML; it loads nothing and runs no script."""
+    before = (0.0, judgement.before["mlm_loss"])
     curves = {
         "train": [(own["round"], own["train_loss"]) for own in judgement.curve],
-        "held out, masked tokens": [(own["round"], own["val_mlm_loss"]) for own in judgement.curve],
+        "held out, masked tokens": [before, *((own["round"], own["val_mlm_loss"]) for own in judgement.curve)],
     }
     values = [value for points in curves.values() for _, value in points]
     return html.template(__file__, _TEMPLATE).render(

@@ -5,7 +5,6 @@ plus a bias for each word. The pooled output of a pair goes through one dense la
 """
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -28,17 +27,6 @@ NSP = {
     "head/nsp/kernel": re.compile(r"(^|/)(nsp|next_sentence\w*|seq_relationship)/(.*/)?kernel"),
     "head/nsp/bias": re.compile(r"(^|/)(nsp|next_sentence\w*|seq_relationship)/(.*/)?bias"),
 }
-_CHECKPOINT = {
-    "head/mlm/transform/kernel": "cls.predictions.transform.dense.weight",
-    "head/mlm/transform/bias": "cls.predictions.transform.dense.bias",
-    "head/mlm/transform/layer_norm/gamma": "cls.predictions.transform.LayerNorm.weight",
-    "head/mlm/transform/layer_norm/beta": "cls.predictions.transform.LayerNorm.bias",
-    "head/mlm/output_bias/bias": "cls.predictions.bias",
-    "head/nsp/kernel": "cls.seq_relationship.weight",
-    "head/nsp/bias": "cls.seq_relationship.bias",
-}
-"""Their names in a checkpoint of Hugging Face's BertForPreTraining."""
-
 Weights = dict[str, np.ndarray]
 
 
@@ -74,11 +62,6 @@ def truncated_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.nda
     while (outside := np.abs(drawn) > 2).any():
         drawn[outside] = rng.standard_normal(int(outside.sum()))
     return (drawn * _DEVIATION).astype(np.float32)
-
-
-def of_checkpoint(state: Mapping[str, np.ndarray]) -> Weights:
-    """Return the trained heads in a checkpoint of Hugging Face's, [out, in] kernels; those that it has."""
-    return {name: np.ascontiguousarray(state[theirs].T) for name, theirs in _CHECKPOINT.items() if theirs in state}
 
 
 def of_encoder(loaded: Any) -> Weights:
