@@ -9,8 +9,8 @@ import duckdb
 from berth.data.dataset import Manifest
 from berth.errors import BerthError
 from components.ingest import database
+from components.ingest.corrections import correct
 from components.ingest.rows.copies import drop_copies
-from components.ingest.rows.corrections import correct
 from components.ingest.rows.near_duplicates import find_near_duplicates
 from components.ingest.rows.reading import read_rows
 from components.ingest.settings import IngestSettings
