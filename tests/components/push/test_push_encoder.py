@@ -3,7 +3,7 @@
 import pytest
 
 from berth.errors import BerthError
-from berth.registry import fetch, versions
+from berth.registry import fetch, promotion, versions
 from berth.tracking.artifacts import packed
 from tests.support.datasets import component_body
 
@@ -11,11 +11,13 @@ REQUIREMENTS = ["tensorflow", "tensorflow-text", "mlflow"]
 
 
 @pytest.fixture
-def push_one(store, artifact, model, name, tmp_path):
+def push_one(store, artifact, models, name, tmp_path):
     """Return a function that runs the step on a SavedModel that stands for an encoder."""
 
-    def push_one(passed: bool):
-        encoder = artifact("encoder", model, hidden="32", requirements=packed(REQUIREMENTS), summary="2,000 tokens")
+    def push_one(passed: bool, of: str = "single"):
+        encoder = artifact(
+            "encoder", models / of, hidden="32", requirements=packed(REQUIREMENTS), summary="2,000 tokens"
+        )
         corpus = artifact("corpus", fingerprint="f" * 64, summary="10 documents <b>")
         verdict = "BLESSED" if passed else "NOT BLESSED: must_improve +0.1"
         report = artifact("report", verdict=verdict, scores=packed({"mlm_loss": 2.5, "mlm_accuracy": 0.5}))
@@ -51,3 +53,12 @@ def test_a_classifiers_name_is_refused_to_an_encoder(push, push_one, name):
     with pytest.raises(BerthError, match=f"{name} is registered, and is a classifier. Choose another model_name"):
         push_one(passed=True)
     assert [version.number for version in versions.versions(name)] == [1]
+
+
+def test_an_encoder_is_rolled_back_as_a_classifier_is(push_one, aliases, name, tmp_path):
+    for kind in ("single", "multi"):
+        push_one(passed=True, of=kind)
+    done = promotion.rollback(name, None, "worse")
+    assert (done.old, done.new) == (2, 1)
+    assert aliases()["champion"] == 1
+    assert [path.name for path in (tmp_path / "encoders" / name).glob("[!.]*")] == ["1"]
