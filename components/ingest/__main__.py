@@ -1,4 +1,7 @@
-"""`python -m components.ingest DATASET`: ingest with the JSON settings from stdin; `berth schema` calls it."""
+"""`python -m components.ingest DATASET`: ingest with the JSON settings from stdin and print what is doubtful.
+
+`berth schema` calls it.
+"""
 
 import sys
 from pathlib import Path
@@ -8,7 +11,9 @@ from components.ingest.step import ingest_source
 
 
 def main(dataset: str) -> None:
-    ingest_source(IngestSettings.model_validate_json(sys.stdin.read()), dataset, Path(dataset) / "rejected")
+    settings = IngestSettings.model_validate_json(sys.stdin.read())
+    for note in ingest_source(settings, dataset, Path(dataset) / "rejected").notes:
+        print(note)
 
 
 if __name__ == "__main__":

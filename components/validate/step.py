@@ -1,5 +1,6 @@
 """The validate step: dataset in; statistics, anomalies and a report out."""
 
+import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ def validate_dataset(
     """Validate the dataset's splits, and write the statistics, the schema, TFDV's anomalies and the report.
 
     The schema is `schema_text`, else the baseline's, else inferred from the train split. With `beam_args` Apache Beam
-    computes the statistics. An error that rests on a sample of the texts counts only if it holds for all of them.
+    computes the statistics. Where an error could rest on a sample of the texts, or be hidden by it, all are looked at.
 
     Raises:
         BerthError: `schema_text` is not a TFDV schema, or the Beam pipeline fails.
@@ -86,12 +87,35 @@ def validate_dataset(
         statistics, scans = _statistics(dataset, features, sample, list(beam_args))
         return _validated(dataset, given, outputs, checks, baseline, features, statistics, scans, vocabulary)
 
-    sample = 0 if any(checks.severity_of(kind) == "error" for kind in OF_A_SAMPLE) else checks.sample
+    sample = 0 if _bounds_each_text(given, checks) else checks.sample
     found = validate(sample)
-    if 0 < sample < max(manifest.rows.values()) and any(error.feature in SAMPLED for error in found.errors):
-        print("an error rests on a sample of the texts: all of them are looked at", flush=True)
-        found = validate(0)
+    if 0 < sample < max(manifest.rows.values()):
+        if any(error.feature in SAMPLED for error in found.errors):
+            print("an error rests on a sample of the texts: all of them are looked at", flush=True)
+            found = validate(0)
+        elif any(_is_in_doubt(distance, sample, checks) for distance in found.distances):
+            print("a distance of a sample of the texts is near its bound: all of them are looked at", flush=True)
+            found = validate(0)
     return found
+
+
+def _bounds_each_text(schema: Any, checks: Checks) -> bool:
+    """Return whether an error may be about a few texts, which a sample can lack."""
+    if any(checks.severity_of(kind) == "error" for kind in OF_A_SAMPLE):
+        return True
+    strict = any(checks.severity_of(kind) == "error" for kind in ("schema", "unexpected_value"))
+    features = schema.feature if schema is not None and strict else ()
+    return any(feature.name in SAMPLED and feature.WhichOneof("domain_info") for feature in features)
+
+
+def _is_in_doubt(distance: Distance, sample: int, checks: Checks) -> bool:
+    """Return whether all texts could be further from the baseline than its bound, though the sample is not.
+
+    The difference of two shares in samples has a standard deviation of at most sqrt(0.5 / sample); four of them.
+    """
+    if distance.feature not in SAMPLED or checks.severity_of(distance.kind) != "error":
+        return False
+    return distance.value + 4 * math.sqrt(0.5 / sample) > distance.threshold
 
 
 def _statistics(

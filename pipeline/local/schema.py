@@ -2,18 +2,19 @@
 
 import json
 import os
+import sys
 import tempfile
 from pathlib import Path
 
 from berth import images
-from berth.errors import BerthError
+from berth.errors import BerthError, printable
 from pipeline import home
 from pipeline.config.run_config import RunConfig
 from pipeline.local.environment_process import run_module
 
 
 def infer(config: RunConfig) -> str:
-    """Return the TFDV schema, in text form, of what the configuration's source holds today.
+    """Return the TFDV schema, in text form, of what the configuration's source holds today; warn of what is doubtful.
 
     Raises:
         BerthError: the source cannot be read.
@@ -21,7 +22,9 @@ def infer(config: RunConfig) -> str:
     with tempfile.TemporaryDirectory(prefix="berth-schema-") as scratch:
         dataset = str(Path(scratch) / "dataset")
         Path(dataset).mkdir()
-        run_module(images.CORE, "components.ingest", dataset, stdin=json.dumps(config.parameters()))
+        notes = run_module(images.CORE, "components.ingest", dataset, stdin=json.dumps(config.parameters()))
+        for note in notes.splitlines():
+            print(f"warning {printable(note)}", file=sys.stderr)
         return run_module(images.VALIDATE, "components.validate", "infer", dataset)
 
 

@@ -39,7 +39,5 @@ def explain(error: str, format: str, skipped: int = 0) -> str:
         return f"{where}a double quote that is never closed, or text after a closing one. Fix the row, or use a .tsv."
     if "Maximum line size" in error or "maximum_object_size" in error:
         return f"{where}a row of more than {LONGEST_ROW >> 20} MB. Close its quotes, or cut the text."
-    if "invalid state" in error:
-        return "its line ends are mixed. End all lines with \\n, or all with \\r\\n."
     reason = first.removeprefix("Invalid Input Error: ")
     return f"{where}{reason}" if line is None else f"{where}not valid in this format ({reason})."

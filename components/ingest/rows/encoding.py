@@ -34,12 +34,12 @@ def readable(file: File, format: str, scratch: Path, repair: bool = False) -> Pa
     """Return the file's path if DuckDB can read it, otherwise a UTF-8 copy with UNDECODABLE for each invalid byte.
 
     The copy has no lines above the header row, and no byte order mark, which DuckDB refuses in JSON. In the copy of a
-    TSV all line ends are the same. With `repair` it is made in any case, and has UNDECODABLE for each JSON escape of
-    half a character too.
+    TSV or CSV all line ends are the same, except inside quotes. With `repair` it is made in any case, and has
+    UNDECODABLE for each JSON escape of half a character too.
     """
     if not repair and is_plain(file, format):
         return file.path
-    copy = scratch / f"readable.{format}"
+    copy, quotes = scratch / f"readable.{format}", 0
     with copy.open("w", encoding="utf-8", newline="") as stream:
         below = itertools.islice(lines(file, errors="berth-mark"), file.skipped, None)
         for number, text in enumerate(below, start=file.skipped + 1):
@@ -48,6 +48,10 @@ def readable(file: File, format: str, scratch: Path, repair: bool = False) -> Pa
                 if "\r" in text:
                     raise BerthError(f"{file.uri}: line {number}: {CARRIAGE_RETURN}")
                 text += "\n"
+            elif format == "csv":
+                quotes += text.count('"')
+                if quotes % 2 == 0 and text.endswith("\r\n"):
+                    text = text[:-2] + "\n"
             elif repair:
                 text = _LONE_SURROGATE.sub(lambda found: found[0] if found[1] or found[2] else UNDECODABLE, text)
             stream.write(text)
@@ -59,7 +63,7 @@ def is_plain(file: File, format: str) -> bool:
     if file.encoding not in ("", UTF_8) or file.skipped:
         return False
     decoder = codecs.getincrementaldecoder("utf-8")()
-    returns, windows_ends, ends, begun, before = 0, 0, 0, False, b""
+    begun = False
     with opened(file) as stream:
         while chunk := stream.read(_CHUNK):
             if format == "json" and not begun and chunk.startswith(codecs.BOM_UTF8):
@@ -69,13 +73,20 @@ def is_plain(file: File, format: str) -> bool:
                 decoder.decode(chunk)
             except UnicodeDecodeError:
                 return False
-            if format == "tsv":
-                ends += chunk.count(b"\n")
-                returns += chunk.count(b"\r")
-                windows_ends += chunk.count(b"\r\n") + (before == b"\r" and chunk[:1] == b"\n")
-                before = chunk[-1:]
         try:
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
             return False
-    return format != "tsv" or returns == 0 or (returns == windows_ends == ends)
+    return format != "tsv" or not has_mixed_ends(file)
+
+
+def has_mixed_ends(file: File) -> bool:
+    """Return whether some lines of a file of UTF-8 end in another way than the others, inside quotes or not."""
+    returns, windows_ends, ends, before = 0, 0, 0, b""
+    with opened(file) as stream:
+        while chunk := stream.read(_CHUNK):
+            ends += chunk.count(b"\n")
+            returns += chunk.count(b"\r")
+            windows_ends += chunk.count(b"\r\n") + (before == b"\r" and chunk[:1] == b"\n")
+            before = chunk[-1:]
+    return returns > 0 and not returns == windows_ends == ends

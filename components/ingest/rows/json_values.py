@@ -41,10 +41,10 @@ def reader(table: str, settings: IngestSettings) -> str:
             f"coalesce({', '.join(lists)}) AS label_list",
         ]
     keys = ", ".join(literal(key) for column in wanted for key in {column, column.partition(".")[0]})
-    columns += [
-        "row_type",
-        f"(len(keys) <> len(list_distinct(keys)){_twice_inside(wanted)}) AS twice",
-    ]
+    # Where each key has a place of its own, those that are there need no comparison with each other.
+    there = " + ".join(f"(kinds[{place[pointer]}] IS NOT NULL)::INTEGER" for pointer in every)
+    several = f"len(list_distinct(keys)){_twice_inside(wanted)}" if any("." in column for column in wanted) else there
+    columns += ["row_type", f"(len(keys) <> {several}) AS twice"]
     return f"""(
         SELECT {", ".join(columns)} FROM (
             SELECT json, json_type(json) AS row_type, json_extract_string(json, {asked}) AS texts,

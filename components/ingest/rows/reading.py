@@ -12,7 +12,7 @@ from berth.data.cleaning import TextRules, unescape
 from berth.errors import BerthError
 from components.ingest.rows.cleaning import cleaned
 from components.ingest.rows.duckdb_errors import explain, lack
-from components.ingest.rows.encoding import is_plain, readable
+from components.ingest.rows.encoding import has_mixed_ends, is_plain, readable
 from components.ingest.rows.json_values import NESTED, NOT_AN_OBJECT
 from components.ingest.rows.label_lists import labels_of
 from components.ingest.rows.labels import check_mapped, cleaned_map
@@ -73,8 +73,13 @@ def _read_file(read: Callable[[int, Path], None], rows: Rows, number: int, scrat
             read(number, file.path)
             return
         except BerthError:
-            if format == "parquet" or is_plain(file, format):
+            if format == "parquet":
                 raise
+            if is_plain(file, format):
+                if not has_mixed_ends(file):
+                    raise
+                read(number, readable(file, format, scratch, repair=True))
+                return
     if not file.encoding and not is_plain(file, format):
         encoding, note = of_letters(file)
         file = rows.files[number] = dataclasses.replace(file, encoding=encoding)

@@ -7,6 +7,7 @@ from components.ingest.rows.sql import BETWEEN, literal
 from components.ingest.settings import IngestSettings
 
 _SEPARATORS = {",": "a comma", ";": "a semicolon", "|": "a bar", "\t": "a tab", "/": "a slash", " ": "a space"}
+_LONGEST_SHOWN = 40
 _CERTAIN = ",;|\t"
 """Separators that a name rarely has inside it; with the others, parts of labels have to recur in several labels."""
 
@@ -17,6 +18,8 @@ def notes_on_rows(
     """Return what is doubtful about the rows of the view `kept` and about those that were left out, one line each."""
     name = settings.label_column
     found = _same_numbers(name, manifest.labels)
+    if settings.columns and format != "parquet":
+        found += _first_rows(connection)
     if format == "tsv":
         found += _quoted(connection, settings.text_column)
     if settings.split.by == "time":
@@ -30,6 +33,23 @@ def notes_on_rows(
         found += _without_labels(connection, name, sum(manifest.rows.values()))
         found += _other_separator(connection, settings, manifest.labels)
     return found
+
+
+def _first_rows(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Return a note if the first row of each file could be a header: its label is in no other row."""
+    found = connection.execute("""
+        WITH firsts AS (SELECT label, text FROM rows WHERE rowid IN (SELECT min(rowid) FROM rows GROUP BY file)),
+        counted AS (SELECT label, min(text) AS text, count(*) AS number FROM firsts WHERE label <> '' GROUP BY label)
+        SELECT label, text FROM counted WHERE number = (SELECT count(*) FROM rows WHERE rows.label = counted.label)
+        ORDER BY label
+    """).fetchall()
+    if not found:
+        return []
+    label, text = (one if len(one) <= _LONGEST_SHOWN else f"{one[:_LONGEST_SHOWN]}..." for one in found[0])
+    return [
+        f"columns: the label {label!r} is in a first row alone, with the text {text!r}. If that row is a header, leave "
+        "'columns' out, and name its columns."
+    ]
 
 
 def _quoted(connection: duckdb.DuckDBPyConnection, name: str) -> list[str]:

@@ -184,12 +184,6 @@ CASES = {
         r"a\.csv: line 3: a double quote that is never closed",
     ),
     "a header below a blank line": (text("a.csv", "\ntext,label\na,ham\n"), "a.csv", {}, "line 1 is blank"),
-    "lines that end in two ways": (
-        text("a.csv", CSV.encode() + b"a,ham\r\nb,ham\n"),
-        "a.csv",
-        {},
-        "ends are mixed",
-    ),
     "old Mac line ends": (text("a.csv", CSV.replace("\n", "\r")), "a.csv", {}, r"a\.csv: line 1 cannot be read"),
     "a carriage return in a .tsv": (
         text("a.tsv", CSV.replace(",", "\t").encode() + b"a\rb\tham\n"),

@@ -59,6 +59,18 @@ def test_lines_above_the_header_may_end_in_another_way(ingest, tmp_path):
     assert everything(ingest(path)[1]) == set(ROWS)
 
 
+@pytest.mark.parametrize("other", [0, 100])
+@pytest.mark.parametrize("inside", ["", "\r\n", "\n"], ids=["one line", "lines of Windows", "lines"])
+def test_one_line_may_end_in_another_way(ingest, tmp_path, other, inside):
+    """The header or any row; line ends inside quotes stay as they are."""
+    rows = [(f"{text}{inside}{text}", label) for text, label in ROWS]
+    written = ["text,label", *(f'"{text}",{label}' for text, label in rows)]
+    for one, usual in (("\n", "\r\n"), ("\r\n", "\n")):
+        ends = (one if number == other else usual for number in range(len(written)))
+        (tmp_path / "a.csv").write_bytes("".join(line + end for line, end in zip(written, ends, strict=True)).encode())
+        assert everything(ingest(tmp_path / "a.csv", name=repr(one))[1]) == set(rows)
+
+
 def test_a_comment_above_the_header_of_a_tsv_is_skipped(ingest, tmp_path):
     assert everything(ingest(delimited(tmp_path / "a.tsv", "\t", above="# a\n"))[1]) == set(ROWS)
 

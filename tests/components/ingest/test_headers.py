@@ -46,6 +46,18 @@ def test_columns_for_a_file_with_a_header_are_refused(here, header, columns):
     fails(r"a\.csv: line 1 is a header row \(.*\), and 'columns' is for files without one\. Leave", columns=columns)
 
 
+@pytest.mark.parametrize("shards", [1, 2])
+def test_a_first_row_that_may_be_a_header_is_noted(ingest, tmp_path, shards):
+    """Its names are not those of `columns`, so nothing is certain."""
+    for shard in range(shards):
+        (tmp_path / f"{shard}.csv").write_text("message,category\n" + lines(ROWS[shard::shards]))
+    manifest, _, _ = ingest(str(tmp_path / "*.csv"), columns=["text", "label"])
+    (note,) = manifest.notes
+    assert note.startswith("columns: the label 'category' is in a first row alone, with the text 'message'. If that")
+    (tmp_path / "0.csv").write_text(lines(ROWS))
+    assert ingest(tmp_path / "0.csv", columns=["text", "label"], name="b")[0].notes == []
+
+
 def test_a_header_in_another_order_further_down_is_refused(here):
     swapped = "".join(f"{label},{text}\n" for text, label in ROWS[100:])
     (here / "a.csv").write_text("text,label\n" + lines(ROWS[:100]) + "label,text\n" + swapped)

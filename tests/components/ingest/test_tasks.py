@@ -13,6 +13,9 @@ import pytest
 
 from berth.data.dataset import SPLITS, Manifest, read_split, split_dir
 from berth.errors import BerthError
+from components.ingest import step
+from components.ingest.settings import IngestSettings
+from components.ingest.splits.writing import write_rejected
 from tests.components.ingest.conftest import MESSAGES, ROWS, everything, write
 
 TAGGED = [
@@ -181,6 +184,26 @@ def test_memory_stays_near_the_limit_when_the_input_is_larger(tmp_path):
     )
     assert Manifest.read(tmp_path / "dataset").rows_read == 500_000
     assert int(done.stdout) < (200 + 350) << 10
+
+
+def test_rows_that_do_not_fit_into_memory_give_the_same_dataset(tmp_path, monkeypatch):
+    """Byte for byte: this is how 100 million rows are ingested, by DuckDB on one machine and its disk."""
+    rows = [(f"{number * 7919} " * 60, "ab"[number % 2]) for number in range(20_000)]
+    source, spilled, found = write(tmp_path / "a.csv", rows), [], {}
+
+    def watched(connection, *others):
+        ((size,),) = connection.execute("SELECT coalesce(sum(size), 0) FROM duckdb_temporary_files()").fetchall()
+        spilled.append(int(size))
+        write_rejected(connection, *others)
+
+    monkeypatch.setattr(step, "write_rejected", watched)
+    for limit in ("1GB", "25MB"):
+        settings = IngestSettings.of(source={"files": str(source)}, memory_limit=limit)
+        step.ingest_source(settings, tmp_path / limit, tmp_path / "rejected")
+        files = sorted((tmp_path / limit).rglob("*.parquet"))
+        found[limit] = [(path.relative_to(tmp_path / limit), path.read_bytes()) for path in files]
+    assert spilled[0] == 0 < spilled[1]
+    assert found["1GB"] == found["25MB"]
 
 
 def test_manifest_records_row_origins_and_processing(ingest):

@@ -187,6 +187,16 @@ def test_an_error_of_a_sample_counts_if_it_holds_for_all_texts(run, tmp_path, ca
     assert ("script" in {found.feature for found in validation.errors}) == (rest != "yes no")
 
 
+def test_a_sample_does_not_hide_skew(run, tmp_path, capsys):
+    """The first 50 texts of the test split are as those of train; all of them are not."""
+    rows = {split: [(f"{n} yes no", "ab"[n % 2]) for n in range(400)] for split in ("train", "validation")}
+    rows["test"] = [(f"{n} {RUSSIAN if n > 200 else 'yes no'}", "ab"[n % 2]) for n in range(400)]
+    bounds = {"skew_numbers": 1.0, "skew_categories": 0.3, "severity": {"skew": "error", "duplicates": "ignore"}}
+    validation = run(write_dataset(tmp_path / "hidden", rows, ["a", "b"]), sample=50, **bounds)
+    assert "near its bound: all of them are looked at" in capsys.readouterr().out
+    assert "script" in {found.feature for found in validation.errors}
+
+
 def test_without_a_vocabulary_a_token_is_a_word(run, dataset, tmp_path):
     run(dataset, vocabulary=False)
     assert "words, as there is no vocabulary" in (tmp_path / "out/report").read_text()
