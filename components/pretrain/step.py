@@ -108,8 +108,8 @@ def pretrain_encoder(
             made_of = facts(origin, new_encoder, settings, tokens, read.manifest, outcome.tokens)
             export(model, origin.encoder, origin.preprocessor, made_of, pretrained)
             phases.before.write(before)
-        phases.clear()
         devices.wait()
+        phases.clear()  # only now: a process that fails before this is started again with all others
     seconds = time.perf_counter() - start
     before_and_after = phases.before.sums, phases.after
     return Pretrained(outcome, *before_and_after, model.hidden, origin.sha256, seconds)
