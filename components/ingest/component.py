@@ -25,12 +25,13 @@ def locate(
     preprocessor: str,
     encoder_fingerprint: OutputPath(str),  # type: ignore[valid-type]
     documents: str = "row",
+    exclude: list = [],  # noqa: B006  KFP's own default
     corrections: dict = {},  # noqa: B006  KFP's own default
 ) -> str:
     """Return the fingerprint of the source. It is an input of ingest, so the cache never serves a changed source.
 
     `encoder_fingerprint` is one of the steps that use the encoder, so that the cache never serves what was made with
-    other files of it; `encoder` is empty where there is none.
+    other files of it; `encoder` is empty where there is none. Test texts to `exclude` count as part of the source.
 
     As the first step, it also opens the MLflow run of the pipeline run, in the experiment `name`.
     """
@@ -39,6 +40,7 @@ def locate(
     from berth.encoders import present
     from berth.tracking import pipeline_run, tags
     from berth.tracking.step_run import log_to_parent, step_run
+    from components.ingest.corpus import exclusion
     from components.ingest.settings import IngestSettings
     from components.ingest.sources.source import fingerprint
 
@@ -66,7 +68,7 @@ def locate(
         Path(encoder_fingerprint).write_text(present.fingerprint(encoder, preprocessor), encoding="utf-8")
         if version := present.registered_version(encoder):
             log_to_parent(tags={tags.ENCODER_VERSION: version})
-        return fingerprint(settings)
+        return fingerprint(settings) + exclusion.fingerprint(exclude)
 
 
 @dsl.component(base_image=images.CORE, install_kfp_package=False)

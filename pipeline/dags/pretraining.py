@@ -50,6 +50,7 @@ def _run_steps(p: SimpleNamespace, cluster: Cluster) -> None:
                 encoder=p.encoder,
                 preprocessor=p.preprocessor,
                 documents=p.documents,
+                exclude=p.exclude,
             )
         )
         ingested = ingest_corpus(

@@ -1,10 +1,12 @@
 """Texts that models are judged on: documents that hold one are left out of a corpus."""
 
+import hashlib
 from pathlib import Path
 
 import duckdb
 
 from berth.errors import BerthError
+from berth.models.integrity import sha256_of
 from berth.registry import versions
 from berth.tracking import run_tree, tags
 from components.ingest.corpus.sentences import sentences
@@ -48,16 +50,48 @@ def exclude(connection: duckdb.DuckDBPyConnection, settings: CorpusSettings, scr
     return {name: counts.get(name, 0) for name in settings.exclude}
 
 
+def fingerprint(names: list[str]) -> str:
+    """Return a digest that changes when the test texts that `names` stand for may have; empty without names.
+
+    A model has other test texts with each version.
+
+    Raises:
+        BerthError: a name is neither a dataset nor a model.
+    """
+    digest = hashlib.sha256()
+    for name in names:
+        if folder := _dataset(name):
+            known = [sha256_of(file) for file in sorted((folder / "test").glob("*.parquet"))]
+        else:
+            known = [f"{one.number} {one.tags.get(tags.PIPELINE_RUN, '')}" for one in _versions(name)]
+        digest.update(f"{name}\0{known}\n".encode())
+    return digest.hexdigest() if names else ""
+
+
 def _add_keys(connection: duckdb.DuckDBPyConnection, name: str, scratch: Path) -> None:
-    path = Path(name.removesuffix("/manifest.json") or "/")
-    if path.is_dir():
-        if not any((path / "test").glob("*.parquet")):
-            raise BerthError(f"exclude: {name} holds no dataset: it has no test/*.parquet. Name a folder of ingest's.")
-        queries = [test_texts.keys_of(connection, path / "test")]
+    if folder := _dataset(name):
+        queries = [test_texts.keys_of(connection, folder / "test")]
     else:
         queries = [f"SELECT key FROM read_parquet({literal(str(file))})" for file in _of_model(name, scratch)]
     for query in queries:
         connection.execute(f"INSERT INTO tested SELECT DISTINCT key, {literal(name)} FROM ({query})")
+
+
+def _dataset(name: str) -> Path | None:
+    """Return the folder of the dataset `name`; None: it is a model's name."""
+    path = Path(name.removesuffix("/manifest.json") or "/")
+    if "/" not in name and not path.is_dir():
+        return None
+    if not path.is_dir():
+        raise BerthError(f"exclude: no folder {name!r}. Name a dataset's folder, or a registered model.")
+    if not any((path / "test").glob("*.parquet")):
+        raise BerthError(f"exclude: {name} holds no dataset: it has no test/*.parquet. Name a folder of ingest's.")
+    return path
+
+
+def _versions(name: str) -> list[versions.Version]:
+    versions.check_known(name)
+    return versions.versions(name)
 
 
 def _of_model(name: str, scratch: Path) -> list[Path]:
@@ -66,10 +100,7 @@ def _of_model(name: str, scratch: Path) -> list[Path]:
     Raises:
         BerthError: there is no such model, or the run of its champion (its newest version, without one) has no file.
     """
-    if "/" in name:
-        raise BerthError(f"exclude: no folder {name!r}. Name a dataset's folder, or a registered model.")
-    versions.check_known(name)
-    known = versions.versions(name)
+    known = _versions(name)
     needed = versions.aliases(name).get(tags.CHAMPION) or max((version.number for version in known), default=0)
     found = []
     for version in known:

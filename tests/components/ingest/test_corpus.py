@@ -3,11 +3,13 @@
 import gzip
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from berth.data.corpus import Corpus
 from berth.errors import BerthError
+from components.ingest.corpus import exclusion
 from components.ingest.corpus.sentences import sentences
 from components.ingest.corpus.step import ingest_documents, notes_on
 from components.ingest.settings import CorpusSettings
@@ -131,6 +133,7 @@ def test_test_texts_of_a_dataset_are_left_out(ingest, tmp_path):
         {"train": [("x", "a")], "validation": [("y", "b")], "test": [(t, "a") for t in tested]},
         ["a", "b"],
     )
+    before = exclusion.fingerprint([str(dataset)])
     inside = "It came late. Was it worth waiting so long? Yes."
     folder = files_of(tmp_path / "texts", [*DOCUMENTS, inside, "He said it. Thank you."])
     for named in (dataset, dataset / "manifest.json"):
@@ -138,6 +141,10 @@ def test_test_texts_of_a_dataset_are_left_out(ingest, tmp_path):
         assert corpus.manifest.excluded == {str(named): 2}
         assert texts(corpus) == {*DOCUMENTS[1:], "He said it. Thank you."}
         assert {row["reason"] for row in rejected} == {f"text of a test split: {named}"}
+    (dataset / "test/part-00000.parquet").rename(dataset / "test/part-00001.parquet")
+    pq.write_table(pa.table({"text": ["more"]}), dataset / "test/part-00000.parquet")
+    assert exclusion.fingerprint([str(dataset)]) != before
+    assert exclusion.fingerprint([]) == ""
 
 
 def test_test_texts_of_a_registered_model_are_left_out(ingest, steps, tmp_path, store):
@@ -152,7 +159,11 @@ def test_test_texts_of_a_registered_model_are_left_out(ingest, steps, tmp_path, 
     store.client.create_model_version(name, "file:///nowhere", tags={})
     with pytest.raises(BerthError, match="has not kept which texts it was tested on"):
         ingest(MESSAGES, columns=["label", "text"], exclude=[name])
+    before = exclusion.fingerprint([name])
     store.client.create_model_version(name, "file:///nowhere", tags={tags.PIPELINE_RUN: store.parent})
+    assert (
+        exclusion.fingerprint([name]) != before
+    )  # the cache must not serve a corpus with the new version's test texts
     corpus, _ = ingest(MESSAGES, columns=["label", "text"], exclude=[name])
     assert corpus.manifest.excluded[name] >= len(tested)
     assert not texts(corpus) & {" ".join(text.split()) for text in tested}
