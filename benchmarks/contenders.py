@@ -111,8 +111,9 @@ class Berth:
         classifier = Classifier(self.encoder, "minilm", ["0", "1"], seed)
         recipe = Recipe("berth", EPOCHS, BATCH, RATE, WARMUP, DECAY, seed, self.training)
         splits = self.splits["train"], self.splits["validation"]
-        task = ClassificationTask(classifier, classifier, self.prepare, *splits, recipe)
-        return Trainer(task, recipe, lambda *_: None, find(), None, math.inf)
+        devices = find()
+        task = ClassificationTask(classifier, classifier, self.prepare, *splits, recipe, devices.multiple)
+        return Trainer(task, recipe, lambda *_: None, devices, None, math.inf)
 
     def steps(self, which: int, of: int) -> dict[str, float]:
         from berth.training.batching import batches
@@ -122,23 +123,28 @@ class Berth:
         return timed(lambda rows: trainer.train_step([rows], 1e-6, 0), epoch, trainer.task.widths, which, of)
 
     def accuracy(self, seed: int) -> float:
-        from components.train.evaluation import evaluate
+        from components.train.evaluation import metrics_of, predict
 
         trainer = self._trainer(seed)
         trainer.run()
         task = trainer.task
-        return evaluate(task.evaluation, task.classifier, self.prepare, self.splits["test"])["val_accuracy"]
+        found = predict(task.evaluation, self.prepare, self.splits["test"], "test")
+        return metrics_of(*found, self.splits["test"], task.classifier)["val_accuracy"]
 
 
 class Torch:
-    """PyTorch and transformers as people use them: tokenised once, padded by batch, AdamW; a plain loop."""
+    """PyTorch and transformers as people use them: tokenised once, padded by batch, AdamW; a plain loop.
 
-    def __init__(self, texts: dict[str, Texts], weights: str, grouped: bool = False) -> None:
+    On a GPU in bfloat16 with `half`; transformers' attention is PyTorch's scaled_dot_product_attention.
+    """
+
+    def __init__(self, texts: dict[str, Texts], weights: str, grouped: bool = False, half: bool = False) -> None:
         import torch
         from transformers import BertTokenizerFast, DataCollatorWithPadding
 
         torch.set_num_threads(os.cpu_count() or 1)
-        self.weights, self.grouped = weights, grouped
+        self.weights, self.grouped, self.half = weights, grouped, half
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
         tokenizer = BertTokenizerFast(vocab=f"{weights}/vocab.txt", do_lower_case=True)
         self.collate = DataCollatorWithPadding(tokenizer)
         self.rows = {
@@ -169,7 +175,7 @@ class Torch:
         self.model = BertForSequenceClassification(config)
         missing = self.model.bert.load_state_dict(load_file(f"{self.weights}/model.safetensors"), strict=False)
         assert not missing.missing_keys, missing.missing_keys
-        self.model.train()
+        self.model.to(self.device).train()
         spared = ("bias", "LayerNorm.weight")
         groups = [
             {
@@ -195,8 +201,10 @@ class Torch:
     def _step(self, rows: list[int]) -> None:
         import torch
 
-        batch = self.collate([self.rows["train"][row] for row in rows])
-        self.model(**batch).loss.backward()
+        batch = self.collate([self.rows["train"][row] for row in rows]).to(self.device)
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.half):
+            loss = self.model(**batch).loss
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self.schedule.step()
@@ -224,7 +232,7 @@ class Torch:
         rows, loss, right = self.rows[name], 0.0, 0
         with torch.no_grad():
             for start in range(0, len(rows), BATCH):
-                batch = self.collate(rows[start : start + BATCH])
+                batch = self.collate(rows[start : start + BATCH]).to(self.device)
                 said = self.model(**batch)
                 loss += float(said.loss) * len(batch["labels"])
                 right += int((said.logits.argmax(-1) == batch["labels"]).sum())
@@ -280,7 +288,9 @@ CONTENDERS: dict[str, Callable[[dict[str, Texts], str], Any]] = {
     "original": Original,
     "berth": Berth,
     "berth-float32": lambda texts, weights: Berth(texts, weights, "float32"),
+    "berth-float16": lambda texts, weights: Berth(texts, weights, "float16"),
     "torch": Torch,
+    "torch-bfloat16": lambda texts, weights: Torch(texts, weights, grouped=True, half=True),
     "torch-grouped": lambda texts, weights: Torch(texts, weights, grouped=True),
     "matmuls": Matmuls,
 }

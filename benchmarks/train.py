@@ -12,6 +12,7 @@ where the time from process start to the first training step goes, in place of t
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -39,13 +40,14 @@ _ACCURACY = ("original", "torch-grouped", "berth")
 class Contender:
     """A contender's process."""
 
-    def __init__(self, name: str, data: str) -> None:
+    def __init__(self, name: str, data: str, torch: str = str(_TORCH), **environment: str) -> None:
         self.name = name
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  open as long as the process is
-        python = str(_TORCH) if name.startswith("torch") else sys.executable
+        python = torch if name.startswith("torch") else sys.executable
         self.process = subprocess.Popen(
             [python, "-m", "benchmarks.contenders", name, data, str(weights.weights_dir())],
             cwd=ROOT,
+            env={**os.environ, **environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,

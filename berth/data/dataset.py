@@ -8,6 +8,7 @@
 <dataset>/test/part-00000.parquet
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -118,3 +119,27 @@ def read_columns(dataset: str | Path, split: str) -> dict[str, list[Any]]:
     import pyarrow.parquet as pq
 
     return pq.read_table(split_dir(dataset, split)).to_pydict()
+
+
+def row_count(dataset: str | Path, split: str) -> int:
+    """Return how many rows `split` has, from the footers of its files."""
+    import pyarrow.parquet as pq
+
+    return sum(pq.read_metadata(file).num_rows for file in _files(dataset, split))
+
+
+def read_chunks(dataset: str | Path, split: str, column: str, rows: int = 4096) -> Iterator[list[Any]]:
+    """Yield the values of one column of `split`, at most `rows` at a time, in the order of `read_columns`.
+
+    Memory does not depend on the size of the split.
+    """
+    import pyarrow.parquet as pq
+
+    for file in _files(dataset, split):
+        with pq.ParquetFile(file) as opened:
+            for batch in opened.iter_batches(rows, columns=[column]):
+                yield batch.column(0).to_pylist()
+
+
+def _files(dataset: str | Path, split: str) -> list[Path]:
+    return sorted(split_dir(dataset, split).glob("*.parquet"))

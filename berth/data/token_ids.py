@@ -1,8 +1,9 @@
 """Token ids of many texts, in two flat arrays."""
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
@@ -24,6 +25,23 @@ class TokenIds:
         """Return the token ids of `rows`, each the ids of one text."""
         values = np.concatenate([np.asarray(row, np.int32) for row in rows]) if rows else np.zeros(0, np.int32)
         return cls(values, np.cumsum([0, *map(len, rows)], dtype=np.int64))
+
+    @classmethod
+    def on_disk(cls, chunks: Iterable[tuple[np.ndarray, np.ndarray]]) -> "TokenIds":
+        """Return the token ids of `chunks`, each the ids of some texts and how many each text has, kept in a file.
+
+        The file is in the folder of temporary files (TMPDIR) and has no name: it is gone with the process. Memory holds
+        what is used of it, and the system takes that back when it needs it.
+        """
+        with tempfile.TemporaryFile() as values, tempfile.TemporaryFile() as splits:
+            end = np.zeros(1, np.int64)
+            splits.write(end.tobytes())
+            for ids, lengths in chunks:
+                values.write(ids.astype(np.int32, copy=False).tobytes())
+                ends = end[-1] + np.cumsum(lengths, dtype=np.int64)
+                splits.write(ends.tobytes())
+                end = ends if len(ends) else end
+            return cls(_mapped(values, np.int32), _mapped(splits, np.int64))
 
     def __len__(self) -> int:
         return len(self.splits) - 1
@@ -77,6 +95,12 @@ def segments(split: TokenisedSplit, rows: Sequence[int] | np.ndarray) -> "list[t
     """Return the token ids of `rows`, and those of their second texts, as ragged int32 tensors [rows, (tokens)]."""
     tokens = [split.tokens] if split.pair_tokens is None else [split.tokens, split.pair_tokens]
     return [_ragged(own.subset(rows)) for own in tokens]
+
+
+def _mapped(file: IO[bytes], dtype: type) -> np.ndarray:
+    """Return the contents of `file` as an array that stays on the disk; of an empty file, an empty array."""
+    file.flush()
+    return np.memmap(file, dtype, "r") if file.tell() else np.zeros(0, dtype)
 
 
 def _ragged(tokens: TokenIds) -> "tf.RaggedTensor":

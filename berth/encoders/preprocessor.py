@@ -1,7 +1,7 @@
 """Preprocessor: text to token ids to encoder inputs, by TF-Hub's preprocessor alone, in training and in serving."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,10 +59,13 @@ class Preprocessor:
         """Return ragged int32 [batch, (tokens)] without special tokens, cut to `room`; `texts` is string [batch]."""
         return self._cut(self._tokenize(texts), self.room)
 
-    def pack(self, segments: Sequence[tf.RaggedTensor], length: int | tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+    def pack(
+        self, segments: Sequence[tf.RaggedTensor], length: int | tf.Tensor | None = None, multiple: int = 1
+    ) -> dict[str, tf.Tensor]:
         """Return the encoder's inputs, each int32 [batch, longest]; a segment is ragged, as `tokenize` returns it.
 
-        With `length` the inputs are int32 [batch, length] whatever the texts' own lengths are.
+        With `length` the inputs are int32 [batch, length] whatever the texts' own lengths are. Otherwise the longest is
+        rounded up to a `multiple`, at most to `sequence_length`.
 
         Raises:
             BerthError: the preprocessor cannot pack that many segments.
@@ -73,6 +76,8 @@ class Preprocessor:
             lengths = tf.add_n([segment.row_lengths() for segment in segments])
             longest = tf.reduce_max(tf.concat([lengths, [0]], 0))
             length = tf.minimum(tf.cast(longest, tf.int32), self.room) + self.special_tokens
+            if multiple > 1:
+                length = tf.minimum(-(-length // multiple) * multiple, self.sequence_length)
         try:
             return dict(self.loaded.bert_pack_inputs(list(segments), seq_length=length))
         except ValueError:  # traced only for [batch, (words), (pieces)]
@@ -117,16 +122,21 @@ class Preprocessor:
 
 
 def tokenize_all(preprocessor: Preprocessor, texts: Sequence[str], chunk: int = 4096) -> tuple[TokenIds, np.ndarray]:
-    """Return the token ids of `texts`, cut, and how many tokens each has uncut, int64 [texts].
+    """Return the token ids of `texts`, cut, and how many tokens each has uncut, int32 [texts].
 
     Each text is tokenised only once, by the same code that the exported model runs.
     """
-    values: list[np.ndarray] = [np.zeros(0, np.int32)]
-    cut: list[np.ndarray] = [np.zeros(1, np.int64)]
-    whole: list[np.ndarray] = [np.zeros(0, np.int64)]
-    for start in range(0, len(texts), chunk):
-        tokens, lengths = preprocessor.compiled_tokenize(tf.constant(list(texts[start : start + chunk])))
-        values.append(tokens.values.numpy())
-        cut.append(tokens.row_lengths().numpy())
-        whole.append(lengths.numpy())
-    return TokenIds(np.concatenate(values), np.cumsum(np.concatenate(cut))), np.concatenate(whole)
+    return tokenize_chunks(preprocessor, (texts[start : start + chunk] for start in range(0, len(texts), chunk)))
+
+
+def tokenize_chunks(preprocessor: Preprocessor, chunks: Iterable[Sequence[str]]) -> tuple[TokenIds, np.ndarray]:
+    """Return what `tokenize_all` does for the texts of all `chunks`; the token ids stay on the disk."""
+    whole: list[np.ndarray] = [np.zeros(0, np.int32)]
+
+    def tokenized() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for texts in chunks:
+            tokens, lengths = preprocessor.compiled_tokenize(tf.constant(list(texts)))
+            whole.append(lengths.numpy().astype(np.int32))
+            yield tokens.values.numpy(), tokens.row_lengths().numpy()
+
+    return TokenIds.on_disk(tokenized()), np.concatenate(whole)

@@ -22,6 +22,13 @@ class Batching:
     """Tokens of a batch, padding included, in place of `size`; 0: `size` counts."""
     by_length: bool = True
     """Whether rows of similar length come together."""
+    multiple: int = 1
+    """What widths are rounded up to; above 1, batches are not cut either. A GPU's step costs the same for a few tokens
+    more, and its kernels are chosen, or compiled, for each new shape."""
+
+    def padded(self, width: int) -> int:
+        """Return the tokens that a row of `width` tokens has in a batch of its own."""
+        return -(-width // self.multiple) * self.multiple
 
 
 def batches(widths: np.ndarray, batching: Batching, rng: np.random.Generator | None = None) -> Iterator[np.ndarray]:
@@ -48,12 +55,14 @@ def batches(widths: np.ndarray, batching: Batching, rng: np.random.Generator | N
     if not batching.by_length:
         yield from _cut(order, widths, batching)
         return
+    if batching.multiple > 1:
+        widths = -(-widths // batching.multiple) * batching.multiple
     size = max(1, round(batching.max_tokens / widths.mean())) if batching.max_tokens else batching.size
     made: list[np.ndarray] = []
     for start in range(0, len(order), size * _WINDOW):
         window = order[start : start + size * _WINDOW]
         for batch in _cut(window[np.argsort(widths[window], kind="stable")], widths, batching):
-            made += _parted(batch, widths)
+            made += _parted(batch, widths) if batching.multiple == 1 else [batch]
     yield from (made[index] for index in rng.permutation(len(made)))
 
 

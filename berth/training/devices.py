@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
+_GPU_MULTIPLE = 16
+"""Tensor cores work on tiles of 8 or 16, and few lengths are few shapes."""
 _CHUNK = 2**24
 """Numbers of four bytes per transfer."""
 
@@ -29,11 +31,13 @@ _CHUNK = 2**24
 class Devices:
     """Replicas of the model, `here` in this process and `replicas` in all."""
 
-    def __init__(self, strategy: Any, worker: int, chief: bool) -> None:
+    def __init__(self, strategy: Any, worker: int, chief: bool, gpu: bool = False) -> None:
         self.strategy = strategy
         self.worker = worker
         self.chief = chief
         """Whether this process is the one that writes."""
+        self.multiple = _GPU_MULTIPLE if gpu else 1
+        """What the lengths of batches are rounded up to."""
         self.replicas: int = strategy.num_replicas_in_sync
         self.here: int = self.replicas if self.replicas == 1 else len(strategy.extended.worker_devices)
 
@@ -174,10 +178,11 @@ def find(require_gpu: bool = False) -> Devices:
     cluster, task, index = _cluster()
     if sum(len(cluster.get(kind, ())) for kind in ("chief", "worker")) > 1:
         worker = index + (len(cluster.get("chief", ())) if task == "worker" else 0)
-        return Devices(tf.distribute.MultiWorkerMirroredStrategy(), worker, worker == 0)
+        return Devices(tf.distribute.MultiWorkerMirroredStrategy(), worker, worker == 0, bool(gpus))
     kind = "GPU" if gpus else "CPU"
     names = [f"{kind}:{number}" for number in range(len(tf.config.list_logical_devices(kind)))]
-    return Devices(tf.distribute.MirroredStrategy(names) if len(names) > 1 else tf.distribute.get_strategy(), 0, True)
+    strategy = tf.distribute.MirroredStrategy(names) if len(names) > 1 else tf.distribute.get_strategy()
+    return Devices(strategy, 0, True, bool(gpus))
 
 
 def assign(rows: "np.ndarray", widths: "np.ndarray", replicas: int) -> "list[np.ndarray]":

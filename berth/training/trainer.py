@@ -78,7 +78,9 @@ class Trainer:
     ) -> None:
         self.task, self.recipe, self.log_metrics, self.devices = task, recipe, log_metrics, devices
         self.checkpoints, self.checkpoint_seconds = checkpoints, checkpoint_seconds
-        self.batching = Batching(recipe.batch_size, recipe.training.batch_tokens, recipe.facts.by_length)
+        self.batching = Batching(
+            recipe.batch_size, recipe.training.batch_tokens, recipe.facts.by_length, devices.multiple
+        )
         self.train_step = TrainStep(task, recipe, devices)
         self.flops_per_token = flops_per_token(task.variables, self.train_step.variables)
         self.state = TrainingState()
@@ -183,7 +185,7 @@ class Trainer:
                 f"{rate:.1e}. Lower learning_rate ({recipe.peak_learning_rate:g})."
             )
         widths = [self.task.widths[rows] for rows in step_batches]
-        padded = sum((self.task.padded_width or int(own.max())) * len(own) for own in widths)
+        padded = sum((self.task.padded_width or self.batching.padded(int(own.max()))) * len(own) for own in widths)
         return Throughput(loss * texts, texts, sum(int(own.sum()) for own in widths), padded, seconds), rate
 
     def _report(self, left: int, steps: int, total: int) -> None:

@@ -3,15 +3,16 @@
 docs/training.md has the table of what is chosen, and docs/quality.md what it is worth.
 """
 
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from berth.data.dataset import PAIR, TEXT, read_columns
+from berth.data.dataset import PAIR, TEXT, read_chunks, row_count
 from berth.encoders.builtin.weights import BUILT_IN
 from berth.encoders.pooling import resolve_auto
 from berth.encoders.preprocessor import Preprocessor, tokenize_all
@@ -69,18 +70,23 @@ def choose_length(dataset: str | Path, loaded: Any, handle: str, pairs: bool, ac
         pairs: Whether a row has two texts.
         accepts: Whether the encoder takes texts of so many tokens; lengths are halved until it does.
     """
-    rows = read_columns(dataset, "train")
-    step = max(1, len(rows[TEXT]) // _SAMPLE)
+    rows = row_count(dataset, "train")
+    step = max(1, rows // _SAMPLE)
     measuring = Preprocessor(loaded, LONGEST, handle, pairs)
     names = (TEXT, PAIR) if pairs else (TEXT,)
-    lengths = sum(tokenize_all(measuring, rows[name][::step])[1] for name in names)
-    if not len(rows[TEXT]):  # said where the split is read
+    lengths = sum(tokenize_all(measuring, _every(step, read_chunks(dataset, "train", name)))[1] for name in names)
+    if not rows:  # said where the split is read
         return _SHORTEST
     needed = float(np.quantile(lengths, _WHOLE)) + measuring.special_tokens
     length = min(LONGEST, max(_SHORTEST, 16 * math.ceil(needed / 16)))
     while length > _SHORTEST and not accepts(length):
         length //= 2
     return length
+
+
+def _every(step: int, chunks: Iterable[list[str]]) -> list[str]:
+    """Return each `step`-th text of all chunks together."""
+    return list(itertools.islice(itertools.chain.from_iterable(chunks), 0, None, step))
 
 
 def settle(recipe: Recipe, facts: Facts) -> Recipe:

@@ -1,9 +1,10 @@
-"""Tokenised splits and their targets."""
+"""Tokenised splits and their targets, read in chunks: memory holds numbers for each text, and never all texts."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from berth.data.dataset import LABEL, PAIR, TEXT, Manifest, read_columns
+from berth.data.dataset import LABEL, PAIR, TEXT, Manifest, read_chunks
 from berth.errors import BerthError
 
 if TYPE_CHECKING:
@@ -16,34 +17,40 @@ if TYPE_CHECKING:
 def read(dataset: str | Path, name: str, manifest: Manifest, prepare: "Preprocessor") -> "tuple[TokenisedSplit, int]":
     """Return the split `name`, tokenised, and how many texts were cut; train must have every label."""
     from berth.data.token_ids import TokenisedSplit
-    from berth.encoders.preprocessor import tokenize_all
+    from berth.encoders.preprocessor import tokenize_chunks
 
-    rows = read_columns(dataset, name)
-    targets, present = _targets(rows[LABEL], manifest)
+    targets, present = _targets(read_chunks(dataset, name, LABEL), manifest)
     if missing := set(manifest.labels) - present if name == "train" else set():
         raise BerthError(f"the train split has no text of the class {sorted(missing)[0]!r}. Add some, or another seed.")
-    if not rows[TEXT]:
+    if not len(targets):
         raise BerthError(f"the {name} split is empty. Give more data, or a larger split.{name}.")
-    if name == "train" and len(rows[TEXT]) == len(present) > 1:
+    if name == "train" and len(targets) == len(present) > 1:
         raise BerthError("the train split has one text of each class. Give more: 50 of each are few, 500 are good.")
-    tokens, whole = tokenize_all(prepare, rows[TEXT])
+    tokens, whole = tokenize_chunks(prepare, read_chunks(dataset, name, TEXT))
     pairs = None
     if manifest.pairs:
-        pairs, others = tokenize_all(prepare, rows[PAIR])
+        pairs, others = tokenize_chunks(prepare, read_chunks(dataset, name, PAIR))
         whole = whole + others
     if not whole.any():
         raise BerthError(f"no text of the {name} split has a token. Look at text_column and cleaning.")
     return TokenisedSplit(tokens, targets, pairs), int((whole > prepare.room).sum())
 
 
-def _targets(labels: list[Any], manifest: Manifest) -> "tuple[np.ndarray, set[str]]":
-    """Return the targets of rows of `labels`, as TokenisedSplit has them, and the set of labels that occur."""
+def _targets(chunks: Iterable[list[Any]], manifest: Manifest) -> "tuple[np.ndarray, set[str]]":
+    """Return the targets of rows of labels, as TokenisedSplit has them, and the set of labels that occur."""
     import numpy as np
 
     index = {label: number for number, label in enumerate(manifest.labels)}
-    if manifest.task == "single_label":
-        return np.array([index[label] for label in labels], np.int32), set(labels)
-    targets = np.zeros((len(labels), len(index)), np.int32)
-    for row, own in zip(targets, labels, strict=True):
-        row[[index[label] for label in own]] = 1
-    return targets, {label for own in labels for label in own}
+    single = manifest.task == "single_label"
+    made = [np.zeros(0 if single else (0, len(index)), np.int32)]
+    for labels in chunks:
+        if single:
+            made.append(np.array([index[label] for label in labels], np.int32))
+            continue
+        targets = np.zeros((len(labels), len(index)), np.int32)
+        for row, own in zip(targets, labels, strict=True):
+            row[[index[label] for label in own]] = 1
+        made.append(targets)
+    targets = np.concatenate(made)
+    found = np.unique(targets) if single else np.flatnonzero(targets.any(0))
+    return targets, {manifest.labels[number] for number in found}

@@ -122,7 +122,8 @@ def train_model(
         classifier.encoder.resolved_object, classifier.interface, loaded, preprocessor_folder, largest
     )
     encoder_sha256, preprocessor_sha256 = map(encoders.sha256, (encoder_folder, preprocessor_folder))
-    task = ClassificationTask(classifier, replicated, prepare, splits["train"], splits["validation"], recipe)
+    made_of = classifier, replicated, prepare, splits["train"], splits["validation"], recipe
+    task = ClassificationTask(*made_of, devices.multiple)
     identity = {
         "data": manifest.fingerprint,
         "encoder": encoder_sha256,

@@ -26,6 +26,7 @@ class ClassificationTask:
         train: The split that is trained on.
         validation: The split that is evaluated on.
         recipe: How.
+        multiple: What the length of a batch is rounded up to, at most to the preprocessor's sequence_length.
     """
 
     def __init__(
@@ -36,7 +37,9 @@ class ClassificationTask:
         train: TokenisedSplit,
         validation: TokenisedSplit,
         recipe: Recipe,
+        multiple: int = 1,
     ) -> None:
+        self._multiple = multiple
         self.classifier, self.replicated, self.preprocessor = classifier, replicated, preprocessor
         self.train, self.validation, self.recipe = train, validation, recipe
         self.evaluation = evaluation_function(classifier, preprocessor)
@@ -67,7 +70,7 @@ class ClassificationTask:
 
     def loss(self, batch: tuple[Any, ...]) -> tf.Tensor:
         own_segments, targets = batch
-        inputs = self.preprocessor.pack(own_segments, self.padded_width or None)
+        inputs = self.preprocessor.pack(own_segments, self.padded_width or None, self._multiple)
         return self._objective(self.replicated, self.replicated.logits(inputs, training=True), targets)
 
     def evaluate(self) -> dict[str, float]:

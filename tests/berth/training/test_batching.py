@@ -101,3 +101,23 @@ def test_segments_hold_their_rows_tokens():
 
 def test_tokens_that_are_cut_off_do_not_count_as_width():
     assert split_of([2, 10, 40]).widths(room=10, special_tokens=3).tolist() == [5, 13, 13]
+
+
+def test_token_ids_on_the_disk_are_those_in_memory():
+    chunks = [([5, 6, 7], [2, 0, 1]), ([], []), ([8, 9], [2])]
+    found = TokenIds.on_disk((np.array(ids, np.int32), np.array(lengths)) for ids, lengths in chunks)
+    expected = TokenIds.of([[5, 6], [], [7], [8, 9]])
+    assert isinstance(found.values, np.memmap)
+    assert found.values.tolist() == expected.values.tolist()
+    assert found.splits.tolist() == expected.splits.tolist()
+    assert [found[row].tolist() for row in (3, 0)] == [[8, 9], [5, 6]]
+    assert len(TokenIds.on_disk([])) == 0
+
+
+def test_batches_for_a_gpu_are_not_cut_and_count_by_rounded_lengths():
+    widths = widths_of([10] * 31 + [100])
+    rng = np.random.default_rng
+    assert [len(rows) for rows in batches(widths, Batching(32, multiple=16), rng(0))] == [32]
+    budget = Batching(32, max_tokens=160, multiple=16)
+    assert budget.padded(12) == 16
+    assert max(len(rows) for rows in batches(widths_of([10] * 40), budget, rng(0))) == 10
