@@ -21,7 +21,7 @@ from pipeline.image_lock import LOCK, locked
 PIPELINES = {"training": "berth", "pretraining": "berth-pretraining"}
 """The names that the pipelines have on a cluster."""
 _LONGEST = 60_000
-"""Bytes of a run's parameters: compare gets them as a text within a JSON text, and Linux takes 128 KiB."""
+"""Bytes of a run's parameters: KFP passes them, and more, in one argument of a process; Linux takes 128 KiB."""
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 

@@ -37,13 +37,13 @@ class Backend:
         self._steps: dict[str, dict[str, str]] = {}
         self.on_try: Callable[[str, int], object] = lambda step, number: None
         """Called in the run's thread before each try of a step, with the step's name and the number of the try."""
-        self._core: WarmProcess | None = None
+        # Linux ends it with the thread that has started it, which is not a run's.
+        self._core = WarmProcess(images.CORE, _CORE, single=False)
         self._has_run_core = False
         server.backend = self
 
     def close(self) -> None:
-        if self._core:
-            self._core.close()
+        self._core.close()
 
     def start(self, run: dict[str, Any]) -> None:
         """Start a run, or go on with one that has failed (resource/resource_manager.go: RetryRun)."""
@@ -83,7 +83,11 @@ class Backend:
             self.workflows[run["run_id"]].forget_failures()
         with self.server.lock:
             move(run, "RUNNING")
-        phase = self.workflows[run["run_id"]].run(run["runtime_config"]["parameters"])
+        workflow, phase = self.workflows[run["run_id"]], "Failed"
+        try:
+            phase = workflow.run(run["runtime_config"]["parameters"])
+        except Exception as error:  # a fault of this backend: the test hears of it, and does not wait for ever
+            workflow.errors.append(repr(error))
         with self.server.lock:  # the run's state first (resource/resource_manager.go: ReportWorkflowResource)
             move(run, _STATES[phase])
             run["finished_at"] = self.server.now()
@@ -113,7 +117,6 @@ class Backend:
         if image != images.CORE or not self._has_run_core:
             self._has_run_core |= image == images.CORE
             return None
-        self._core = self._core or WarmProcess(image, _CORE, single=False)
         return self._core
 
     def _environment(self, image: str) -> dict[str, str]:

@@ -87,9 +87,8 @@ def _started(
     if warm:
         program, *others = arguments[3:]
         request = {"arguments": others, "program": program, "environment": environment | {"_KFP_RUNTIME": "true"}}
-        running = warm.start(request)
-        assert running
-        return running
+        if running := warm.start(request):
+            return running
     return subprocess.Popen(
         arguments,
         stdin=subprocess.DEVNULL,
