@@ -21,6 +21,7 @@ def compare(
     label_separator: str,
     label_map: dict,
     positive_label: str,
+    behaviour: str,
     slice_columns: list,
     max_rows: int,
     stratified: bool,

@@ -38,12 +38,17 @@ class Champion:
     """Whether it is the challenger itself, file by file."""
     seen: "np.ndarray | None" = None
     """Which test texts it has learnt from, bool [texts]; None: none of them."""
+    behaviour: list[str] = field(default_factory=list)
+    """Its labels of the behaviour file's texts."""
 
 
-def ask(model_name: str, dataset: str | Path, challenger: str | Path, served: Served) -> Champion | None:
+def ask(
+    model_name: str, dataset: str | Path, challenger: str | Path, served: Served, extra: Sequence[str] = ()
+) -> Champion | None:
     """Return what the champion of `model_name` says of the test split of `dataset`; None: there is no champion.
 
-    `served` is the challenger's own: a champion of the very same files says the same.
+    `served` is the challenger's own: a champion of the very same files says the same. It is asked about the texts
+    `extra` as well.
     """
     registered = versions.champion(model_name)
     if registered is None:
@@ -54,8 +59,10 @@ def ask(model_name: str, dataset: str | Path, challenger: str | Path, served: Se
             stored = fetch(f"{model_name}/{version}", scratch)
             if stored.digest == integrity.verify(challenger):
                 remarks = ["The champion is this very model, file by file."]
-                return replace(_of(version, served, served), remarks=remarks, same=True)
-            found = _of(version, answers(stored.folder, dataset), served)
+                found = _of(version, served, served)
+                return replace(found, remarks=remarks, same=True, behaviour=served.behaviour)
+            own = answers(stored.folder, dataset, extra)
+            found = replace(_of(version, own, served), behaviour=own.behaviour)
             return _judged_on_unseen(found, registered, dataset)
         except (BerthError, MlflowException, OSError, RuntimeError) as error:
             why = str(error).strip().splitlines()[-1].replace(f"{scratch}/", "").rstrip(".")

@@ -17,6 +17,7 @@ def evaluate(
     gates: dict,
     evaluation: dict,
     positive_label: str,
+    behaviour: str,
     metrics: Output[Metrics],
     confusion: Output[ClassificationMetrics],
     mistakes: Output[Artifact],
@@ -53,6 +54,7 @@ def evaluate(
             bounds=gates,
             settings=Evaluation.model_validate(evaluation),
             positive_label=positive_label,
+            cases=behaviour,
         )
         verdict, scored = judgement.verdict, judgement.challenger.evaluation
         if judgement.positive_label:

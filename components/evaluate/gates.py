@@ -8,6 +8,7 @@ from berth.errors import BerthError, nearest
 from berth.interval import Interval
 from berth.settings import Gates
 from berth.verdict import Gate, Outcome, Verdict
+from components.evaluate.behaviour import Result
 from components.evaluate.intervals import exact, texts_for_share, texts_to_show
 from components.evaluate.scores import ClassScores
 
@@ -47,6 +48,8 @@ class Findings:
     """Of the test split that the champion has not learnt from."""
     serving_problem: str = ""
     """What the serving check found; empty: nothing."""
+    behaviour: Sequence[Result] = ()
+    """What became of the cases of the behaviour file."""
     positive_label: str = ""
     """Of two labels the one that areas under curves are about."""
 
@@ -74,7 +77,19 @@ def parse(gates: Mapping[str, Any]) -> Gates:
 def judge(gates: Gates, findings: Findings) -> Verdict:
     """Return the verdict of `gates` on `findings`, in the order in which the configuration documents them."""
     judged = [_judge(name, bound, gates, findings) for name, bound in configured(gates).items()]
+    if findings.behaviour:
+        judged.append(_behaviour(findings.behaviour))
     return Verdict([*judged, Gate.serving_check(findings.serving_problem)])
+
+
+def _behaviour(results: Sequence[Result]) -> Gate:
+    """The gate of the behaviour file: every case has to hold. Its value is the share of cases that do."""
+    failed = [one for one in results if not one.holds]
+    held = len(results) - len(failed)
+    words = f"{held:,} of {len(results):,} cases hold"
+    if failed:
+        words += f"; {'; '.join(map(str, failed))}"
+    return Gate("behaviour", held / len(results), 1.0, "fail" if failed else "pass", words)
 
 
 def configured(gates: Gates) -> dict[str, Any]:

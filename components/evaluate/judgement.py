@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from berth.interval import Interval
 from berth.verdict import Verdict
 from components.evaluate import baseline
+from components.evaluate.behaviour import Result
 from components.evaluate.champion import Champion
 from components.evaluate.gates import SliceResult
 from components.evaluate.mistakes import Mistake
@@ -45,6 +46,8 @@ class Judgement:
     served: Served
     positive_label: str
     """Of two labels the one that ROC-AUC, PR-AUC and the curves are about; empty beyond."""
+    behaviour: list[Result]
+    """What became of the cases of the behaviour file."""
     resamples: int
     mistakes: list[Mistake]
     suspects: list[Mistake]

@@ -25,10 +25,11 @@ _VALIDATION = 256
 """Most validation texts that are compared with what the model said of them in training."""
 
 
-def main(model: str, dataset: str, out: str, check: bool) -> None:
+def main(model: str, dataset: str, out: str, check: bool, extra: Sequence[str] = ()) -> None:
     """Write what the model says of the test split, and with `check` what the serving check measures, to `out`.
 
-    `probabilities.npy` is float32 [texts, labels]; `facts.json` holds labels, task, threshold and the measurements.
+    `probabilities.npy` is float32 [texts, labels]; `facts.json` holds labels, task, threshold, the measurements, and
+    the labels of the texts `extra`.
     """
     import numpy as np
 
@@ -48,6 +49,9 @@ def main(model: str, dataset: str, out: str, check: bool) -> None:
         "load_seconds": load_seconds,
         "texts_per_second": len(texts) / seconds,
     }
+    if extra and not classifier.pairs:
+        found, _ = classifier.predict(extra)
+        facts["behaviour"] = [own if isinstance(own, str) else ", ".join(own) for own in found]
     folder = Path(out)
     np.save(folder / "probabilities.npy", probabilities)
     if check:

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,26 +45,34 @@ class Served:
     p95_ms: float = 0.0
     problems: list[str] = field(default_factory=list)
     """What the serving check found."""
+    behaviour: list[str] = field(default_factory=list)
+    """The labels of the behaviour file's texts."""
 
 
-def answers(model: str | Path, dataset: str | Path) -> Served:
-    """Return what the model says of the test split of `dataset`.
+def answers(model: str | Path, dataset: str | Path, extra: Sequence[str] = ()) -> Served:
+    """Return what the model says of the test split of `dataset`, and of the texts `extra`.
 
     Raises:
         BerthError: the model cannot be loaded, or is not as it was exported.
     """
     with tempfile.TemporaryDirectory(prefix="berth-answers-") as scratch:
-        return _run(model, dataset, Path(scratch), check=False)
+        return _run(model, dataset, Path(scratch), check=False, extra=extra)
 
 
-def check(model: str | Path, dataset: str | Path, predictions: str | Path, tensorflow_serving: str = "") -> Served:
+def check(
+    model: str | Path,
+    dataset: str | Path,
+    predictions: str | Path,
+    tensorflow_serving: str = "",
+    extra: Sequence[str] = (),
+) -> Served:
     """Do what `answers` does, and hold the model against the in-training `predictions`; raises as that does.
 
     `predictions` is the file that train wrote. With `tensorflow_serving`, the path of its binary, the same requests go
     to that too.
     """
     with tempfile.TemporaryDirectory(prefix="berth-answers-") as scratch:
-        served = _run(model, dataset, Path(scratch), check=True)
+        served = _run(model, dataset, Path(scratch), check=True, extra=extra)
         asked = _asked(Path(scratch))
     problems = [*served.problems, *_against_training(predictions, asked)]
     if tensorflow_serving and not problems:
@@ -72,10 +80,11 @@ def check(model: str | Path, dataset: str | Path, predictions: str | Path, tenso
     return replace(served, problems=problems)
 
 
-def _run(model: str | Path, dataset: str | Path, folder: Path, check: bool) -> Served:
+def _run(model: str | Path, dataset: str | Path, folder: Path, check: bool, extra: Sequence[str]) -> Served:
     import numpy as np
 
-    request = {"model": str(model), "dataset": str(dataset), "out": str(folder), "check": check}
+    request: dict[str, Any] = {"model": str(model), "dataset": str(dataset), "out": str(folder), "check": check}
+    request["extra"] = list(extra)
     with _started.pop() if _started else _start() as process:
         _, errors = process.communicate(json.dumps(request) + "\n")
     check_exit(process.returncode, errors, f"{model}: the model cannot be loaded")

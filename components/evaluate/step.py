@@ -1,18 +1,22 @@
 """The evaluate step: a model, its champion and a dataset in; a verdict, scores and a report out."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from berth.data.dataset import LABEL, Manifest, read_columns
+from berth.behaviour import Behaviour
+from berth.data.dataset import LABEL, TEXT, Manifest, read_columns
 from berth.data.predictions import TrainingPredictions
+from berth.errors import BerthError
 from berth.interval import Interval
 from berth.models.decision_rule import decisions
 from berth.settings import Evaluation as Settings
 from components.evaluate import (
     baseline,
+    behaviour,
     bootstrap,
     champion,
     gates,
@@ -48,11 +52,12 @@ def evaluate_model(
     bounds: Mapping[str, Any],
     settings: Settings,
     positive_label: str = "",
+    cases: str = "",
 ) -> Judgement:
     """Judge `model` on the test split of `dataset`, next to the champion of `model_name` and the baseline.
 
     `predictions` is the file that train wrote, `bounds` the run's gates, `positive_label` the positive one of two
-    labels; empty: the rarer one in train.
+    labels; empty: the rarer one in train; `cases` the JSON of a behaviour file, or empty.
 
     Raises:
         BerthError: the model cannot be loaded, its labels are not the dataset's, or a gate does not exist.
@@ -62,13 +67,14 @@ def evaluate_model(
     asked = gates.parse(bounds)
     manifest = Manifest.read(dataset)
     positive_label = manifest.positive_label(positive_label)
-    served = serving_check.check(model, dataset, predictions, settings.tensorflow_serving)
     rows = read_columns(dataset, "test")
+    extra, required = _required(cases, manifest, rows[TEXT])
+    served = serving_check.check(model, dataset, predictions, settings.tensorflow_serving, extra)
     truth = indicators.indicator(served.labels, rows[LABEL])
     positive = served.labels.index(positive_label) if positive_label else 1
 
     answers = {CHALLENGER: _answers(served)}
-    registered = champion.ask(model_name, dataset, model, served)
+    registered = champion.ask(model_name, dataset, model, served, extra)
     if registered and registered.answers:
         answers[CHAMPION] = registered.answers
     learnt = None
@@ -89,7 +95,10 @@ def evaluate_model(
     parts = slices.slices(rows, truth, served.labels, manifest.slice_columns, settings.min_slice_size)
     right = {name: (own.decided == truth).all(axis=1) for name, own in answers.items()}
     sliced = _sliced(parts, right, unseen, settings.min_slice_size, asked.confidence)
-    verdict = gates.judge(asked, _findings(models, registered, sliced, served, positive_label))
+    shown = behaviour.judge(required, served.behaviour, registered.behaviour if registered else None)
+    verdict = gates.judge(
+        asked, replace(_findings(models, registered, sliced, served, positive_label), behaviour=shown)
+    )
     training = TrainingPredictions.read(predictions).train
     losses = indicators.losses(truth, served.probabilities, served.task == "single_label")
     return Judgement(
@@ -99,12 +108,22 @@ def evaluate_model(
         sliced,
         served,
         positive_label,
+        shown,
         settings.resamples,
         mistakes.test_mistakes(rows, served.labels, truth, answers[CHALLENGER].decided, served.probabilities, losses),
         mistakes.suspects(
             dataset, served.labels, training, decisions(training.probabilities, served.task, served.threshold)
         ),
     )
+
+
+def _required(cases: str, manifest: Manifest, test: Sequence[str]) -> tuple[list[str], list[behaviour.Case]]:
+    """Return the texts of the behaviour file and what is required of them."""
+    if not cases:
+        return [], []
+    if manifest.pairs:
+        raise BerthError("behaviour: is for single texts, and the data are pairs. Remove it.")
+    return behaviour.plan(Behaviour.parse(json.loads(cases), "behaviour"), test, manifest.labels)
 
 
 def _answers(served: Served) -> ModelOutputs:

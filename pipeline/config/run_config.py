@@ -1,5 +1,6 @@
 """Run configuration: one YAML file is one run. Its fields are documented here and in berth/settings.py."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from berth.behaviour import Behaviour
 from berth.data.source import Source, as_section
 from berth.encoders.builtin.weights import BUILT_IN
 from berth.errors import BerthError
@@ -14,6 +16,7 @@ from berth.registry.fetch import is_reference
 from berth.settings import AUTO, LONGEST, Address, Checks, Cleaning, Evaluation, Gates, RareLabels, Split
 from berth.training.recipe import unused_settings
 from berth.training.settings import Training
+from pipeline.config import yaml_file
 from pipeline.config.pipeline_config import (
     NO_NOTIFICATIONS,
     PODS,
@@ -175,6 +178,10 @@ class RunConfig(PipelineConfig):
     checkpoint_minutes: CheckpointMinutes = 10.0
     require_gpu: RequireGpu = False
     evaluation: Evaluation = Field(Evaluation.model_validate({}), description="How evaluate judges the model.")
+    behaviour: str = Field(
+        "",
+        description="A YAML file of cases that the model has to get right, a gate of its own. See docs/evaluation.md.",
+    )
     gates: Gates = Field(
         Gates.model_validate({}), description="Bounds that a model has to meet to be blessed and pushed."
     )
@@ -234,6 +241,8 @@ class RunConfig(PipelineConfig):
         """Return the pipeline parameters of this run, JSON values by name; the schema file is given by its content."""
         values = {"corrections": {}} | super().parameters()
         values["corrections"] = {key: value for key, value in values["corrections"].items() if value}
+        if self.behaviour:
+            values["behaviour"] = json.dumps(_cases(self.behaviour).model_dump(mode="json"))
         if self.schema_file:
             try:
                 values["schema"] = Path(self.schema_file).read_text(encoding="utf-8")
@@ -257,5 +266,15 @@ class RunConfig(PipelineConfig):
             paths["corrections"] = absolute_source(self.corrections, folder)
         binary = absolute(self.evaluation.tensorflow_serving, folder)
         paths["evaluation"] = self.evaluation.model_copy(update={"tensorflow_serving": binary})
-        paths["schema_file"] = absolute(self.schema_file, folder)
+        paths |= {name: absolute(getattr(self, name), folder) for name in ("schema_file", "behaviour")}
         return paths
+
+
+def _cases(path: str) -> Behaviour:
+    """Return the behaviour file at `path`; raise BerthError if it is not one."""
+    try:
+        return Behaviour.parse(yaml_file.parse(Path(path).read_text(encoding="utf-8")), path)
+    except OSError as error:
+        raise BerthError(f"behaviour: {path} cannot be read: {error.strerror}. Name a YAML file.") from None
+    except ValueError as error:
+        raise BerthError(f"behaviour: {path}: {error}") from None

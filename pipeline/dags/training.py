@@ -99,6 +99,7 @@ def _train_and_push(
             gates=p.gates,
             evaluation=p.evaluation,
             positive_label=p.positive_label,
+            behaviour=p.behaviour,
         )
     )
     settle(evaluated, p, cluster)

@@ -11,7 +11,7 @@ from tests.support.datasets import component_body
 SETTINGS = {
     **dict.fromkeys(("encoding", "text_column", "text_pair_column", "label_column", "task", "label_separator"), ""),
     **dict.fromkeys(("encoder", "encoder_fingerprint", "preprocessor", "pooling", "recipe"), ""),
-    **dict.fromkeys(("threshold_metric", "positive_label"), ""),
+    **dict.fromkeys(("threshold_metric", "positive_label", "behaviour"), ""),
     **{key: {} for key in ("label_map", "rare_labels", "cleaning", "checks", "training", "evaluation", "gates")},
     **dict.fromkeys(("max_rows", "sequence_length", "batch_size", "learning_rate", "seed"), 0),
     **{"warmup_fraction": 0.1, "weight_decay": 0.01, "columns": ["a"], "slice_columns": [], "stratified": True},

@@ -294,7 +294,13 @@ def run(artifact, model, dataset, noted, gates, **names):
         "predictions": artifact("predictions", noted),
         "anomalies": artifact("anomalies"),
     }
-    names = {"name": "by-step", "model_name": "", "evaluation": {"resamples": 1000.0}, "positive_label": ""} | names
+    names = {
+        "name": "by-step",
+        "model_name": "",
+        "evaluation": {"resamples": 1000.0},
+        "positive_label": "",
+        "behaviour": "",
+    } | names
     return component_body("evaluate", "evaluate")(**inputs, **names, gates=gates, **outputs), outputs
 
 
