@@ -1,5 +1,7 @@
 """Notes about labels and times that may not mean what the configuration says."""
 
+import re
+
 import duckdb
 
 from berth.data.dataset import Manifest
@@ -8,6 +10,12 @@ from components.ingest.settings import IngestSettings
 
 _SEPARATORS = {",": "a comma", ";": "a semicolon", "|": "a bar", "\t": "a tab", "/": "a slash", " ": "a space"}
 _LONGEST_SHOWN = 40
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?")
+_MISSING = ("nan", "NaN", "None", "null", "NULL", "N/A", "#N/A", "<NA>", "NaT", "undefined")
+"""What tools write for a value that is missing, where it should be nothing."""
+_GARBLED = "\u00c3[\u0080-\u00bf]|\u00e2\u20ac[\u0080-\u00bf\u2018-\u2122\u0153]"
+"""Accents and typographical quotes of UTF-8 read as Latin-1 or Windows-1252."""
+_FEW = 0.01
 _CERTAIN = ",;|\t"
 """Separators that a name rarely has inside it; with the others, parts of labels have to recur in several labels."""
 
@@ -17,7 +25,8 @@ def notes_on_rows(
 ) -> list[str]:
     """Return what is doubtful about the rows of the view `kept` and about those that were left out, one line each."""
     name = settings.label_column
-    found = _same_numbers(name, manifest.labels)
+    found = _same_numbers(name, manifest.labels) + _doubtful_names(name, manifest.labels, format)
+    found += _doubtful_texts(connection, settings.text_column)
     if settings.columns and format != "parquet":
         found += _first_rows(connection)
     if format == "tsv":
@@ -83,17 +92,68 @@ def _small_times(connection: duckdb.DuckDBPyConnection, column: str) -> list[str
 def _same_numbers(name: str, labels: list[str]) -> list[str]:
     """Return notes on classes that are one value in two spellings: 1 and 1.0, 1 and true."""
     there, notes = set(labels), []
+    spellings: dict[float, list[str]] = {}
     for label in labels:
-        whole = label.removesuffix(".0")
-        if label != whole and whole in there:
+        if _NUMBER.fullmatch(label):
+            spellings.setdefault(float(label), []).append(label)
+    for same in spellings.values():
+        for other in same[1:]:
+            first, second = sorted((same[0], other), key=len)
             notes.append(
-                f"{name}: {whole!r} and {label!r} are two classes. If they are one, map {label!r} with label_map."
+                f"{name}: {first!r} and {second!r} are two classes. If they are one, map {second!r} with label_map."
             )
     booleans, numbers = {"true", "false"} & {label.lower() for label in labels}, {"0", "1"} & there
     if booleans and numbers:
         notes.append(
             f"{name}: {', '.join(sorted(numbers))} and {', '.join(sorted(booleans))} are different classes. "
             "If they are the same, map them with label_map."
+        )
+    return notes
+
+
+def _doubtful_names(name: str, labels: list[str], format: str) -> list[str]:
+    """Return notes on classes that differ in case alone, that say that something is missing, or that are in quotes."""
+    notes = []
+    by_case: dict[str, list[str]] = {}
+    for label in labels:
+        by_case.setdefault(label.casefold(), []).append(label)
+    if alike := [same for same in by_case.values() if len(same) > 1]:
+        shown = " and ".join(repr(label) for label in alike[0])
+        more = f", and so are {len(alike) - 1:,} more" if len(alike) > 1 else ""
+        notes.append(f"{name}: {shown} are different classes{more}. If they are the same, map them with label_map.")
+    if missing := [label for label in labels if label in _MISSING]:
+        shown = ", ".join(repr(label) for label in missing)
+        notes.append(f"{name}: {shown} is a class. If it says that a label is missing, map it to '' with label_map.")
+    if format == "tsv" and (quoted := [label for label in labels if len(label) > 1 and label[0] == label[-1] == '"']):
+        notes.append(
+            f"{name}: labels such as {quoted[0]!r} stay in their quotes: a TSV has no quoting. Name the file .csv if "
+            "it has; tabs are understood there."
+        )
+    return notes
+
+
+def _doubtful_texts(connection: duckdb.DuckDBPyConnection, name: str) -> list[str]:
+    """Return notes on texts that say that they are missing, and on texts whose letters were read wrongly before."""
+    words = ", ".join(literal(word) for word in _MISSING)
+    missing, word, garbled, example, total = connection.execute(f"""
+        SELECT count(*) FILTER (text IN ({words})), min(text) FILTER (text IN ({words})),
+            count(*) FILTER (garbled), min(part) FILTER (garbled), count(*)
+        FROM (
+            SELECT text, part, part <> '' AS garbled FROM (
+                SELECT text, CASE WHEN contains(text, '\u00c3') OR contains(text, '\u00e2\u20ac')
+                    THEN regexp_extract(text, '{_GARBLED}') ELSE '' END AS part FROM rows
+            )
+        )
+    """).fetchall()[0]
+    notes = []
+    if missing > 1:
+        notes.append(
+            f"{name}: {missing:,} rows have the text {word!r}. If it says that a text is missing, take these rows out."
+        )
+    if garbled >= max(2, _FEW * total):
+        notes.append(
+            f"{name}: {garbled:,} of {total:,} texts have letters such as {example!r}, which UTF-8 makes when it is "
+            "read in another encoding. Write the source again in UTF-8 if these texts are wrong there."
         )
     return notes
 
