@@ -104,7 +104,7 @@ def check(name: str, label_column: str, manifest: Manifest) -> None:
             if len(labels) > total / 2:
                 raise BerthError(
                     f"{name}: the column {label_column!r} has {len(labels):,} different labels in {total:,} texts, "
-                    f"such as {labels[0]!r}. A class needs several: name a column of classes, or make ranges of numbers."
+                    f"such as {labels[0]!r}. A class needs several: name a column of classes, or ranges of numbers."
                 )
             raise BerthError(
                 f"the {split} split is empty: {total:,} texts are too few. Give more, or a larger split.{split}."
