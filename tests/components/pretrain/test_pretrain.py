@@ -15,6 +15,7 @@ from berth.models import integrity
 from berth.pretraining.fill import MaskFiller
 from berth.pretraining.settings import NewEncoder, Pretraining
 from berth.pretraining.token_store import TokenStore
+from components.pretrain.__main__ import main
 from components.pretrain.model import PretrainingModel
 from components.pretrain.step import pretrain_encoder
 from tests.support.pretraining import SETTINGS, no_vocabulary, pretrain
@@ -121,3 +122,8 @@ def test_full_disk_is_one_error_and_nothing_is_half_written(corpus, tiny, tmp_pa
     with pytest.raises(BerthError, match="the disk is full"):
         pretrain(tmp_path, corpus, tiny)
     assert [own.name for own in tmp_path.iterdir()] == ["vocabulary"]
+
+
+def test_worker_says_which_parameters_it_lacks():
+    with pytest.raises(BerthError, match="a worker needs new_encoder, pretraining, require_gpu on stdin"):
+        main("corpus", "vocabulary", {"encoder": "minilm", "preprocessor": ""})
