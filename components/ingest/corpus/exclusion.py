@@ -4,11 +4,13 @@ import hashlib
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 
 from berth.errors import BerthError
 from berth.models.integrity import sha256_of
 from berth.registry import versions
 from berth.tracking import run_tree, tags
+from components.ingest.corpus.parts import in_parts
 from components.ingest.corpus.sentences import sentences
 from components.ingest.rows.sql import literal
 from components.ingest.settings import CorpusSettings
@@ -36,15 +38,15 @@ def exclude(connection: duckdb.DuckDBPyConnection, settings: CorpusSettings, scr
         return {}
     parts = f"string_split_regex(text, '\\n\\s*\\n') || string_split(text, chr(10)) || {sentences('text')}"
     long = f"list_filter({parts}, lambda part: len(string_split(trim(part), ' ')) >= {_WORDS})"
-    connection.execute(f"""
-        CREATE TABLE holding AS
-        SELECT rid, min(name) AS name FROM (
-            SELECT rowid AS rid, unnest(list_transform([text] || {long}, lambda part: {test_texts.key("part")})) AS key
-            FROM rows WHERE reason IS NULL
-        ) JOIN tested USING (key) GROUP BY rid;
-        UPDATE rows SET reason = {literal(REASON)} || name FROM holding WHERE rows.rowid = rid;
-        DROP TABLE holding
-    """)
+    keys = f"list_transform([text] || {long}, lambda part: {test_texts.key('part')})"
+    work = f"""
+        SELECT rid, min(name) FROM (SELECT rid, unnest({keys}) AS key FROM part) JOIN tested USING (key) GROUP BY rid
+    """
+    holding = list(in_parts(connection, "SELECT rowid AS rid, text FROM rows WHERE reason IS NULL", work))
+    rids, names = ([row[place] for row in holding] for place in (0, 1))
+    connection.register("holding", pa.table({"rid": pa.array(rids, pa.int64()), "name": pa.array(names, pa.string())}))
+    connection.execute(f"UPDATE rows SET reason = {literal(REASON)} || name FROM holding WHERE rows.rowid = rid")
+    connection.unregister("holding")
     found = connection.execute("SELECT reason, count(*) FROM rows WHERE starts_with(reason, ?) GROUP BY 1", [REASON])
     counts = {reason.removeprefix(REASON): number for reason, number in found.fetchall()}
     return {name: counts.get(name, 0) for name in settings.exclude}

@@ -1,18 +1,12 @@
 """The ingest_corpus step: source in; a corpus of documents and the rejected ones out. The work is SQL in one DuckDB."""
 
-import itertools
-import os
 import shutil
 import tempfile
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 
 import duckdb
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from berth.data import corpus as layout
 from berth.data.corpus import HELD_OUT, TRAIN, CorpusManifest
@@ -21,6 +15,7 @@ from berth.errors import BerthError
 from components.ingest import database
 from components.ingest.corpus import exclusion
 from components.ingest.corpus.documents import TEXT, store_documents
+from components.ingest.corpus.parts import in_parts
 from components.ingest.corpus.sentences import sentences
 from components.ingest.rows.cleaning import CHANGES
 from components.ingest.rows.copies import drop_copies
@@ -31,9 +26,6 @@ from components.ingest.sources.files import File, Rows
 from components.ingest.sources.source import check_unchanged, open_rows
 from components.ingest.splits.writing import write_rejected
 
-_BATCH = 1_000
-"""Documents per batch from DuckDB: one may be long."""
-_PART_CHARACTERS = 2_000_000
 _FEWEST_HELD_OUT = 2
 """Documents: what is measured on one has no interval."""
 _FEWEST = _FEWEST_HELD_OUT + 2
@@ -146,36 +138,12 @@ def _hold_out(connection: duckdb.DuckDBPyConnection, share: float, least: int) -
 
 
 def _documents(connection: duckdb.DuckDBPyConnection, split: str) -> Iterator[list[str]]:
-    """Yield the sentences of each document of `split`, in the order of the keys: that of the source does not count.
-
-    Texts are split a few MB at a time: DuckDB takes 2,048 rows at once, which with whole books need gigabytes.
-    """
+    """Yield the sentences of each document of `split`, in the order of the keys: that of the source does not count."""
     # Two numbers of 64 bits: DuckDB sorts them several times faster than longer keys.
     order = "key, (id & 18446744073709551615)::UBIGINT"
     query = f"SELECT text FROM kept WHERE split = '{split}' ORDER BY {order}"
-    reader = connection.cursor().sql(query).to_arrow_reader(_BATCH)
-    workers = os.cpu_count() or 1
-    waiting = deque[Future[list[tuple[list[str]]]]]()
-    with ThreadPoolExecutor(workers) as pool:
-        for batch in reader:
-            for part in _parts(batch):
-                waiting.append(pool.submit(_split, connection.cursor(), part))
-                while len(waiting) > workers:
-                    yield from (found for (found,) in waiting.popleft().result())
-        while waiting:
-            yield from (found for (found,) in waiting.popleft().result())
-
-
-def _parts(batch: pa.RecordBatch) -> Iterator[pa.Table]:
-    """Yield `batch` in parts of about _PART_CHARACTERS; a longer text is a part of its own."""
-    ends = pc.cumulative_sum(pc.utf8_length(batch["text"])).to_numpy(zero_copy_only=False) // _PART_CHARACTERS
-    starts = [0, *(place for place in range(1, len(ends)) if ends[place] > ends[place - 1]), len(ends)]
-    for start, end in itertools.pairwise(starts):
-        yield pa.Table.from_batches([batch.slice(start, end - start)])
-
-
-def _split(cursor: duckdb.DuckDBPyConnection, texts: pa.Table) -> list[tuple[list[str]]]:
-    return cursor.from_arrow(texts).project(sentences("text")).fetchall()
+    for (found,) in in_parts(connection, query, f"SELECT {sentences('text')} FROM part"):
+        yield found
 
 
 def _facts(

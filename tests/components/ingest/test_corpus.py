@@ -9,7 +9,7 @@ import pytest
 
 from berth.data.corpus import Corpus
 from berth.errors import BerthError
-from components.ingest.corpus import exclusion, step
+from components.ingest.corpus import exclusion, parts
 from components.ingest.corpus.sentences import sentences
 from components.ingest.corpus.step import ingest_documents, notes_on
 from components.ingest.settings import CorpusSettings
@@ -96,7 +96,7 @@ def test_corpus_does_not_depend_on_the_order_of_the_source(ingest, tmp_path, mon
     for name, rows in (("a", DOCUMENTS), ("b", DOCUMENTS[::-1])):
         (tmp_path / f"{name}.jsonl").write_text("".join(f'{{"text": "{row}"}}\n' for row in rows))
         corpus, _ = ingest(tmp_path / f"{name}.jsonl", name)
-        monkeypatch.setattr(step, "_PART_CHARACTERS", 250)
+        monkeypatch.setattr(parts, "CHARACTERS", 250)
         digests.add(corpus.manifest.digest)
         assert texts(corpus) == set(DOCUMENTS)
     assert len(digests) == 1
