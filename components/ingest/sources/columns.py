@@ -24,12 +24,16 @@ _LONGEST_NAME = 60
 
 
 def inspect(files: list[File], settings: IngestSettings) -> Rows:
-    """Return the files with their format and columns."""
+    """Return the files with their format and columns; files without a byte are left out, as jobs write them."""
+    empty = [file for file in files if not file.path.stat().st_size]
+    if len(empty) == len(files):
+        raise BerthError(f"{files[0].uri}: the file is empty. It needs a text and a label in each row.")
+    files = [file for file in files if file not in empty]
     formats = {_format(file) for file in files}
     if len(formats) > 1:
         raise BerthError(f"source: holds files of different formats ({', '.join(sorted(formats))}). Name one kind.")
     format = formats.pop()
-    notes: list[str] = []
+    notes = [f"{file.uri}: the file is empty, and is left out." for file in empty]
     if format != "parquet":
         files = [with_encoding(file, settings.encoding, notes) for file in files]
     if format in DELIMITERS:

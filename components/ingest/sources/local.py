@@ -8,7 +8,7 @@ from berth.errors import BerthError
 from components.ingest.sources.files import KINDS, File
 
 
-def local_files(source: str, split: str, empty_ok: bool = False) -> list[File]:
+def local_files(source: str, split: str) -> list[File]:
     path = Path(source)
     if not source.strip():
         raise BerthError("source: is empty. Give a file, a glob or a folder.")
@@ -19,7 +19,10 @@ def local_files(source: str, split: str, empty_ok: bool = False) -> list[File]:
     elif path.is_file():
         paths = [path]
     else:
-        paths = sorted(Path(found) for found in glob.glob(source, recursive=True) if Path(found).is_file())  # noqa: PTH207
+        matching = (Path(found) for found in glob.glob(source, recursive=True))  # noqa: PTH207
+        # Spark writes _SUCCESS next to its data; the glob leaves out names that begin with a dot by itself.
+        hidden = "" if path.name.startswith("_") else "_"
+        paths = sorted(one for one in matching if one.is_file() and not (hidden and one.name.startswith(hidden)))
         if not paths:
             kind = "file matches" if glob.has_magic(source) else "file"
             raise BerthError(f"source: no {kind} {source}. Paths are relative to the configuration file.")
@@ -28,11 +31,9 @@ def local_files(source: str, split: str, empty_ok: bool = False) -> list[File]:
         try:
             files.append(local_file(found, split))
             with found.open("rb") as stream:
-                head = stream.read(1)
+                stream.read(1)
         except OSError as error:
             raise BerthError(f"{found}: cannot be read ({error.strerror}). Fix its permissions.") from None
-        if not head and not empty_ok:
-            raise BerthError(f"{found}: the file is empty. It needs a text and a label in each row.")
     return files
 
 

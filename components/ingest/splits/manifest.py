@@ -101,16 +101,22 @@ def check(name: str, label_column: str, manifest: Manifest) -> None:
     for split in SPLITS:
         if not manifest.rows[split]:
             total = sum(manifest.rows.values())
-            if len(labels) > total / 2:
+            if len(labels) > max(10, total / 2):
                 raise BerthError(
                     f"{name}: the column {label_column!r} has {len(labels):,} different labels in {total:,} texts, "
                     f"such as {labels[0]!r}. A class needs several: name a column of classes, or ranges of numbers."
                 )
             raise BerthError(
-                f"the {split} split is empty: {total:,} texts are too few. Give more, or a larger split.{split}."
+                f"the {split} split is empty: {total:,} texts are too few{_copies(manifest)}. Give more, or a larger "
+                f"split.{split}."
             )
     for label in labels:
         if label not in counts["train"]:
             raise BerthError(
                 f"the class {label!r} has no text in the train split. Give more texts of it, or another split.seed."
             )
+
+
+def _copies(manifest: Manifest) -> str:
+    """Return how many rows were copies, in words: of the other files, perhaps."""
+    return f" without {manifest.duplicates:,} copies of texts that are there already" if manifest.duplicates else ""

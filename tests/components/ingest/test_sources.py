@@ -258,3 +258,22 @@ def test_an_http_server_that_dies_in_the_middle_is_said(ingest):
         threading.Thread(target=answer, daemon=True).start()
         with pytest.raises(BerthError, match=r"a\.csv cannot be read"):
             ingest(f"http://127.0.0.1:{server.getsockname()[1]}/a.csv")
+
+
+@pytest.mark.parametrize("source", ["spark", "spark/*"])
+def test_a_folder_as_spark_writes_it_is_read(ingest, tmp_path, source):
+    """Empty parts are left out with a note; _SUCCESS and checksums are no data."""
+    folder = tmp_path / "spark"
+    folder.mkdir()
+    write(folder / "part-0.csv", ROWS)
+    for name in ("part-1.csv", "_SUCCESS", ".part-0.csv.crc"):
+        (folder / name).touch()
+    manifest, splits, _ = ingest(tmp_path / source)
+    assert everything(splits) == set(ROWS)
+    assert manifest.notes == [f"{folder / 'part-1.csv'}: the file is empty, and is left out."]
+
+
+def test_a_test_file_of_copies_is_said(ingest, tmp_path):
+    path = str(write(tmp_path / "a.csv", ROWS))
+    with pytest.raises(BerthError, match="test split is empty: 200 texts are too few without 200 copies of texts that"):
+        ingest({"train": path, "test": path})
