@@ -50,12 +50,12 @@ def show(
     if host or namespace or token_file:
         from berth.cluster_settings import Cluster
         from pipeline.cluster import runs as cluster_runs
-        from pipeline.cluster.package import step_names
+        from pipeline.cluster.package import all_steps
 
         api, settings = connect(host, namespace, token_file), Cluster.model_validate({})
         found = cluster_runs.find_run(api, run)
         links = cluster_runs.kubeflow_link(api, settings, found), cluster_runs.mlflow_link(settings, found)
-        Console().print(run_details.of_cluster(api, found, step_names(), *links))
+        Console().print(run_details.of_cluster(api, found, all_steps(), *links))
         return
     from pipeline import mlflow_store
 
@@ -74,10 +74,10 @@ def logs(
     if host or namespace or token_file:
         from pipeline.cluster import pods
         from pipeline.cluster import runs as cluster_runs
-        from pipeline.cluster.package import step_names
+        from pipeline.cluster.package import all_steps
 
         api = connect(host, namespace, token_file)
-        found = pods.logs(api, cluster_runs.find_run(api, run), step, step_names())
+        found = pods.logs(api, cluster_runs.find_run(api, run), step, all_steps())
     else:
         import mlflow
 

@@ -108,6 +108,11 @@ def _check_variables(source: Source) -> None:
             )
 
 
+def all_steps() -> list[str]:
+    """Return the names of the steps of every pipeline: KFP's API does not tell which one a run is of."""
+    return list(dict.fromkeys(step for kind in PIPELINES for step in step_names(kind)))
+
+
 def step_names(kind: str = "training") -> list[str]:
     """Return the names of the pipeline's steps, as KFP has them: with dashes."""
     from pipeline.dags.pipelines import pipeline_of

@@ -12,7 +12,7 @@ from typing import Any
 from berth.cluster_settings import STEPS
 from tests.support.kfp_models import Refused
 
-_ORDER = list(STEPS["training"])
+_ORDER = list(dict.fromkeys(step.replace("_", "-") for steps in STEPS.values() for step in steps))
 _PODS = re.compile(r"/api/v1/namespaces/([^/]+)/pods(?:/([^/]+)/log)?")
 _NODE_LOG = re.compile(r"/apis/v1alpha1/runs/([^/]+)/nodes/([^/]+)/log")
 

@@ -97,14 +97,23 @@ def test_show_and_logs_of_a_cluster_run(call, server, request, cluster_run, by):
 
 
 def test_log_of_a_pod_that_is_gone_comes_from_kfps_archive(call, server, cluster_run):
-    """The last try's, of a step without retries, and of one whose pod has labels."""
+    """The last try's, of a step without retries, of one whose pod has labels, and of another pipeline's step."""
     run_id = server.pods[0].run_id
     for pod in server.pods:
         pod.gone = True
-    server.pods += [Pod(run_id, "evaluate", '{"error": 1}', retries=False, gone=True)]
+    server.pods += [
+        Pod(run_id, "evaluate", '{"error": 1}', retries=False, gone=True),
+        Pod(run_id, "pretrain", "masked"),
+    ]
     server.pods += [Pod(run_id, "finish", "closed", labels=2, gone=True)]
-    server.script[0][1]["evaluate"] = "SUCCEEDED"
-    for step, log in (("train", "berth.errors.BerthError: NaN."), ("evaluate", '{"error": 1}'), ("finish", "closed")):
+    server.script[0][1].update(evaluate="SUCCEEDED", pretrain="RUNNING")
+    logs = {
+        "train": "berth.errors.BerthError: NaN.",
+        "evaluate": '{"error": 1}',
+        "finish": "closed",
+        "pretrain": "masked",
+    }
+    for step, log in logs.items():
         assert call("logs", cluster_run, step, "--host", server.url).out == f"{log}\n"
 
 

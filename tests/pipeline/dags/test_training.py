@@ -13,6 +13,7 @@ from kfp import components
 from pipeline import image_lock
 from pipeline.config.run_config import RunConfig
 from pipeline.dags import compiler
+from pipeline.dags.pipelines import FILES
 from tests.pipeline.dags.conftest import task
 
 ROOT = Path(__file__).parents[3]
@@ -32,12 +33,15 @@ def test_the_same_code_gives_the_same_bytes_in_another_process(compiled, tmp_pat
     assert (tmp_path / "again.yaml").read_text(encoding="utf-8") == compiled
 
 
-def test_no_input_is_a_text_made_of_parameters(ir):
+@pytest.mark.parametrize("kind", FILES)
+def test_no_input_is_a_text_made_of_parameters(kind):
     """KFP's launcher fills values into JSON without escaping them: a list or a line break ends it.
 
     kubeflow/pipelines, backend/src/v2/component/launcher_v2.go: compileCmdAndArgs. What is filled into a pod's settings
     is a quantity or the name of a resource, alone.
     """
+    text = (ROOT / FILES[kind]).read_text(encoding="utf-8")
+    ir = next(yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
     inputs = [
         (name, given["runtimeValue"]["constant"])
         for component in [ir["root"], *ir["components"].values()]
