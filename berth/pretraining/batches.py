@@ -102,16 +102,19 @@ class Masker:
     Args:
         settings: mlm_probability, whole_words and seed count.
         tokens: Of the preprocessor.
+        multiple: What the length of a batch is rounded up to, at most to the longest of sequence_lengths.
     """
 
-    def __init__(self, settings: Pretraining, tokens: SpecialTokens) -> None:
-        self.settings, self.tokens = settings, tokens
+    def __init__(self, settings: Pretraining, tokens: SpecialTokens, multiple: int = 1) -> None:
+        self.settings, self.tokens, self._multiple = settings, tokens, multiple
 
     def batch(self, rows: Rows, numbers: Sequence[int] | np.ndarray, weight: float = 1.0) -> Batch:
         """Return the rows with these `numbers`, padded to the longest of them; the same rows always alike."""
         packed = [self._packed(rows, int(number)) for number in numbers]
         masked = [self._masked(own, rows.places[number]) for (own, _), number in zip(packed, numbers, strict=True)]
-        length = max(len(own) for own, _ in packed)
+        longest = max(len(own) for own, _ in packed)
+        rounded = -(-longest // self._multiple) * self._multiple
+        length = max(longest, min(rounded, max(self.settings.sequence_lengths)))
         ids, mask, types = (np.zeros((len(packed), length), np.int32) for _ in range(3))
         ids += self.tokens.pad
         for row, ((own, from_second), (hidden, _, _)) in enumerate(zip(packed, masked, strict=True)):

@@ -63,7 +63,7 @@ class Phases:
         with devices.scope():
             # What TF-Hub loads in a strategy's scope runs in its replicas alone: it cannot be evaluated or exported.
             self.replicated = PretrainingModel(*made) if devices.replicas > 1 else self.model
-        self.masker = Masker(settings, tokens)
+        self.masker = Masker(settings, tokens, devices.multiple)
         self.rounds = Rounds(stores[TRAIN], settings, tokens.end)
         self.held_out = held_out_rows(stores[HELD_OUT], settings, tokens.end)
         # A new encoder has nothing that new heads could harm.

@@ -90,6 +90,16 @@ def test_masks_of_a_row_do_not_depend_on_its_batch(store, tokens):
     assert (masker.batch(later, [3]).ids != alone.ids).any()
 
 
+def test_lengths_are_rounded_up_where_a_gpu_trains(store, tokens):
+    rows = rounds_of(store, tokens).rows(1)
+    shortest = [int(rows.widths().argmin())]
+    plain, rounded = (Masker(settings(), tokens, multiple).batch(rows, shortest) for multiple in (1, 12))
+    assert (rounded.ids.shape[1], plain.ids.shape[1]) == (12, int(rows.widths().min()))
+    assert rounded.mask.sum() == plain.mask.sum()
+    full = Masker(settings(), tokens, 12).batch(rows, [int(rows.widths().argmax())])
+    assert full.ids.shape[1] == 32
+
+
 def test_whole_words_are_masked_with_all_their_pieces(store, tokens):
     rows = rounds_of(store, tokens).rows(1)
     batch = Masker(settings(whole_words=True), tokens).batch(rows, np.arange(20))
