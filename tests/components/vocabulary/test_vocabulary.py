@@ -38,6 +38,7 @@ def messages(texts, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def made(messages, tmp_path_factory):
+    """A vocabulary and its preprocessor, made once: the SavedModel takes seconds."""
     folder = tmp_path_factory.mktemp("vocabulary")
     return make_vocabulary(messages, folder, NewEncoder(vocabulary=SIZE)), folder
 
@@ -82,6 +83,7 @@ def test_preprocessor_gives_the_learners_tokens(made, texts):
 
 
 def test_cased_preprocessor_keeps_upper_case_and_accents(messages, tmp_path):
+    """Takes seconds: a SavedModel of its own is written, since what it does is what counts."""
     make_vocabulary(messages, tmp_path, NewEncoder(vocabulary=400, cased=True))
     pieces = (tmp_path / "preprocessor/assets/vocab.txt").read_text(encoding="utf-8").splitlines()
     assert {"A", "a", "##B"} <= set(pieces)
