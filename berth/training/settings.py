@@ -47,6 +47,11 @@ class Training(Section):
         "each does so for the texts with it and those without it, at most a hundredfold.",
     )
     focal_gamma: float = Field(0.0, ge=0, description="Focal loss: hard texts count more; 2 is usual, 0: off.")
+    calibrate: bool = Field(
+        False,
+        description="Divide the exported model's logits by a temperature that is chosen on the validation split, so "
+        "that its probabilities are how often it is right; not where that is not certain to lower the log loss.",
+    )
     select_by: Literal["auto", "val_loss", "val_accuracy", "val_macro_f1", "last"] = Field(
         "auto",
         description="What decides which evaluation's weights are kept; `last`: always the newest. `auto`: val_loss, or "

@@ -50,6 +50,7 @@ class Classifier:
         self.sigmoids = self.binary or task == "multi_label"
         """Whether each logit decides about one label alone."""
         self.pooling = pooling
+        self.temperature = 1.0
         self._scratch = tempfile.TemporaryDirectory(prefix="berth-encoder-")  # export reads assets through its links
         loaded = load("encoder", with_seeded_dropout(encoder, self._scratch.name), handle)
         self.interface = of_encoder(loaded, handle)
@@ -106,13 +107,17 @@ class Classifier:
         return list(self._variables)
 
     def logits(self, inputs: Mapping[str, Any], training: bool) -> Any:
-        """Return float32 logits, [batch, 1] for two classes and [batch, classes] for more."""
+        """Return float32 logits, [batch, 1] for two classes and [batch, classes] for more.
+
+        Those that are not for training are divided by `temperature`, as it is when a function of them is compiled.
+        """
         import tensorflow as tf
 
         pooled = self.vectors(inputs, training)
         if training:
             pooled = self.seeds.dropout(pooled, DROPOUT)
-        return tf.cast(self.head(pooled), tf.float32)
+        logits = tf.cast(self.head(pooled), tf.float32)
+        return logits if training or self.temperature == 1 else logits / self.temperature
 
     def vectors(self, inputs: Mapping[str, Any], training: bool) -> Any:
         """Return one vector per text, float32 [batch, hidden]; `inputs` are the preprocessor's."""

@@ -23,9 +23,10 @@ from berth.training.checkpoints import Checkpoints
 from berth.training.devices import find
 from berth.training.recipe import Recipe
 from berth.training.trainer import Outcome, Trainer
+from components.train.calibration import Temperature, temperature
 from components.train.classifier import Classifier
 from components.train.defaults import Facts, choose_length, choose_pooling, in_words, parameters, settle, warning
-from components.train.evaluation import Evaluation, predict
+from components.train.evaluation import Evaluation, evaluation_function, predict
 from components.train.export import export
 from components.train.fitting import fit
 from components.train.splits import read
@@ -139,6 +140,13 @@ def train_model(
     outcome = fit(task, recipe, lambda: Trainer(task, recipe, log, devices, kept, 60 * checkpoint_minutes).run())
     rules = TextRules.of(manifest.cleaning)
     own = _predict_all(task.evaluation, prepare, splits, recipe.seed, rules)
+    if recipe.training.calibrate:
+        found_temperature = temperature(own.validation.probabilities, splits["validation"].targets, manifest.task)
+        print(_calibrated(found_temperature), flush=True)
+        log_parameters({"temperature": f"{found_temperature.value:.4g}"})
+        classifier.temperature = found_temperature.value
+        if classifier.temperature != 1:
+            own = _predict_all(evaluation_function(classifier, prepare), prepare, splits, recipe.seed, rules)
     threshold = choose(own.validation.probabilities, splits["validation"].targets, manifest.task, threshold_metric)
     print(_in_words(threshold, threshold_metric, manifest), flush=True)
     if devices.chief:
@@ -174,6 +182,12 @@ def _predict_all(
             np.full(len(edge), np.nan, np.float32),
         ),
     )
+
+
+def _calibrated(found: Temperature) -> str:
+    if found.value == 1:
+        return f"temperature 1: no other lowers the validation log loss of {found.before:.4f} for certain"
+    return f"temperature {found.value:.3g} (validation log loss {found.before:.4f} -> {found.after:.4f})"
 
 
 def _in_words(threshold: Threshold, metric: str, manifest: Manifest) -> str:

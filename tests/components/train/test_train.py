@@ -110,6 +110,23 @@ def test_the_baseline_recipe_is_plain_adam_at_a_constant_rate(train, dataset):
     assert [logged[epoch]["learning_rate"] for epoch in (1, 2)] == pytest.approx([1e-3, 1e-3])
 
 
+def test_calibrated_model_is_exported_with_its_temperature(train, tmp_path, capsys):
+    """Label smoothing in reverse: of texts whose labels are drawn, a head fitted to few of them is too sure."""
+    rng = np.random.default_rng(0)
+    rows = [(f"{word} {n}", word if rng.random() < 0.7 else "home") for n in range(60) for word in ("call", "free")]
+    dataset = write_dataset(tmp_path / "noisy", dict.fromkeys(SPLITS, rows), ["call", "free", "home"])
+    options = {"recipe": "frozen", "threshold_metric": "none"}
+    losses = []
+    for name, training in (("plain", {}), ("calibrated", {"calibrate": True})):
+        train(dataset, name, training=training, **options)
+        noted = TrainingPredictions.read(tmp_path / f"{name}.parquet").validation
+        _, probabilities = load(tmp_path / name).predict([text for text, _ in rows])
+        assert probabilities == pytest.approx(noted.probabilities, abs=1e-5), "what serving answers is what was noted"
+        losses.append(noted.losses.mean())
+    assert "temperature" in capsys.readouterr().out
+    assert losses[1] <= losses[0] + 1e-6
+
+
 @pytest.mark.parametrize("recipe", ["frozen", "auto"])
 def test_a_head_on_the_encoder_as_it_is_learns_and_exports(train, tmp_path, recipe):
     """With `auto` fine-tuning at a rate of nothing cannot win against it."""
