@@ -146,7 +146,7 @@ def test_model_that_fails_its_gates_is_refused(cluster, first):
     assert version.tags[tags.VERDICT].startswith("NOT BLESSED: min_accuracy")
     assert "berth.gate.min_accuracy" in version.tags
     logged = cluster.mlflow.get_logged_model(version.source.rpartition("/")[2])
-    model = mlflow.models.Model.load(logged.artifact_location)
+    model = mlflow.models.Model.load(logged.artifact_location.removeprefix("file://"))
     labels = sorted({line.split("\t")[0] for line in MANY})
     assert model.signature.outputs.input_names() == ["label", "probability", *(f"p({label})" for label in labels)]
 
