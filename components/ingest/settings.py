@@ -1,9 +1,9 @@
 """Settings of ingest: the run configuration's fields about data."""
 
 from collections import Counter
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from berth.data.dataset import LABEL, PAIR, TEXT
 from berth.data.source import Source
@@ -34,7 +34,8 @@ class IngestSettings(BaseModel):
     split: Split = Split.model_validate({})
     rare_labels: RareLabels = RareLabels.model_validate({})
     cleaning: Cleaning = Cleaning.model_validate({})
-    corrections: Source | None = None
+    corrections: Annotated[Source | None, BeforeValidator(lambda given: given or None)] = None
+    """KFP has no parameter without a value: {} means that there are none."""
     memory_limit: str = "1GB"
     rows_per_shard: int = 100_000
 
