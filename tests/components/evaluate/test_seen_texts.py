@@ -59,7 +59,7 @@ def test_champion_that_knows_every_text_cannot_be_judged(store, model, old, data
     assert not judgement.verdict.blessed
 
 
-def test_older_champion_is_remarked_unless_its_splits_are_the_same(store, model, old, dataset, noted):
+def test_older_champion_is_remarked_unless_splits_are_the_same(store, model, old, dataset, noted):
     crown(store, old, "older")
     judge = {"bounds": {"max_drop": 0.5}, "settings": SETTINGS}
     judgement = evaluate_model(model, dataset, noted, model_name="older", **judge)
