@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
+from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.scoring_server import infer_and_parse_data
 from sklearn import metrics
 
@@ -205,10 +206,10 @@ def test_mlflow_hands_over_what_json_or_a_frame_holds(case):
     if pairs:
         rows = [list(two) for two in zip(texts, pairs, strict=True)]
         named = pd.DataFrame({"text_pair": pairs, "label": "?", "text": texts})
-        inputs = [rows, np.array(rows), pd.DataFrame(rows, columns=["premise", "hypothesis"]), named]
+        inputs = [rows, np.array(rows), pd.DataFrame(rows), named]
         inputs += [{"text": texts, "text_pair": pairs}]
         inputs += [infer_and_parse_data({"inputs": {"text": texts, "text_pair": pairs}})]
-        inputs += [infer_and_parse_data({"dataframe_split": {"columns": ["a", "b"], "data": rows}})]
+        inputs += [infer_and_parse_data({"dataframe_split": {"columns": ["text", "text_pair"], "data": rows}})]
     else:
         inputs = [texts, np.array(texts), pd.Series(texts), pd.DataFrame({"anything": texts}), np.array([texts]).T]
         inputs += [pd.DataFrame({"label": "?", "text": texts}), {"text": texts}]
@@ -246,13 +247,18 @@ def _classifier(**settings) -> ServedClassifier:
         (True, lambda model: PyFunc(model).predict(["a", "b"]), "takes pairs"),
         (False, lambda model: PyFunc(model).predict([["a", "b"]]), "takes single texts"),
         (True, lambda model: PyFunc(model).predict([["a", "b"], ["c"]]), "row 0 of the input holds list where a text"),
-        (True, lambda model: PyFunc(model).predict([["a", None]]), "row 0 of the input holds nothing where a text"),
+        (
+            True,
+            lambda model: PyFunc(model).predict([["a", None]]),
+            "1 of 1 texts missing in the input, the first in row 0",
+        ),
         (True, lambda model: PyFunc(model).predict([["a", "b", "c"]]), "an input has 3 columns"),
+        (True, lambda model: PyFunc(model).predict({"premise": ["a"], "hypothesis": ["b"]}), "one column named 'text'"),
     ],
 )
 def test_texts_and_pairs_must_match_the_model(pairs, call, message):
-    """Pairs for a model of texts, and texts for a model of pairs, are refused."""
-    with pytest.raises(BerthError, match=message):
+    """Pairs for a model of texts, and texts for a model of pairs, are refused; through MLflow as an invalid request."""
+    with pytest.raises((BerthError, MlflowException), match=message):
         call(_classifier(pairs=pairs))
 
 
