@@ -23,10 +23,10 @@ from benchmarks.workload import (
     EPOCHS,
     HIDDEN,
     INNER,
-    LAYERS,
     LENGTH,
     RATE,
     SAMPLE,
+    SHAPE,
     WARMUP,
     Texts,
     read,
@@ -164,14 +164,7 @@ class Torch:
         from transformers import BertConfig, BertForSequenceClassification, get_linear_schedule_with_warmup
 
         torch.manual_seed(seed)
-        config = BertConfig(
-            vocab_size=30522,
-            hidden_size=HIDDEN,
-            num_hidden_layers=LAYERS,
-            num_attention_heads=12,
-            intermediate_size=INNER,
-            num_labels=2,
-        )
+        config = BertConfig(**SHAPE, num_labels=2)
         self.model = BertForSequenceClassification(config)
         missing = self.model.bert.load_state_dict(load_file(f"{self.weights}/model.safetensors"), strict=False)
         assert not missing.missing_keys, missing.missing_keys

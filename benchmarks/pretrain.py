@@ -24,7 +24,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.workload import BATCH, DATA, DECAY, HIDDEN, INNER, LAYERS, LENGTH, RATE, ROOT, SAMPLE, WARMUP, read
+from benchmarks.workload import BATCH, DATA, DECAY, LENGTH, RATE, ROOT, SAMPLE, SHAPE, WARMUP, read
 
 _TORCH = ROOT / ".venv/torch/bin/python"
 _NAMES = ("berth", "berth-float32", "fine-tuning", "transformers", "transformers-bf16")
@@ -174,13 +174,7 @@ class Transformers:
         from transformers import BertConfig, BertForMaskedLM
 
         torch.manual_seed(0)
-        config = BertConfig(
-            vocab_size=30522,
-            hidden_size=HIDDEN,
-            num_hidden_layers=LAYERS,
-            num_attention_heads=12,
-            intermediate_size=INNER,
-        )
+        config = BertConfig(**SHAPE)
         model = BertForMaskedLM(config)
         missing = model.bert.load_state_dict(load_file(f"{self.weights}/model.safetensors"), strict=False)
         assert not missing.missing_keys, missing.missing_keys

@@ -15,6 +15,14 @@ DATA = {
 }
 BATCH, EPOCHS, RATE, WARMUP, DECAY, LENGTH = 32, 3, 1e-4, 0.1, 0.01, 128
 LAYERS, HIDDEN, INNER = 6, 384, 1536
+SHAPE = {
+    "vocab_size": 30522,
+    "hidden_size": HIDDEN,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": 12,
+    "intermediate_size": INNER,
+}
+"""minilm, as transformers' BertConfig takes it."""
 SAMPLE = 8
 """Batches of a round."""
 

@@ -38,8 +38,8 @@ class Result:
         return self.share >= self.case.at_least
 
     def __str__(self) -> str:
-        beside = "" if self.champion is None else f" (champion {self.champion:.2f})"
-        return f"{self.case.name}: {self.share:.2f} {'>=' if self.holds else '<'} {self.case.at_least:g}{beside}"
+        champion = "" if self.champion is None else f" (champion {self.champion:.2f})"
+        return f"{self.case.name}: {self.share:.2f} {'>=' if self.holds else '<'} {self.case.at_least:g}{champion}"
 
 
 def plan(behaviour: Behaviour, test: Sequence[str], labels: Sequence[str]) -> tuple[list[str], list[Case]]:
