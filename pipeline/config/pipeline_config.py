@@ -84,6 +84,16 @@ Checkpoints = Annotated[
 ]
 CheckpointMinutes = Annotated[float, Field(gt=0, description="Minutes of training that an interruption may cost.")]
 RequireGpu = Annotated[bool, Field(description="Fail at the start of train if TensorFlow sees no GPU.")]
+ModelName = Annotated[
+    Name, Field(validate_default=False, description="Name in the model registry; empty: the run's name.")
+]
+PushTo = Annotated[
+    Address,
+    Field(
+        description="Serving folder, `<push_to>/<model>/<version>/`: a path, s3:// or gs://; "
+        "empty: .berth/serving where berth runs."
+    ),
+]
 Keep = Annotated[int, Field(ge=1, description="Versions in the serving folder; the champion is always one of them.")]
 Notifications = Annotated[Notify, Field(description="Notifications when the run ends.")]
 Pods = Annotated[Cluster, Field(description="Settings of the steps' pods on Kubeflow.")]

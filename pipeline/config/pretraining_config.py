@@ -19,10 +19,11 @@ from pipeline.config.pipeline_config import (
     Encoding,
     Keep,
     MemoryLimit,
-    Name,
+    ModelName,
     Notifications,
     PipelineConfig,
     Pods,
+    PushTo,
     RequireGpu,
     Rows,
     RunName,
@@ -72,14 +73,8 @@ class PretrainingConfig(PipelineConfig):
     gates: EncoderGates = Field(
         EncoderGates.model_validate({}), description="Bounds that an encoder has to meet to be pushed."
     )
-    model_name: Name = Field(
-        "", validate_default=False, description="Name in the model registry; empty: the run's name."
-    )
-    push_to: Address = Field(
-        "",
-        description="Folder of versions, `<push_to>/<model_name>/<version>/`: a path, s3:// or gs://; "
-        "empty: .berth/serving where berth runs.",
-    )
+    model_name: ModelName = ""
+    push_to: PushTo = ""
     keep: Keep = 5
     notify: Notifications = NO_NOTIFICATIONS
     cluster: Pods = PODS

@@ -26,10 +26,11 @@ from pipeline.config.pipeline_config import (
     Encoding,
     Keep,
     MemoryLimit,
-    Name,
+    ModelName,
     Notifications,
     PipelineConfig,
     Pods,
+    PushTo,
     RequireGpu,
     Rows,
     RowsPerShard,
@@ -185,14 +186,8 @@ class RunConfig(PipelineConfig):
     gates: Gates = Field(
         Gates.model_validate({}), description="Bounds that a model has to meet to be blessed and pushed."
     )
-    model_name: Name = Field(
-        "", validate_default=False, description="Name in the model registry; empty: the run's name."
-    )
-    push_to: Address = Field(
-        "",
-        description="Serving folder, `<push_to>/<model>/<version>/`: a path, s3:// or gs://; "
-        "empty: .berth/serving where berth runs.",
-    )
+    model_name: ModelName = ""
+    push_to: PushTo = ""
     keep: Keep = 5
     notify: Notifications = NO_NOTIFICATIONS
     cluster: Pods = PODS
