@@ -1,10 +1,12 @@
-"""Processes in an image's environment: the variables that all of them get, and one that runs a module."""
+"""Processes in an image's environment: the variables that all of them get, one that runs a module, and talk with it."""
 
 import contextlib
+import json
 import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 from berth.errors import check_exit
 from pipeline import checkout
@@ -47,6 +49,17 @@ def module_process(image: str, module: str, *arguments: str, what: str = "") -> 
             yield process
         errors.seek(0)
         check_exit(process.returncode, errors.read(), what or f"{module} failed")
+
+
+def ask(process: "subprocess.Popen[str]", question: Any) -> Any:
+    """Write `question` as a line of JSON and return the answer, a line of JSON; None: the process has ended."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.write(json.dumps(question) + "\n")
+        process.stdin.flush()
+    answer = process.stdout.readline()
+    return json.loads(answer) if answer else None
 
 
 def run_module(image: str, module: str, *arguments: str, stdin: str = "") -> str:

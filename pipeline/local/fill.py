@@ -1,7 +1,5 @@
 """The likeliest words for masked places, by an encoder, in the environment of the train image."""
 
-import contextlib
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -10,7 +8,7 @@ from berth.errors import BerthError
 from berth.registry.fetch import fetch
 from berth.tracking import tags
 from pipeline import mlflow_store
-from pipeline.local.environment_process import module_process
+from pipeline.local.environment_process import ask, module_process
 
 MASK = "[MASK]"
 Words = list[list[tuple[str, float]]]
@@ -29,16 +27,11 @@ def fill(encoder: str, texts: Iterable[str], count: int) -> Iterator[tuple[str, 
             raise BerthError(f"{text[:80]!r} has no {MASK}. Write {MASK} where a word is asked for.")
     folder = encoder_dir(encoder)
     with module_process(images.TRAIN, "berth.pretraining", str(folder), str(count), what=encoder) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
         for text in texts:
-            with contextlib.suppress(BrokenPipeError):
-                process.stdin.write(json.dumps(text) + "\n")
-                process.stdin.flush()
-            answer = process.stdout.readline()
-            if not answer:
+            answer = ask(process, text)
+            if answer is None:
                 break
-            yield text, [[(word, share) for word, share in place] for place in json.loads(answer)]
+            yield text, [[(word, share) for word, share in place] for place in answer]
 
 
 def encoder_dir(encoder: str) -> Path:

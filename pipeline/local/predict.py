@@ -1,7 +1,5 @@
 """Predictions of a registered model, in the environment of the train image."""
 
-import contextlib
-import json
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -12,7 +10,7 @@ from berth.errors import BerthError
 from berth.models.integrity import ENCODER_FACTS
 from berth.registry.fetch import fetch
 from pipeline import mlflow_store
-from pipeline.local.environment_process import module_process
+from pipeline.local.environment_process import ask, module_process
 
 _CHUNK = 1024
 """Texts that are sent to the model at a time, so that a long stdin is not held in memory."""
@@ -31,16 +29,11 @@ def predict(model: str, texts: Iterable[str]) -> Iterator[dict[str, Any]]:
     what = f"{model}: the model cannot be loaded"
     try:
         with module_process(images.TRAIN, "berth.models.worker", str(folder), what=what) as process:
-            assert process.stdin is not None
-            assert process.stdout is not None
             while chunk := list(islice(texts, _CHUNK)):
-                with contextlib.suppress(BrokenPipeError):
-                    process.stdin.write(json.dumps(chunk) + "\n")
-                    process.stdin.flush()
-                answer = process.stdout.readline()
-                if not answer:
+                answer = ask(process, chunk)
+                if answer is None:
                     break
-                yield from json.loads(answer)
+                yield from answer
     except RuntimeError as error:  # the worker's: a traceback would not help the user
         raise BerthError(f"{what} ({str(error).splitlines()[-1]}).") from None
 
