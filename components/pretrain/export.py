@@ -18,14 +18,12 @@ from typing import Any
 import tensorflow as tf
 
 from berth.data.corpus import CorpusManifest
-from berth.encoders import vocabulary
-from berth.encoders.adapter import INPUTS, EncoderAdapter, of_encoder, trainable_variables
-from berth.encoders.builtin.bert import reusable
+from berth.encoders.adapter import of_encoder, trainable_variables
+from berth.encoders.builtin import mlm
 from berth.encoders.loading import load
 from berth.models import integrity
 from berth.pretraining.settings import NewEncoder, Pretraining
 from berth.pretraining.special_tokens import SpecialTokens
-from components.pretrain.heads import Heads
 from components.pretrain.model import PretrainingModel
 from components.pretrain.origin import Origin
 
@@ -57,8 +55,9 @@ def export(
         trained = trainable_variables(model.encoder.resolved_object)
         for own, value in zip(trainable_variables(loaded), trained, strict=True):
             own.assign(value)
-        heads = Heads({one.name.split(":")[0]: one.numpy() for one in model.heads.variables})
-        loaded.mlm = _mlm(loaded, of_encoder(loaded, model.handle), heads, model.nsp)
+        trained_heads = {one.name.split(":")[0]: one.numpy() for one in model.heads.variables}
+        heads = mlm.Heads(trained_heads, model.heads.transform)
+        loaded.mlm = mlm.part(loaded, of_encoder(loaded, model.handle), heads)
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=True)
         tf.saved_model.save(loaded, str(made), options=options)
         for name in _SAVED_MODEL:
@@ -93,35 +92,6 @@ def facts(
         names = ("layers", "hidden", "heads", "intermediate")
         found["architecture"] = dict(zip(names, new_encoder.shape, strict=True)) | {"cased": new_encoder.cased}
     return found
-
-
-def _mlm(loaded: Any, interface: EncoderAdapter, heads: Heads, nsp: bool) -> Any:
-    """Return the part `mlm`: called with the encoder's inputs and masked_lm_positions, int32 [batch, masked].
-
-    It returns the encoder's outputs and mlm_logits, float32 [batch, masked, words]; with `nsp` nsp_logits, too, float32
-    [batch, 2]: the second segment follows the first, or it does not.
-    """
-    table = vocabulary.table(loaded)
-    assert table is not None
-
-    def predict(inputs: dict[str, tf.Tensor], training: bool = False) -> dict[str, Any]:
-        outputs = interface.call(loaded, inputs, training)
-        vectors = tf.gather(outputs["sequence_output"], inputs["masked_lm_positions"], batch_dims=1)
-        rows, masked = tf.unstack(tf.shape(vectors)[:2])
-        logits = heads.words(tf.reshape(vectors, [-1, vectors.shape[-1]]), table)
-        outputs["mlm_logits"] = tf.reshape(logits, [rows, masked, table.shape[0]])
-        if nsp:
-            outputs["nsp_logits"] = heads.next_sentence(outputs["pooled_output"])
-        return outputs
-
-    own = trainable_variables(loaded)
-    part = reusable([*own, *heads.variables])
-    part.__call__ = tf.function(predict)
-    names = (*INPUTS, "masked_lm_positions")
-    specification = {name: tf.TensorSpec([None, None], tf.int32, name=name) for name in names}
-    for training in (False, True):
-        part.__call__.get_concrete_function(specification, training=training)
-    return part
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -10,12 +10,13 @@ import tensorflow_hub as hub
 
 from berth.encoders import vocabulary
 from berth.encoders.adapter import INPUTS, of_encoder, trainable_variables
+from berth.encoders.builtin import mlm
+from berth.encoders.builtin.mlm import Heads, Weights
 from berth.encoders.loading import load
 from berth.encoders.seeded_dropout import Seeds, with_seeded_dropout
 from berth.errors import BerthError
 from berth.pretraining.batches import Batch
-from components.pretrain.heads import Heads, Weights, fresh
-from components.pretrain.heads import of_encoder as heads_of
+from components.pretrain.heads import fresh
 
 
 class PretrainingModel:
@@ -47,11 +48,11 @@ class PretrainingModel:
                 f"encoder: no variable of {handle!r} has the name of a word table (word_embeddings), which the masked "
                 "tokens' output layer shares. Name another encoder."
             )
-        brought = heads_of(loaded) if heads is None else heads
+        brought, transform = mlm.of_encoder(loaded) if heads is None else (heads, mlm.BERTS)
         own = self._made(seed)
         self.new_heads = [name for name in own if name not in brought]
         """The heads' weights that nothing was brought for, by name."""
-        self.heads = Heads(own | {name: value for name, value in brought.items() if name in own})
+        self.heads = Heads(own | {name: value for name, value in brought.items() if name in own}, transform)
         self.variables = self._reached(trainable_variables(loaded))
         """The trainable variables that the losses use: the encoder's, then the heads'."""
 

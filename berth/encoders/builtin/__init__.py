@@ -1,1 +1,1 @@
-"""The built-in encoder, `minilm`, converted to TF-Hub's format."""
+"""BERTs that Berth converts to TF-Hub's format: checkpoints of Hugging Face, of which the built-in `minilm` is one."""

@@ -1,11 +1,10 @@
 """BERT in the format of a TF-Hub text encoder and its preprocessor: two SavedModels that hub.KerasLayer loads.
 
-The encoder is Devlin et al. 2018 (post-layer-norm, erf GELU, learned positions); the format is TF-Hub's "common
+The encoder is Devlin et al. 2018 (post-layer-norm, learned positions); the format is TF-Hub's "common
 SavedModel APIs for text tasks". All weights are float32, named as in Hugging Face's BertModel.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,60 +13,27 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 
 from berth.encoders.builtin import bert_ops as ops
+from berth.encoders.builtin.shape import BertConfig, weight_shapes
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-_NORM_EPSILON = 1e-12
-
-
-@dataclass(frozen=True)
-class BertConfig:
-    """The shape of a BERT."""
-
-    vocabulary_size: int
-    hidden_size: int
-    layers: int
-    heads: int
-    intermediate_size: int
-    positions: int = 512
-    token_types: int = 2
-    dropout: float = 0.1
-
-
-def weight_shapes(config: BertConfig) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every weight by name; a dense kernel is [out, in], as in PyTorch."""
-    hidden, inner = config.hidden_size, config.intermediate_size
-
-    def dense(name: str, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
-        return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
-
-    def norm(name: str) -> dict[str, tuple[int, ...]]:
-        return {f"{name}.weight": (hidden,), f"{name}.bias": (hidden,)}
-
-    shapes: dict[str, tuple[int, ...]] = {
-        "embeddings.word_embeddings.weight": (config.vocabulary_size, hidden),
-        "embeddings.position_embeddings.weight": (config.positions, hidden),
-        "embeddings.token_type_embeddings.weight": (config.token_types, hidden),
-        **norm("embeddings.LayerNorm"),
-        **dense("pooler.dense", hidden, hidden),
-    }
-    for index in range(config.layers):
-        layer = f"encoder.layer.{index}"
-        for part in ("query", "key", "value"):
-            shapes |= dense(f"{layer}.attention.self.{part}", hidden, hidden)
-        shapes |= dense(f"{layer}.attention.output.dense", hidden, hidden)
-        shapes |= norm(f"{layer}.attention.output.LayerNorm")
-        shapes |= dense(f"{layer}.intermediate.dense", hidden, inner)
-        shapes |= dense(f"{layer}.output.dense", inner, hidden)
-        shapes |= norm(f"{layer}.output.LayerNorm")
-    return shapes
 
 
 def save_encoder(config: BertConfig, weights: Mapping[str, np.ndarray], folder: str | Path) -> None:
     """Write the encoder SavedModel to `folder`.
 
-    It maps {input_word_ids, input_mask, input_type_ids}, int32 [batch, length], to pooled_output [batch, hidden],
-    sequence_output [batch, length, hidden] and encoder_outputs, one sequence_output per layer.
+    It maps {input_word_ids, input_mask, input_type_ids}, int32 [batch, length], to pooled_output [batch, hidden] where
+    it has a pooler, sequence_output [batch, length, hidden] and encoder_outputs, one sequence_output per layer.
     """
+    write(encoder_root(config, weights), folder)
+
+
+def write(root: Any, folder: str | Path) -> None:
+    """Write what `encoder_root` returned to `folder`, the gradients written by hand included."""
+    tf.saved_model.save(root, str(folder), options=tf.saved_model.SaveOptions(experimental_custom_gradients=True))
+
+
+def encoder_root(config: BertConfig, weights: Mapping[str, np.ndarray]) -> Any:
+    """Return the encoder, to be called and saved; `weights` by the names of `weight_shapes`."""
     variables = {
         name: tf.Variable(weight, name=name.replace(".", "/")) for name, weight in _as_used(config, weights).items()
     }
@@ -81,8 +47,7 @@ def save_encoder(config: BertConfig, weights: Mapping[str, np.ndarray], folder: 
     root.__call__ = tf.function(encode)
     for training in (False, True):
         root.__call__.get_concrete_function(specification, training=training)
-    options = tf.saved_model.SaveOptions(experimental_custom_gradients=True)
-    tf.saved_model.save(root, str(folder), options=options)
+    return root
 
 
 def save_preprocessor(vocabulary: str | Path, folder: str | Path, cased: bool = False) -> None:
@@ -170,14 +135,18 @@ def _encode(
         return tf.nn.bias_add(tf.matmul(x, variables[f"{name}.weight"]), variables[f"{name}.bias"])
 
     def norm(name: str, x: tf.Tensor) -> tf.Tensor:
-        return ops.layer_norm(x, variables[f"{name}.weight"], variables[f"{name}.bias"], _NORM_EPSILON)
+        return ops.layer_norm(x, variables[f"{name}.weight"], variables[f"{name}.bias"], config.norm_epsilon)
 
     dropout = ops.Dropout(config.dropout) if training else tf.identity
+    of_attention = config.attention_dropout
+    drop_attention = ops.Dropout(of_attention, seed=2) if training and of_attention is not None else dropout
+    activation = ops.ACTIVATIONS[config.activation]
 
     # The rows of all texts in one matrix, [batch * length, hidden]: only attention needs to know where texts end.
     x = tf.gather(variables["embeddings.word_embeddings.weight"], word_ids)
     x += tf.gather(variables["embeddings.position_embeddings.weight"], tf.range(length))
-    x += tf.gather(variables["embeddings.token_type_embeddings.weight"], inputs["input_type_ids"])
+    if config.token_types:
+        x += tf.gather(variables["embeddings.token_type_embeddings.weight"], inputs["input_type_ids"])
     x = dropout(norm("embeddings.LayerNorm", tf.reshape(x, [-1, hidden])))
     bias = (1.0 - tf.cast(mask[:, None, None, :], tf.float32)) * -1e9
 
@@ -187,13 +156,16 @@ def _encode(
         qkv = tf.reshape(dense(f"{layer}.attention.self.query_key_value", x), [batch, length, 3, heads, size])
         query, key, value = tf.unstack(tf.transpose(qkv, [2, 0, 3, 1, 4]))
         scores = tf.matmul(query * (size**-0.5), key, transpose_b=True) + bias
-        context = tf.matmul(dropout(tf.nn.softmax(scores)), value)
+        context = tf.matmul(drop_attention(tf.nn.softmax(scores)), value)
         context = tf.reshape(tf.transpose(context, [0, 2, 1, 3]), [-1, hidden])
         attended = dropout(dense(f"{layer}.attention.output.dense", context))
         x = norm(f"{layer}.attention.output.LayerNorm", x + attended)
-        inner = ops.gelu(dense(f"{layer}.intermediate.dense", x))
+        inner = activation(dense(f"{layer}.intermediate.dense", x))
         x = norm(f"{layer}.output.LayerNorm", x + dropout(dense(f"{layer}.output.dense", inner)))
         outputs.append(tf.reshape(x, [batch, length, hidden]))
     sequence = outputs[-1]
+    per_token = {"sequence_output": sequence, "encoder_outputs": outputs}
+    if not config.pooler:
+        return per_token
     pooled = tf.tanh(dense("pooler.dense", sequence[:, 0]))
-    return {"pooled_output": pooled, "sequence_output": sequence, "encoder_outputs": outputs, "default": pooled}
+    return {"pooled_output": pooled, **per_token, "default": pooled}

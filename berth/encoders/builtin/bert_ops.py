@@ -54,6 +54,16 @@ def gelu(x: tf.Tensor) -> tf.Tensor:
     return exact(x)
 
 
+ACTIVATIONS: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
+    "gelu": gelu,
+    "gelu_tanh": lambda x: tf.nn.gelu(x, approximate=True),
+    "quick_gelu": lambda x: x * tf.sigmoid(1.702 * x),
+    "relu": tf.nn.relu,
+    "silu": lambda x: x * tf.sigmoid(x),
+}
+"""What stands between the two dense layers of a block."""
+
+
 class Dropout:
     """The dropouts of one step: each call has its own mask, and all masks come from one random number.
 
@@ -61,10 +71,10 @@ class Dropout:
     RandomUniform, so code that seeds or replaces the random ops of TF-Hub encoders works on these masks too.
     """
 
-    def __init__(self, rate: float) -> None:
+    def __init__(self, rate: float, seed: int = 1) -> None:
         self._dropped = round(rate * 256)
         self._calls = 0
-        self._key = tf.cast(tf.random.uniform([1], seed=1) * 2**24, tf.uint64)
+        self._key = tf.cast(tf.random.uniform([1], seed=seed) * 2**24, tf.uint64)
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         """Return `x` with some values set to zero and the others scaled up, so that its mean stays the same."""

@@ -5,11 +5,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from berth.encoders.builtin.mlm import BERTS, MLM, NSP, of_encoder
 from berth.encoders.wordpiece import find_vocabulary
 from berth.errors import BerthError
 from berth.pretraining.settings import NewEncoder
 from components.pretrain import new_encoder, origin
-from components.pretrain.heads import MLM, NSP, fresh, of_encoder
+from components.pretrain.heads import fresh
 from components.pretrain.model import PretrainingModel
 
 THEIRS = {
@@ -31,15 +32,16 @@ def encoder_with(names):
 
 
 def test_heads_of_a_hub_encoder_are_found_by_name():
-    found = of_encoder(encoder_with(THEIRS))
+    found, transform = of_encoder(encoder_with(THEIRS))
+    assert transform == BERTS
     assert found.keys() == MLM.keys()
     assert found["head/mlm/transform/kernel"].shape == (8, 4)
 
 
 def test_heads_with_a_part_missing_are_not_taken():
     fewer = {name: shape for name, shape in THEIRS.items() if "output_bias" not in name}
-    assert of_encoder(encoder_with(fewer)) == {}
-    assert of_encoder(SimpleNamespace()) == {}
+    assert of_encoder(encoder_with(fewer)) == ({}, BERTS)
+    assert of_encoder(SimpleNamespace()) == ({}, BERTS)
 
 
 def test_new_weights_have_the_published_spread(tmp_path):
