@@ -42,7 +42,7 @@ demo-pretrain: setup ## Pre-train the encoder on the same messages, without thei
 JOBS ?= 2
 PYTEST = -m pytest -n $(JOBS) --dist worksteal
 TESTS_validate := tests/berth/statistics tests/components/validate
-TESTS_train := tests/berth/encoders tests/berth/training tests/berth/models/test_decision_rule.py \
+TESTS_train := tests/berth/encoders tests/berth/explaining tests/berth/training tests/berth/models/test_decision_rule.py \
   tests/components/train tests/components/vocabulary tests/components/evaluate tests/components/pretrain tests/components/evaluate_encoder
 NOT_core := $(TESTS_validate) $(TESTS_train) tests/e2e tests/images
 

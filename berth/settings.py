@@ -144,6 +144,9 @@ class Evaluation(Section):
         50_000, ge=0, description="How many texts the TF-IDF baseline learns from, at most; 0: no baseline."
     )
     seed: int = Field(0, ge=0, description="Seeds the bootstrap.")
+    explain: int = Field(
+        20, ge=0, le=20, description="How many of the report's mistakes show the words that the model used."
+    )
     tensorflow_serving: str = Field(
         "", description="Path of `tensorflow_model_server`, to send the serving check's requests to it as well."
     )

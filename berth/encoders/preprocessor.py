@@ -117,7 +117,7 @@ class Preprocessor:
         """Return the two segments of pairs, cut so that both fit; a short one leaves its unused room to the other."""
         lengths, others = first.row_lengths(), second.row_lengths()
         half = self.room // 2
-        own = tf.minimum(lengths, tf.maximum(self.room - half, self.room - others))
+        own = tf.minimum(lengths, tf.maximum(self.room - others, self.room - half))
         return [self._cut(first, own), self._cut(second, self.room - own)]
 
 

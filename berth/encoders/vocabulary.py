@@ -9,7 +9,8 @@ import tensorflow as tf
 from berth.encoders.adapter import INPUTS, EncoderAdapter, variables
 from berth.errors import BerthError
 
-_TABLE = re.compile(r"(word|token)_embedding", re.IGNORECASE)
+TABLE = re.compile(r"(word|token)_embedding", re.IGNORECASE)
+"""The names of word tables' variables."""
 _OUT_OF_RANGE = re.compile(r"is not in \[0, (\d+)\)")
 ROUNDED_UP = 128
 """An encoder's table may have unused rows: its height may be rounded up to a multiple of at most this."""
@@ -33,7 +34,7 @@ def size(preprocessor: Any, folder: str | Path) -> int | None:
 
 def table(encoder: Any) -> tf.Variable | None:
     """Return the loaded encoder's word table, [rows, size]; None: no variable has the name of one."""
-    tables = [variable for variable in variables(encoder) if _TABLE.search(variable.name) and variable.shape.rank == 2]
+    tables = [variable for variable in variables(encoder) if TABLE.search(variable.name) and variable.shape.rank == 2]
     return max(tables, key=lambda own: int(own.shape[0]), default=None)
 
 

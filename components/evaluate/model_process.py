@@ -17,6 +17,7 @@ from berth.errors import first_line
 from berth.lean_import import import_tensorflow_for_serving
 from berth.models.saved_model import ServedClassifier, load
 from components.evaluate.agreement import BOUND, largest_difference
+from components.evaluate.explained import explain_mistakes
 
 _WARM_UP = 10
 _REQUESTS = 100
@@ -25,11 +26,11 @@ _VALIDATION = 256
 """Most validation texts that are compared with what the model said of them in training."""
 
 
-def main(model: str, dataset: str, out: str, check: bool, extra: Sequence[str] = ()) -> None:
+def main(model: str, dataset: str, out: str, check: bool, extra: Sequence[str] = (), explain: int = 0) -> None:
     """Write what the model says of the test split, and with `check` what the serving check measures, to `out`.
 
-    `probabilities.npy` is float32 [texts, labels]; `facts.json` holds labels, task, threshold, the measurements, and
-    the labels of the texts `extra`.
+    `probabilities.npy` is float32 [texts, labels]; `facts.json` holds labels, task, threshold, the measurements, the
+    labels of the texts `extra`, and the words that the model used in `explain` mistakes.
     """
     import numpy as np
 
@@ -62,6 +63,8 @@ def main(model: str, dataset: str, out: str, check: bool, extra: Sequence[str] =
         held_out = validation.get(PAIR)
         _, again = classifier.predict(validation[TEXT][chosen], held_out[chosen] if held_out else None)
         np.save(folder / "validation.npy", again)
+    if explain:
+        facts |= explain_mistakes(model, classifier, rows, probabilities, explain)
     (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
 
 

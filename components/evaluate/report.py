@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from berth.data.dataset import SPLITS, Manifest
+from berth.explaining.explanation import Explanation
 from berth.reports import html
 from components.evaluate import baseline, mistakes
 from components.evaluate.judgement import BASELINE, CHALLENGER, CHAMPION, Judgement
@@ -46,6 +47,8 @@ def render(judgement: Judgement, manifest: Manifest, confidence: float) -> str:
         splits=SPLITS,
         shades=[[cell / max(1, sum(row)) for cell in row] for row in evaluation.confusion],
         confusion=len(evaluation.labels) <= MOST_LABELS and evaluation.confusion,
+        explanations={int(row): Explanation.of(own) for row, own in judgement.served.explained.items()},
+        shade=_shade,
         confusions=mistakes.confusions(judgement.mistakes)[:_ROWS],
         roc=_lines(judgement, names, lambda one: one.roc),
         pr=_lines(judgement, names, lambda one: one.pr),
@@ -57,6 +60,12 @@ def render(judgement: Judgement, manifest: Manifest, confidence: float) -> str:
         rows=_ROWS,
         side=_SIDE,
     )
+
+
+def _shade(explanation: Explanation, weight: float | None) -> float:
+    """Return how dark a word is, 0 to 1: the heaviest one of its text is the darkest."""
+    heaviest = abs(explanation.words[0][1]) if explanation.words else 1.0
+    return abs(weight or 0.0) / heaviest
 
 
 def _lines(judgement: Judgement, names: dict[str, str], curves: Callable[[Evaluation], list[Curve]]) -> list[Line]:

@@ -47,6 +47,10 @@ class Served:
     """What the serving check found."""
     behaviour: list[str] = field(default_factory=list)
     """The labels of the behaviour file's texts."""
+    explained: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Explanations as dicts, by row of the test split."""
+    unexplained: str = ""
+    """Why there are no more of them; empty: there are all that were asked for."""
 
 
 def answers(model: str | Path, dataset: str | Path, extra: Sequence[str] = ()) -> Served:
@@ -65,14 +69,15 @@ def check(
     predictions: str | Path,
     tensorflow_serving: str = "",
     extra: Sequence[str] = (),
+    explain: int = 0,
 ) -> Served:
     """Do what `answers` does, and hold the model against the in-training `predictions`; raises as that does.
 
     `predictions` is the file that train wrote. With `tensorflow_serving`, the path of its binary, the same requests go
-    to that too.
+    to that too. So many mistakes as `explain` says come with the words that the model used.
     """
     with tempfile.TemporaryDirectory(prefix="berth-answers-") as scratch:
-        served = _run(model, dataset, Path(scratch), check=True, extra=extra)
+        served = _run(model, dataset, Path(scratch), check=True, extra=extra, explain=explain)
         asked = _asked(Path(scratch))
     problems = [*served.problems, *_against_training(predictions, asked)]
     if tensorflow_serving and not problems:
@@ -80,11 +85,13 @@ def check(
     return replace(served, problems=problems)
 
 
-def _run(model: str | Path, dataset: str | Path, folder: Path, check: bool, extra: Sequence[str]) -> Served:
+def _run(
+    model: str | Path, dataset: str | Path, folder: Path, check: bool, extra: Sequence[str], explain: int = 0
+) -> Served:
     import numpy as np
 
     request: dict[str, Any] = {"model": str(model), "dataset": str(dataset), "out": str(folder), "check": check}
-    request["extra"] = list(extra)
+    request |= {"extra": list(extra), "explain": explain}
     with _started.pop() if _started else _start() as process:
         _, errors = process.communicate(json.dumps(request) + "\n")
     check_exit(process.returncode, errors, f"{model}: the model cannot be loaded")

@@ -69,7 +69,7 @@ def evaluate_model(
     positive_label = manifest.positive_label(positive_label)
     rows = read_columns(dataset, "test")
     extra, required = _required(cases, manifest, rows[TEXT])
-    served = serving_check.check(model, dataset, predictions, settings.tensorflow_serving, extra)
+    served = serving_check.check(model, dataset, predictions, settings.tensorflow_serving, extra, settings.explain)
     truth = indicators.indicator(served.labels, rows[LABEL])
     positive = served.labels.index(positive_label) if positive_label else 1
 

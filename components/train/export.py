@@ -3,6 +3,7 @@
 import json
 import shutil
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ def export(
             "pairs": preprocessor.pairs,
             "threshold": threshold,
             "sequence_length": preprocessor.sequence_length,
+            "cleaning": asdict(rules),
         }
         settings_file = scratch / SETTINGS_ASSET
         settings_file.write_text(json.dumps(settings) + "\n", encoding="utf-8")

@@ -11,6 +11,9 @@ from typer.core import TyperCommand
 from berth.errors import nearest, printable
 from pipeline.cli.options import RegisteredModel
 
+_WORDS = 8
+"""Most words of an explanation; --json has all."""
+
 
 class PredictCommand(TyperCommand):
     """The command `berth predict`: a text may begin with a dash, unless it is one word, which looks like an option."""
@@ -40,16 +43,21 @@ def predict(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a JSON object per line, with every probability.")
     ] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Also print the words that the model used, and what each did.")
+    ] = False,
 ) -> None:
     """Print the label and its probability for each text."""
     from pipeline.local import predict
 
     lines = texts if texts else (line.rstrip("\r\n") for line in sys.stdin)
-    for prediction in predict.predict(model, lines):
+    for prediction in predict.predict(model, lines, explain):
         if as_json:
             typer.echo(json.dumps(prediction, ensure_ascii=False))
         else:
             typer.echo(prediction_line(prediction))
+            if explain:
+                typer.echo(explanation_line(prediction["explanation"]))
 
 
 def fill(
@@ -113,3 +121,12 @@ def prediction_line(prediction: dict[str, Any]) -> str:
     shown = ", ".join(labels) or "-"
     values = ", ".join(f"{probabilities[own]:.4f}" for own in labels) or "-"
     return f"{printable(shown)}\t{values}\t{printable(prediction['text'])}"
+
+
+def explanation_line(explanation: dict[str, Any] | None) -> str:
+    """Return the label that was explained and the heaviest words, each with what it did to the label's log odds."""
+    if explanation is None:
+        return "  no words: the model's tokens are not those of the text's words"
+    shown = "  ".join(f"{own['word']} {own['weight']:+.2f}" for own in explanation["words"][:_WORDS])
+    note = "" if explanation["complete"] else " (the words' weights do not sum to what they did together)"
+    return printable(f"  {explanation['label']}: {shown or '-'}{note}")

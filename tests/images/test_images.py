@@ -124,7 +124,7 @@ def test_a_model_made_in_containers_answers_in_the_image(runs):
     serving = folder / ".berth/serving/sms-spam/1"
     run = [*RUN, f"--volume={serving}:{serving}:ro", "--interactive", images.TRAIN]
     done = subprocess.run(
-        ["docker", *run, "python", "-m", "berth.models.worker", str(serving)],
+        ["docker", *run, "python", "-m", "berth.explaining.worker", str(serving)],
         input=json.dumps("call now to win a prize") + "\n",
         capture_output=True,
         text=True,

@@ -37,7 +37,8 @@ def test_long_text_keeps_the_requested_part(loaded, truncate, kept):
 def test_of_a_pair_a_short_text_leaves_its_room_to_the_other(loaded, truncate):
     prepare = Preprocessor(loaded, LENGTH, "tiny", pairs=True, truncate=truncate)
     long, short = " ".join(WORDS), "call me"
-    inputs = prepare(tf.constant([long, long, short]), tf.constant([long, short, long]))
+    in_graph = tf.function(prepare.__call__)  # as the exported model calls it
+    inputs = in_graph(tf.constant([long, long, short]), tf.constant([long, short, long]))
     mask, types = inputs["input_mask"].numpy(), inputs["input_type_ids"].numpy()
     assert mask.sum(1).tolist() == [LENGTH] * 3
     # 9 tokens for both: the first text gets the odd one; [SEP] of the second text is of type 1.

@@ -8,7 +8,7 @@ import pytest
 
 from berth.errors import BerthError
 from berth.models import integrity
-from pipeline.cli.models import prediction_line
+from pipeline.cli.models import explanation_line, prediction_line
 from pipeline.local import predict
 from tests.support.model_commands import berth
 
@@ -34,6 +34,19 @@ def test_predict_handles_labels_and_pairs_and_checks_the_model(store, models, tm
     assert done.stderr == (
         "error: changed: assets/labels.txt is not as it was exported (SHA-256). Fetch or push the model again.\n"
     )
+
+
+def test_a_prediction_is_explained_by_its_heaviest_words(store, models, tmp_path):
+    words = [{"word": f"w\x1b{number}", "weight": 3.0 - number} for number in range(10)]
+    line = explanation_line({"label": "spam", "complete": True, "words": words})
+    assert line == "  spam: " + "  ".join(rf"w\x1b{number} {3 - number:+}.00" for number in range(8))
+    shown = explanation_line({"label": "spam", "complete": False, "words": []})
+    assert shown == "  spam: - (the words' weights do not sum to what they did together)"
+    assert explanation_line(None) == "  no words: the model's tokens are not those of the text's words"
+    done = berth("predict", str(models / "single"), "--explain", "win 100", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "do not come from a sigmoid or a softmax, so it cannot be explained" in done.stderr
 
 
 def test_texts_may_begin_with_a_dash(store, models, tmp_path):

@@ -1,0 +1,1 @@
+"""Which words a model used in a text."""
