@@ -47,6 +47,8 @@ class CorpusManifest(BaseModel):
     """Documents whose text a cleaning rule changed, by rule."""
     excluded: dict[str, int] = {}
     """Documents left out because they hold a test text, by what `exclude` names."""
+    excluded_near_duplicates: dict[str, int] = {}
+    """Further ones that hold a near-duplicate of one, by the dataset that `exclude` names."""
     settings: dict[str, Any] = {}
     """The settings that made the corpus."""
     sources: list[SourceFile] = []

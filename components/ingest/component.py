@@ -217,13 +217,16 @@ def ingest_corpus(
         manifest = ingest_documents(settings, corpus.path, rejected.path)
         for note in notes_on(manifest):
             print(f"anomaly warn {note}", flush=True)
-        dropped, excluded = sum(manifest.dropped.values()), sum(manifest.excluded.values())
+        dropped = sum(manifest.dropped.values())
+        excluded = sum(manifest.excluded.values()) + sum(manifest.excluded_near_duplicates.values())
         counts = {f"documents_{split}": manifest.documents[split] for split in SPLITS}
         counts |= {f"sentences_{split}": manifest.sentences[split] for split in SPLITS}
         counts |= {f"characters_{split}": manifest.characters[split] for split in SPLITS}
         touched = {f"dropped/{reason}": number for reason, number in manifest.dropped.items()}
         touched |= {f"changed/{rule}": number for rule, number in manifest.changed.items()}
         touched |= {f"excluded/{name}": number for name, number in manifest.excluded.items()}
+        nearly = manifest.excluded_near_duplicates
+        touched |= {f"excluded_near_duplicates/{name}": number for name, number in nearly.items()}
         numbers = {"documents_read": manifest.read, "dropped": dropped, "excluded": excluded, **counts}
         numbers |= {metric_name(name): number for name, number in touched.items()}
         mlflow.log_metrics(dict[str, float](numbers))

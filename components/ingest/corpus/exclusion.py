@@ -10,6 +10,7 @@ from berth.errors import BerthError
 from berth.models.integrity import sha256_of
 from berth.registry import versions
 from berth.tracking import run_tree, tags
+from components.ingest.corpus import near_test_texts
 from components.ingest.corpus.parts import in_parts
 from components.ingest.corpus.sentences import sentences
 from components.ingest.rows.sql import literal
@@ -22,11 +23,16 @@ _WORDS = 5
 """A part of a document is compared if it has as many words: "Thank you." may be a test text and is in many others."""
 
 
-def exclude(connection: duckdb.DuckDBPyConnection, settings: CorpusSettings, scratch: Path) -> dict[str, int]:
-    """Give REASON to the documents of the table `rows` that are, or hold, a test text; return how many, by name.
+def exclude(
+    connection: duckdb.DuckDBPyConnection, settings: CorpusSettings, scratch: Path
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Give a reason to the documents of the table `rows` that are, or hold, a test text or a near-duplicate of one.
+
+    Return how many of either there are, by name: REASON and near_test_texts.REASON.
 
     A document is compared as a whole, and each of its paragraphs, lines and sentences of five words or more is; case,
-    white space and Unicode form do not count.
+    white space and Unicode form do not count. Near-duplicates of a registered model's test texts are not found: its
+    runs keep hashes of the texts alone.
 
     Raises:
         BerthError: a name in `exclude` is neither a dataset nor a model, or it is not known what a model was tested on.
@@ -35,7 +41,7 @@ def exclude(connection: duckdb.DuckDBPyConnection, settings: CorpusSettings, scr
     for number, name in enumerate(settings.exclude):
         _add_keys(connection, name, scratch / f"exclude{number}")
     if not settings.exclude:
-        return {}
+        return {}, {}
     parts = f"string_split_regex(text, '\\n\\s*\\n') || string_split(text, chr(10)) || {sentences('text')}"
     long = f"list_filter({parts}, lambda part: len(string_split(trim(part), ' ')) >= {_WORDS})"
     keys = f"list_transform([text] || {long}, lambda part: {test_texts.key('part')})"
@@ -49,7 +55,11 @@ def exclude(connection: duckdb.DuckDBPyConnection, settings: CorpusSettings, scr
     connection.unregister("holding")
     found = connection.execute("SELECT reason, count(*) FROM rows WHERE starts_with(reason, ?) GROUP BY 1", [REASON])
     counts = {reason.removeprefix(REASON): number for reason, number in found.fetchall()}
-    return {name: counts.get(name, 0) for name in settings.exclude}
+    same, near = {name: counts.get(name, 0) for name in settings.exclude}, {}
+    folders = {name: folder for name in settings.exclude if (folder := _dataset(name))}
+    if settings.cleaning.near_duplicates and folders:
+        near = near_test_texts.exclude(connection, folders, f"[text] || {long}", settings.cleaning.near_duplicates)
+    return same, near
 
 
 def fingerprint(names: list[str]) -> str:

@@ -13,7 +13,7 @@ from berth.data.corpus import HELD_OUT, TRAIN, CorpusManifest
 from berth.data.dataset import SourceFile
 from berth.errors import BerthError
 from components.ingest import database
-from components.ingest.corpus import exclusion
+from components.ingest.corpus import exclusion, near_test_texts
 from components.ingest.corpus.documents import TEXT, store_documents
 from components.ingest.corpus.parts import in_parts
 from components.ingest.corpus.sentences import sentences
@@ -32,6 +32,7 @@ _FEWEST = _FEWEST_HELD_OUT + 2
 """Documents: sentence pairs of the train split need two."""
 _FEW_HELD_OUT = 100_000
 """Characters: the masked tokens of fewer, about 3,000, give rough figures."""
+_OF_TEST_TEXTS = (exclusion.REASON, near_test_texts.REASON)
 _MANY, _LIKE_LABELS, _LONGEST_LABEL = 100, 0.02, 60
 """Rows from which on few different values, and none longer than so many characters, are labels."""
 
@@ -81,7 +82,7 @@ def _ingest(
     counts = read_rows(connection, rows, settings, scratch)
     drop_copies(connection, settings)
     _check_for_labels(connection, settings)
-    excluded = exclusion.exclude(connection, settings, scratch)
+    excluded, nearly = exclusion.exclude(connection, settings, scratch)
     cleaning, resembling = settings.cleaning, 0
     if cleaning.near_duplicates:
         _hold_out(connection, settings.held_out, 0)
@@ -96,7 +97,7 @@ def _ingest(
         notes.append("near-duplicates were not looked for: cleaning.near_duplicates is 0.")
     check_unchanged(Rows(files, rows.format, rows.columns, rows.has_header))
     documents = {split: _documents(connection, split) for split in layout.SPLITS}
-    manifest = layout.write(corpus, documents, **facts, excluded=excluded, notes=notes)
+    manifest = layout.write(corpus, documents, **facts, excluded=excluded, excluded_near_duplicates=nearly, notes=notes)
     write_rejected(connection, rows, counts, rejected)
     return manifest
 
@@ -156,7 +157,7 @@ def _facts(
     changed = connection.execute(f"SELECT {changes} FROM rows").fetchall()[0]
     return {
         "read": read,
-        "dropped": {reason: number for reason, number in reasons if not reason.startswith(exclusion.REASON)},
+        "dropped": {reason: number for reason, number in reasons if not reason.startswith(_OF_TEST_TEXTS)},
         "changed": {name: number for name, number in zip(CHANGES, changed, strict=True) if number},
         "settings": settings.parameters(),
         "sources": [SourceFile(uri=file.uri, size=file.size, version=file.version, rows=-1) for file in files],

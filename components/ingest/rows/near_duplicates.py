@@ -44,9 +44,9 @@ def find_near_duplicates(
     Raises:
         BerthError: `threshold` is so low that banding cannot find most pairs.
     """
-    _make_bands(connection, *_banding(threshold))
+    _make_bands(connection, *banding(threshold))
     chosen = "SELECT rid FROM candidates UNION SELECT witness FROM candidates"
-    of_chosen = _with_pairs(f"SELECT rid, text, pair FROM rows JOIN ({chosen}) ON rid = rows.rowid")
+    of_chosen = with_pairs(f"SELECT rid, text, pair FROM rows JOIN ({chosen}) ON rid = rows.rowid")
     of_chosen = f"SELECT rid, list_distinct(pairs) AS pairs FROM ({of_chosen})"
     order, group = ("rid", "band") if within_splits else ("rank", "band, rank")
     connection.execute(f"""
@@ -77,9 +77,8 @@ def find_near_duplicates(
 def _make_bands(connection: duckdb.DuckDBPyConnection, bands: int, height: int) -> None:
     """Create the table `bands`: rid, rank (of the split) and band, a row per text and band."""
     text = f"lower(nfc_normalize(left(text, {_LONGEST}) || coalesce(' ' || left(pair, {_LONGEST}), '')))"
-    words = f"CASE WHEN strlen(text) = length(text) THEN text ELSE array_to_string({_WORDS.format('text')}, ' ') END"
     rank = "list_position(['train', 'validation', 'test'], split)::UTINYINT AS rank"
-    query = f"SELECT rid, rank, {words} || ' ' FROM (SELECT rid, {rank}, {text} AS text FROM kept)"
+    query = f"SELECT rid, rank, {spaced('text')} FROM (SELECT rid, {rank}, {text} AS text FROM kept)"
     connection.execute("CREATE TABLE bands (rid BIGINT, rank UTINYINT, band UBIGINT)")
     with connection.cursor() as reading:
         batches = reading.sql(query).to_arrow_reader(BATCH)
@@ -90,7 +89,13 @@ def _make_bands(connection: duckdb.DuckDBPyConnection, bands: int, height: int) 
             connection.unregister("keyed")
 
 
-def _banding(threshold: float) -> tuple[int, int]:
+def spaced(text: str) -> str:
+    """Return the SQL expression of what band_keys takes for that of a `text` in lower case."""
+    words = f"array_to_string({_WORDS.format(text)}, ' ')"
+    return f"CASE WHEN strlen({text}) = length({text}) THEN {text} ELSE {words} END || ' '"
+
+
+def banding(threshold: float) -> tuple[int, int]:
     """Return the number of bands and of permutations in each: as few as find a pair at the threshold with _RECALL."""
     height = 3 if threshold >= 0.7 else 2
     agree = min(threshold**height, 1 - 1e-9)
@@ -100,7 +105,7 @@ def _banding(threshold: float) -> tuple[int, int]:
     return max(bands, 2), height
 
 
-def _with_pairs(query: str) -> str:
+def with_pairs(query: str) -> str:
     """Return the query that adds the hashes of the word pairs, a list of UBIGINT, to the texts of `query`."""
     words = _WORDS.format("lower(nfc_normalize(text || coalesce(' ' || pair, '')))")
     return f"SELECT * EXCLUDE (text, pair, words), {_PAIRS} AS pairs FROM (SELECT *, {words} AS words FROM ({query}))"

@@ -26,7 +26,12 @@ def write_keys(dataset: str | Path, path: Path) -> None:
 
 def keys_of(connection: duckdb.DuckDBPyConnection, test: Path) -> str:
     """Return the query for the keys of the texts in the folder `test` of a dataset."""
+    return f"SELECT DISTINCT {key('text')} AS key FROM ({texts_of(connection, test)})"
+
+
+def texts_of(connection: duckdb.DuckDBPyConnection, test: Path) -> str:
+    """Return the query for the texts in the folder `test` of a dataset, each of a pair's two: a column `text`."""
     files = f"read_parquet({literal(glob.escape(str(test)) + '/*.parquet')}, hive_partitioning=false)"
     columns = {name for name, *_ in connection.execute(f"DESCRIBE SELECT * FROM {files}").fetchall()}
     texts = [name for name in (TEXT, PAIR) if name in columns]
-    return " UNION ".join(f"SELECT {key(name)} AS key FROM {files}" for name in texts)
+    return " UNION ".join(f"SELECT {name} AS text FROM {files}" for name in texts)

@@ -149,6 +149,23 @@ def test_test_texts_of_a_dataset_are_left_out(ingest, tmp_path):
     assert exclusion.fingerprint([]) == ""
 
 
+def test_near_duplicates_of_test_texts_are_left_out(ingest, tmp_path):
+    """As a document and inside one; a text that shares some words with a test text stays."""
+    tested = " ".join(f"word{number}" for number in range(40))
+    near = tested.replace("word7 ", "another, ").upper()
+    rows = {"train": [("x", "a")], "validation": [("y", "b")], "test": [(tested, "a"), ("Thank you.", "b")]}
+    dataset = str(write_dataset(tmp_path / "dataset", rows, ["a", "b"]))
+    far = tested.replace("word7", "x").replace("word17", "y").replace("word27", "z")
+    folder = files_of(tmp_path / "texts", [*DOCUMENTS, tested, near, f"It began.\n\n{near}\n\nIt ended.", far])
+    cleaning = {"near_duplicates": 0.9, "keep_near_duplicates": True}
+    corpus, rejected = ingest(folder, documents="file", exclude=[dataset], cleaning=cleaning)
+    assert corpus.manifest.excluded == {dataset: 1}
+    assert corpus.manifest.excluded_near_duplicates == {dataset: 2}
+    assert corpus.manifest.dropped == {}
+    assert texts(corpus) == {*DOCUMENTS, far}
+    assert f"near-duplicate of a test text: {dataset}" in {row["reason"] for row in rejected}
+
+
 def test_test_texts_of_a_registered_model_are_left_out(ingest, steps, tmp_path, store):
     import mlflow
 
