@@ -9,6 +9,9 @@ from berth.settings import LONGEST, Fraction, Positive, Score, Section
 
 _Length = Annotated[int, Field(ge=8, le=LONGEST)]
 _Count = Annotated[int, Field(ge=1)]
+BATCH_TOKENS = 4096
+"""Of a batch, by default. A step updates the whole word table, which takes as long as hundreds of tokens of a small
+encoder: batches of few tokens are slow."""
 
 
 class Pretraining(Section):
@@ -16,15 +19,17 @@ class Pretraining(Section):
 
     steps: int = Field(0, ge=0, description="Updates of the weights; 0: as many as `epochs` take.")
     epochs: Positive = Field(1.0, description="Passes over the corpus, where `steps` is 0; 0.5 is half of it.")
-    batch_size: int = Field(32, ge=1, description="Rows of a batch at the first of `sequence_lengths`.")
     batch_tokens: int = Field(
+        BATCH_TOKENS, ge=16, description="Tokens of a batch, padding included: of short rows it has many."
+    )
+    batch_size: int = Field(
         0,
         ge=0,
-        description="Tokens of a batch, padding included, in place of `batch_size`; 0: `batch_size` counts, and with "
-        "several `sequence_lengths` its rows at the first one.",
+        description="Rows of a batch, in place of `batch_tokens`, at the first of `sequence_lengths`; 0: "
+        "`batch_tokens` counts.",
     )
     accumulate: int = Field(1, ge=1, description="Batches that make one step together.")
-    learning_rate: Positive = Field(1e-4, description="The highest one, which warmup ends at.")
+    learning_rate: Positive = Field(4e-4, description="The highest one, which warmup ends at.")
     warmup: Score = Field(0.1, description="Share of the training in which the learning rate rises.")
     weight_decay: Score = Field(0.01, description="Decay of the weights per step, times the learning rate.")
     sequence_lengths: list[_Length] = Field(
@@ -64,6 +69,8 @@ class Pretraining(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        if self.batch_size and self.batch_tokens != BATCH_TOKENS:
+            raise ValueError("batch_size and batch_tokens both say how large a batch is: leave one of them out")
         if not self.shares:
             return self
         if len(self.shares) != len(self.sequence_lengths):
@@ -71,6 +78,13 @@ class Pretraining(Section):
         if len(self.shares) > 1 and abs(sum(self.shares) - 1) > 1e-6:
             raise ValueError(f"shares must add up to 1, not {sum(self.shares):g}")
         return self
+
+    @property
+    def token_budget(self) -> int:
+        """Tokens of a batch; 0: a batch has `batch_size` rows. With several lengths it has equal tokens at each."""
+        if not self.batch_size:
+            return self.batch_tokens
+        return self.batch_size * self.sequence_lengths[0] if len(self.sequence_lengths) > 1 else 0
 
     @property
     def shares_of_lengths(self) -> list[float]:

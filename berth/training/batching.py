@@ -8,8 +8,6 @@ import numpy as np
 _WINDOW = 64
 """Batches' worth of shuffled rows that are sorted by length at a time; a smaller data set is sorted as a whole. Larger
 windows pad less, and where length tells the class (spam is long) make batches of one class each, which learn worse."""
-_STEP = 64
-"""What a step costs that does not depend on its batch, the optimizer above all: as much as about so many tokens."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +23,8 @@ class Batching:
     multiple: int = 1
     """What widths are rounded up to; above 1, batches are not cut either. A GPU's step costs the same for a few tokens
     more, and its kernels are chosen, or compiled, for each new shape."""
+    step_tokens: int = 64
+    """What a step costs that does not depend on its batch, the optimizer above all: as much as about so many tokens."""
 
     def padded(self, width: int) -> int:
         """Return the tokens that a row of `width` tokens has in a batch of its own."""
@@ -62,7 +62,7 @@ def batches(widths: np.ndarray, batching: Batching, rng: np.random.Generator | N
     for start in range(0, len(order), size * _WINDOW):
         window = order[start : start + size * _WINDOW]
         for batch in _cut(window[np.argsort(widths[window], kind="stable")], widths, batching):
-            made += _parted(batch, widths) if batching.multiple == 1 else [batch]
+            made += _parted(batch, widths, batching.step_tokens) if batching.multiple == 1 else [batch]
     yield from (made[index] for index in rng.permutation(len(made)))
 
 
@@ -79,11 +79,11 @@ def _cut(order: np.ndarray, widths: np.ndarray, batching: Batching) -> list[np.n
     return [*made, order[start:]]
 
 
-def _parted(batch: np.ndarray, widths: np.ndarray) -> list[np.ndarray]:
-    """Return `batch`, sorted by length, in parts: cut where that saves the most padding, as often as it pays."""
+def _parted(batch: np.ndarray, widths: np.ndarray, least: int) -> list[np.ndarray]:
+    """Return `batch`, sorted by length, in parts: cut where that saves most padding, while that is over `least`."""
     own = widths[batch]
     saved = np.arange(1, len(own)) * (own[-1] - own[:-1])
-    if not saved.size or saved.max() <= _STEP:
+    if not saved.size or saved.max() <= least:
         return [batch]
     cut = int(saved.argmax()) + 1
-    return _parted(batch[:cut], widths) + _parted(batch[cut:], widths)
+    return _parted(batch[:cut], widths, least) + _parted(batch[cut:], widths, least)

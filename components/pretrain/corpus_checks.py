@@ -22,9 +22,11 @@ def check(corpus: Corpus, stores: dict[str, TokenStore], settings: Pretraining, 
         BerthError: pre-training on it makes no sense.
     """
     train, held_out = stores[TRAIN], stores[HELD_OUT]
-    if train.token_count < settings.batch_size:
+    of_batch = f"rows (batch_size: {settings.batch_size:,})" if settings.batch_size else "tokens (batch_tokens)"
+    if train.token_count < (settings.batch_size or settings.batch_tokens):
         raise BerthError(
-            f"the corpus has {train.token_count:,} tokens to train on, fewer than a batch has rows. Give more text."
+            f"the corpus has {train.token_count:,} tokens to train on, fewer than a batch has {of_batch}. Give more "
+            "text, or make batches smaller."
         )
     if len(held_out) < 2:
         raise BerthError(

@@ -26,6 +26,9 @@ from components.pretrain.task import PretrainingTask
 
 _HEAD_RATE = 1e-3
 """Learning rate of new heads while the encoder is still."""
+_HEAD_TOKENS = 1_024
+"""Tokens of a batch, at most, while the encoder is still: its word table is not updated, so that small steps are cheap.
+"""
 _CURVE_ROWS = 512
 """Held-out rows that each evaluation during training looks at."""
 
@@ -115,6 +118,8 @@ class Phases:
         """Train the new heads alone; a run that resumes later repeats what no checkpoint has, to the same weights."""
         first = {"sequence_lengths": self.settings.sequence_lengths[:1], "shares": []}
         own = self.settings.model_copy(update=first | {"steps": self.settings.head_steps, "evaluations": 1})
+        if not own.batch_size:
+            own = own.model_copy(update={"batch_tokens": min(own.batch_tokens, _HEAD_TOKENS)})
         print(f"the encoder brings no heads: {own.steps} steps for new ones first, with the encoder still", flush=True)
         rounds = Rounds(self.stores[TRAIN], own, self.tokens.end)
         task = PretrainingTask(self.model, self.replicated, self.masker, rounds, self._curve_rows(), still=True)
@@ -136,13 +141,11 @@ class Phases:
         return held_out_rows(self.stores[HELD_OUT], self.settings, self.tokens.end, _CURVE_ROWS)
 
     def _recipe(self, settings: Pretraining, rounds: int, rate: float) -> Recipe:
-        """Return `settings` as the trainer takes them; with several lengths, a batch has equal tokens at each."""
-        several = len(settings.sequence_lengths) > 1
-        tokens = settings.batch_tokens or (settings.batch_size * settings.sequence_lengths[0] if several else 0)
+        """Return `settings` as the trainer takes them."""
         names = "accumulate", "layer_decay", "freeze_embeddings", "freeze_layers", "precision", "auto_batch"
         shared = {name: getattr(settings, name) for name in names}
         # The last weights are kept: the held-out documents that gates are judged on choose nothing.
-        others = {"batch_tokens": tokens, "head_rate": 1.0, "select_by": "last"}
+        others = {"batch_tokens": settings.token_budget, "head_rate": 1.0, "select_by": "last"}
         training = Training.model_validate(shared | others)
         own = settings.batch_size, rate, settings.warmup, settings.weight_decay, settings.seed
         return Recipe("berth", rounds, *own, training)

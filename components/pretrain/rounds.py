@@ -15,6 +15,8 @@ from berth.pretraining.token_store import TokenStore
 
 _MOST_ROWS = 500_000
 """Of a round: what is in memory at a time."""
+_SAMPLE = 1_000
+"""Rows whose mean width tells how many make a batch."""
 _EPOCHS = 1 << 16
 """Passes over the corpus at one sequence length, at most: no two lengths share an epoch's number, and so its draws."""
 
@@ -36,17 +38,24 @@ def plan(documents: TokenStore, settings: Pretraining, separator: int) -> list[R
     """
     rounds: list[Round] = []
     for stage, (length, share) in enumerate(zip(settings.sequence_lengths, settings.shares_of_lengths, strict=True)):
+        first_pass = instances(documents, **_options(settings, length, separator), epoch=stage * _EPOCHS)
         if settings.steps:
-            tokens = settings.batch_tokens or settings.batch_size * settings.sequence_lengths[0]
-            rows = share * settings.steps * settings.accumulate * tokens / length
+            rows = share * settings.steps * settings.accumulate * _rows_of_batch(settings, length, first_pass)
         else:
-            one = instances(documents, **_options(settings, length, separator), epoch=stage * _EPOCHS)
-            rows = share * settings.epochs * sum(1 for _ in one)
+            rows = share * settings.epochs * sum(1 for _ in first_pass)
         rows = max(1, round(rows))
         parts = min(rows, max(1, round(settings.evaluations * share), -(-rows // _MOST_ROWS)))
         bounds = [rows * part // parts for part in range(parts + 1)]
         rounds += [Round(stage, length, first, last - first) for first, last in itertools.pairwise(bounds)]
     return rounds
+
+
+def _rows_of_batch(settings: Pretraining, length: int, some: Iterator[Instance]) -> float:
+    """Return the rows of a usual batch: rows of short documents have fewer than `length` tokens."""
+    if settings.batch_size:
+        return settings.batch_size * settings.sequence_lengths[0] / length
+    widths = [one.width for one in itertools.islice(some, _SAMPLE)]
+    return settings.batch_tokens * len(widths) / sum(widths)
 
 
 class Rounds:

@@ -28,3 +28,15 @@ def test_preset_and_own_numbers_make_the_shape():
 def test_hidden_size_that_heads_cannot_share():
     with pytest.raises(ValidationError, match="hidden 100 is not a multiple of heads 3"):
         NewEncoder.model_validate({"hidden": 100, "heads": 3})
+
+
+def test_batch_has_a_number_of_tokens_unless_rows_are_asked_for():
+    """With several lengths the rows count at the first: a batch has equal tokens at each."""
+    assert Pretraining.model_validate({}).token_budget == 4096
+    assert Pretraining.model_validate({"batch_size": 8}).token_budget == 0
+    assert Pretraining.model_validate({"batch_size": 8, "sequence_lengths": [32, 64]}).token_budget == 256
+
+
+def test_rows_and_tokens_of_a_batch_cannot_both_be_set():
+    with pytest.raises(ValidationError, match="batch_size and batch_tokens both say how large a batch is"):
+        Pretraining.model_validate({"batch_size": 8, "batch_tokens": 512})

@@ -74,14 +74,15 @@ def test_real_lengths_need_less_than_three_percent_padding():
 
 
 def test_batch_is_cut_where_lengths_jump_only_if_that_pays():
-    """It pays if the padding that is saved is more than a step costs."""
+    """It pays if the padding that is saved is more than a step costs, which differs from task to task."""
 
-    def sizes(lengths: list[int]) -> list[int]:
-        return sorted(map(len, batches(widths_of(lengths), Batching(32), np.random.default_rng(0))))
+    def sizes(lengths: list[int], **costs: int) -> list[int]:
+        return sorted(map(len, batches(widths_of(lengths), Batching(32, **costs), np.random.default_rng(0))))
 
     assert sizes([10] * 31 + [100]) == [1, 31]
     assert sizes([10] * 31 + [12]) == [32]
     assert sizes([10] * 16 + [40] * 14 + [120] * 2) == [2, 14, 16]
+    assert sizes([10] * 16 + [40] * 14 + [120] * 2, step_tokens=512) == [2, 30]
 
 
 def test_texts_of_equal_length_are_regrouped_each_epoch(widths):

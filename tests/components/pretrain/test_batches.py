@@ -62,6 +62,14 @@ def test_each_length_gets_its_share_of_the_tokens(store, tokens):
     assert rows == {32: 600, 64: 100}
 
 
+def test_short_rows_take_as_many_steps_as_were_asked_for(store, tokens):
+    """A batch of 256 tokens has the more rows, the shorter they are."""
+    rounds = rounds_of(store, tokens, steps=50, batch_size=0, batch_tokens=256, sequence_lengths=[128])
+    widths = np.concatenate([rounds.rows(number + 1).widths() for number in range(len(rounds.rounds))])
+    assert widths.mean() < 64
+    assert widths.sum() == pytest.approx(50 * 256, rel=0.1)
+
+
 @pytest.mark.parametrize("nsp", [True, False])
 def test_rows_are_packed_as_the_preprocessor_packs_them(store, tokens, preprocessor, nsp):
     rows = rounds_of(store, tokens, nsp=nsp).rows(1)

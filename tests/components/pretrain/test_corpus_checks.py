@@ -37,7 +37,7 @@ def test_share_of_unknown_tokens_and_the_script_are_said(tmp_path, unknown, outc
 @pytest.mark.parametrize(
     ("train", "held_out", "of_one_sentence", "said"),
     [
-        (1, 2, 0, "fewer than a batch has rows"),
+        (1, 2, 0, r"fewer than a batch has rows \(batch_size: 8\)"),
         (40, 1, 0, "has 1 held-out documents"),
         (40, 2, 40, "40 of 40 documents have one sentence"),
     ],
