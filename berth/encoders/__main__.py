@@ -1,4 +1,4 @@
-"""`python -m berth.encoders.__main__ add HANDLE | verify NAME...`: the part of `berth encoders` that loads models.
+"""`python -m berth.encoders.__main__ add HANDLE [LABEL] | verify NAME...`: `berth encoders` where it loads.
 
 Runs in the environment of the train image. `verify` prints a JSON object for each name as it goes.
 """
@@ -7,6 +7,7 @@ import json
 import sys
 
 from berth.encoders import resolve as encoders
+from berth.encoders.builtin import convert
 from berth.encoders.describe import examine
 from berth.encoders.fetch import cache
 from berth.encoders.fetch.handle import parse
@@ -14,8 +15,12 @@ from berth.encoders.vocabulary import ROUNDED_UP
 from berth.errors import BerthError
 
 
-def add(text: str) -> None:
-    encoders.obtain("HANDLE", parse("HANDLE", text))
+def add(text: str, label: str = "") -> None:
+    handle = parse("HANDLE", text)
+    if handle.kind == "folder":
+        convert.handles(text, text, label)
+    else:
+        encoders.obtain("HANDLE", handle)
 
 
 def verify(*names: str) -> None:
@@ -54,6 +59,6 @@ def _words(model: cache.TextModel, everything: list[cache.Entry]) -> list[str]:
 
 if __name__ == "__main__":
     if sys.argv[1] == "add":
-        add(sys.argv[2])
+        add(*sys.argv[2:])
     else:
         verify(*sys.argv[2:])

@@ -30,6 +30,8 @@ def examine(field: str, folder: str, handle: str) -> TextModel:
         f"takes {', '.join(own.names)}{' as a list' if own.as_list else ''}",
         f"gives {', '.join(sorted(outputs))}; pooling auto takes {method(outputs, resolve_auto('auto', handle))}",
     ]
+    if callable(getattr(loaded, "mlm", None)):
+        words.append("has the heads of pre-training (part mlm)")
     if not own.takes_training:
         words.append("has no dropout that training could switch on")
     return TextModel(kind="encoder", tokens=table, words=words)

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from berth.encoders import registered
+from berth.encoders.builtin.checkpoint import digest, is_checkpoint
+from berth.encoders.builtin.tokenisation import check_convertible
 from berth.encoders.builtin.weights import BUILT_IN
 from berth.encoders.fetch import cache
 from berth.encoders.fetch.handle import Handle, parse
@@ -21,9 +23,12 @@ _SECONDS = 10
 def fingerprint(encoder: str, preprocessor: str) -> str:
     """Return a SHA-256 that changes when the files of the encoder or the preprocessor do.
 
-    A folder counts by its files, a bucket and a web server by the ETags that they give, a pinned archive by its pin, a
-    registered model by its version and digest.
+    A folder counts by its files (a checkpoint by those that an encoder is made of), a bucket and a web server by the
+    ETags that they give, a pinned archive by its pin, a registered model by its version and digest.
     What is not known (a folder of another machine, a server that gives nothing) counts by its handle alone.
+
+    Raises:
+        BerthError: the folder is a checkpoint that cannot be converted.
     """
     both = {"encoder": encoder, "preprocessor": preprocessor}
     contents = {field: f"{text}\0{_content(field, text)}" for field, text in both.items()}
@@ -68,8 +73,15 @@ def _content(field: str, text: str) -> str:
     except BerthError:
         return ""
     if handle.kind == "folder":
-        return cache.digest(Path(text)) if Path(text).is_dir() else ""
+        return _of_folder(field, text)
     return handle.sha256 or version(handle)
+
+
+def _of_folder(field: str, text: str) -> str:
+    if not is_checkpoint(text):
+        return cache.digest(Path(text)) if Path(text).is_dir() else ""
+    check_convertible(field, text)
+    return digest(text)
 
 
 def _of_web(handle: Handle) -> str:

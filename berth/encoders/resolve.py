@@ -1,13 +1,16 @@
 """Resolve an encoder and its preprocessor, `minilm` or any handles, and load them.
 
-Anything that is not a local folder is fetched into the user's cache (berth.encoders.fetch.cache), and again when the
-server has other files.
+A checkpoint of Hugging Face is converted. Anything that is not a local folder is fetched into the user's cache
+(berth.encoders.fetch.cache), and again when the server has other files.
 """
 
+import shutil
+import tempfile
 from pathlib import Path
 
 from berth.encoders import registered
-from berth.encoders.builtin import minilm
+from berth.encoders.builtin import convert, minilm
+from berth.encoders.builtin.checkpoint import is_checkpoint
 from berth.encoders.builtin.weights import BUILT_IN
 from berth.encoders.describe import examine
 from berth.encoders.fetch import cache, download
@@ -19,33 +22,47 @@ from berth.errors import BerthError
 
 
 def resolve(encoder: str, preprocessor: str) -> tuple[str, str]:
-    """Return the local folders of the encoder and the preprocessor, fetched into the cache if need be.
+    """Return the local folders of the encoder and the preprocessor, fetched and converted into the cache if need be.
 
     Raises:
-        BerthError: a handle does not lead to a SavedModel; the message names the field and what to change.
+        BerthError: a handle does not lead to a SavedModel or a checkpoint of BERT; the message names the field and what
+            to change.
     """
     if encoder == BUILT_IN:
-        own_encoder, own_preprocessor = minilm.handles()
-        return own_encoder, _resolve("preprocessor", preprocessor) if preprocessor else own_preprocessor
-    return _resolve("encoder", encoder), _resolve("preprocessor", preprocessor or _own_preprocessor(encoder))
+        found, own = minilm.handles()
+    else:
+        found = _resolve("encoder", encoder)
+        own = own_preprocessor(found)
+    if preprocessor:
+        return found, _resolve("preprocessor", preprocessor)
+    if not own:
+        raise BerthError("preprocessor: name the TF-Hub preprocessor that the encoder's page gives as its match.")
+    return found, own
 
 
-def _own_preprocessor(encoder: str) -> str:
-    """Return the handle of the preprocessor that an encoder brings; empty: none."""
-    return encoder if parse("encoder", encoder).kind == "registered" else ""
+def own_preprocessor(encoder: str) -> str:
+    """Return the folder of the preprocessor that comes with the encoder in the folder `encoder`; empty: none.
+
+    An encoder that was pre-trained has it inside; one that was converted has it next to it, in the cache.
+    """
+    inside, beyond = Path(encoder) / registered.PREPROCESSOR, Path(encoder).parent / convert.PARTS[1]
+    if (inside / "saved_model.pb").is_file():
+        return str(inside)
+    is_converted = Path(encoder).name == convert.PARTS[0] and beyond.is_relative_to(cache.root())
+    return str(beyond) if is_converted and (beyond / "saved_model.pb").is_file() else ""
 
 
 def _resolve(field: str, text: str) -> str:
     handle = parse(field, text)
-    if handle.kind == "registered" and field == "preprocessor":
-        return str(obtain(field, handle) / registered.PREPROCESSOR)
     if handle.kind != "folder":
         fetched = str(obtain(field, handle))
         check_graph(field, fetched, text)  # it may have been fetched before graphs were checked
-        return fetched
+        return own_preprocessor(fetched) or fetched if field == "preprocessor" else fetched
     folder = Path(text)
     if not folder.is_dir():
         raise BerthError(f"{field}: no folder {text!r}. {ADVICE}")
+    if is_checkpoint(folder):
+        return convert.handles(folder, text)[convert.PARTS.index(field)]
     if not (folder / "saved_model.pb").is_file():
         raise BerthError(f"{field}: {text!r} is not a SavedModel: it has no saved_model.pb. {ADVICE}")
     check_graph(field, text, text)
@@ -55,7 +72,8 @@ def _resolve(field: str, text: str) -> str:
 def obtain(field: str, handle: Handle) -> Path:
     """Return the folder in the cache of the SavedModel that `handle` leads to, fetched now if no earlier run did so.
 
-    If other files are there than were fetched before, they are fetched too.
+    If other files are there than were fetched before, they are fetched too. A checkpoint is converted: the folder is
+    its encoder's.
 
     The model is loaded once before it enters the cache, so that the cache holds only text models that load.
 
@@ -73,18 +91,41 @@ def obtain(field: str, handle: Handle) -> Path:
             archive_sha256 = download.fetch(handle, folder)
         except BerthError as error:
             raise BerthError(f"{field}: {handle.text!r} does not resolve ({error}). {ADVICE}") from None
+        if (checkpoint := _checkpoint_below(folder)) is not None:
+            return archive_sha256, _converted(checkpoint, handle, folder)
         found = saved_model_below(folder)
         if found is None:
             raise BerthError(f"{field}: {handle.text!r} is not a SavedModel: it has no saved_model.pb. {ADVICE}")
         return archive_sha256, [examine(field, str(found), handle.text)]
 
     name = name_in_cache(handle)
-    folder = saved_model_below(cache.obtain(name, handle.text, make))
+    whole = cache.obtain(name, handle.text, make)
+    converted = whole / convert.PARTS[0]
+    folder = converted if (converted / "saved_model.pb").is_file() else saved_model_below(whole)
     if folder is None:
         raise BerthError(
             f"{field}: the cache of {handle.text!r}, {cache.root() / name}, has lost files. Remove that folder."
         )
     return folder
+
+
+def _checkpoint_below(folder: Path) -> Path | None:
+    """Return the checkpoint that was fetched: `folder`, or the only folder in it; None: it is something else."""
+    inside = list(folder.iterdir())
+    only = inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
+    return next((own for own in (folder, only) if is_checkpoint(own)), None)
+
+
+def _converted(checkpoint: Path, handle: Handle, folder: Path) -> list[cache.TextModel]:
+    """Put the conversion of the fetched `checkpoint` into `folder`, in place of all that was fetched."""
+    fetched = [*folder.iterdir()]
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        _, models = convert.convert(checkpoint, handle.text, Path(scratch))
+        for path in fetched:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for part in convert.PARTS:
+            (Path(scratch) / part).rename(folder / part)
+    return models
 
 
 def sha256(folder: str | Path) -> str:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from berth.encoders import registered
+from berth.encoders.builtin.checkpoint import is_checkpoint
+from berth.encoders.builtin.tokenisation import tokenisation_of
 from berth.encoders.builtin.weights import BUILT_IN, weights_dir
 from berth.encoders.fetch import cache, download
 from berth.encoders.fetch.archive import saved_model_below
@@ -65,15 +67,16 @@ def find_vocabulary(encoder: str, preprocessor: str) -> Vocabulary | None:
             return _parse((weights_dir() / "vocab.txt").read_bytes(), text)
         handle = parse("preprocessor", text)
         if handle.kind == "folder":
-            return _among_assets(Path(text), text)
+            if is_checkpoint(text):
+                return Vocabulary(list(tokenisation_of(Path(text)).pieces), text)
+            return _among_assets(_with_preprocessor(Path(text)), text)
         name = name_in_cache(handle)
-        below = registered.PREPROCESSOR if handle.kind == "registered" else ""
         if cache.entry(name) is not None:
-            return _among_assets(cache.root() / name / below, text)
+            return _among_assets(_with_preprocessor(cache.root() / name), text)
         if handle.kind == "registered":
             with tempfile.TemporaryDirectory(prefix="berth-vocabulary-") as scratch:
                 registered.fetch_into("preprocessor", text, Path(scratch))
-                return _among_assets(Path(scratch) / below, text)
+                return _among_assets(_with_preprocessor(Path(scratch)), text)
         if handle.kind == "http":
             with tempfile.TemporaryDirectory(prefix="berth-vocabulary-") as scratch:
                 download.fetch(handle, Path(scratch))
@@ -81,6 +84,12 @@ def find_vocabulary(encoder: str, preprocessor: str) -> Vocabulary | None:
     except (BerthError, OSError, UnicodeDecodeError) as error:
         print(f"vocabulary of the preprocessor: {error}", flush=True)
     return None
+
+
+def _with_preprocessor(folder: Path) -> Path:
+    """Return the folder of the preprocessor that an encoder in `folder` brings, else `folder` itself."""
+    own = folder / registered.PREPROCESSOR
+    return own if own.is_dir() else folder
 
 
 def _among_assets(folder: Path, source: str) -> Vocabulary | None:

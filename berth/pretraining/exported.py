@@ -23,7 +23,8 @@ class ExportedEncoder:
         self._mlm: Any = getattr(self.loaded, "mlm", None)
         if not callable(self._mlm):
             raise BerthError(
-                f"encoder: {handle!r} has no part mlm, so it cannot fill in words. Name one that berth pretrain made."
+                f"encoder: {handle!r} has no part mlm, so it cannot fill in words. Name one that berth pretrain made, "
+                "or a checkpoint of BertForMaskedLM."
             )
 
     def words(self, batch: Batch) -> np.ndarray:

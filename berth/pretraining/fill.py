@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from berth.encoders.builtin import convert
+from berth.encoders.builtin.checkpoint import is_checkpoint
 from berth.encoders.loading import load
 from berth.encoders.preprocessor import Preprocessor
 from berth.errors import BerthError
@@ -33,7 +35,7 @@ class MaskFiller:
     """Fills in masked words with an encoder that has an `mlm` part.
 
     Args:
-        encoder: Its folder.
+        encoder: Its folder, or that of a checkpoint of Hugging Face.
         preprocessor: Its folder; empty: the one in the encoder's folder.
 
     Raises:
@@ -45,10 +47,14 @@ class MaskFiller:
     """
 
     def __init__(self, encoder: str | Path, preprocessor: str | Path = "") -> None:
+        given = encoder
+        if is_checkpoint(encoder):
+            encoder, own = convert.handles(encoder, str(encoder))
+            preprocessor = preprocessor or own
         folder = str(preprocessor or Path(encoder) / "preprocessor")
         if not Path(folder).is_dir():
             raise BerthError(f"{encoder} has no folder preprocessor. Name the encoder's preprocessor.")
-        self._exported = ExportedEncoder(encoder, str(encoder))
+        self._exported = ExportedEncoder(encoder, str(given))
         loaded = load("preprocessor", folder, folder)
         self._tokens = special_tokens(loaded, folder, folder)
         self._prepare = Preprocessor(loaded, _LONGEST, folder)

@@ -6,6 +6,7 @@
 <folder>/SHA256SUMS
 """
 
+import functools
 import hashlib
 import json
 import shutil
@@ -57,7 +58,8 @@ def export(
             own.assign(value)
         trained_heads = {one.name.split(":")[0]: one.numpy() for one in model.heads.variables}
         heads = mlm.Heads(trained_heads, model.heads.transform)
-        loaded.mlm = mlm.part(loaded, of_encoder(loaded, model.handle), heads)
+        interface = of_encoder(loaded, model.handle)
+        loaded.mlm = mlm.part(loaded, functools.partial(interface.call, loaded), heads)
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=True)
         tf.saved_model.save(loaded, str(made), options=options)
         for name in _SAVED_MODEL:

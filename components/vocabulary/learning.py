@@ -10,7 +10,7 @@ from tensorflow_text.python.ops.bert_tokenizer import BasicTokenizer
 from tensorflow_text.tools.wordpiece_vocab import wordpiece_tokenizer_learner_lib as learner
 
 from berth import progress
-from berth.encoders.builtin.bert import SPECIAL_TOKENS
+from berth.encoders.builtin.tokenisation import SPECIAL_TOKENS
 
 MOST_CHARACTERS = 100_000_000
 """Characters that are counted: documents come in the order of their hashes, so the first ones are a sample."""

@@ -21,13 +21,19 @@ def list_encoders() -> None:
 
 @commands.command()
 def add(
-    handle: Annotated[str, typer.Argument(help="A tfhub.dev or Kaggle URL, an https .tar.gz, gs:// or s3://.")],
+    handle: Annotated[
+        str,
+        typer.Argument(
+            help="A tfhub.dev or Kaggle URL, an https .tar.gz, gs:// or s3://; or a folder of a Hugging Face BERT."
+        ),
+    ],
     sha256: Annotated[str, typer.Option(help="The archive's SHA-256; any other archive is refused.")] = "",
+    name: Annotated[str, typer.Option(help="What the list calls the folder. Default: its own name.")] = "",
 ) -> None:
-    """Download an encoder or a preprocessor into the cache, and check that it is one."""
+    """Download an encoder or a preprocessor into the cache, or convert a folder, and check that it is one."""
     from pipeline.local import encoders
 
-    for line in encoders.add(handle, sha256):
+    for line in encoders.add(handle, sha256, name):
         typer.echo(printable(line))
 
 

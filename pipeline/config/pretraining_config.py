@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from berth.encoders.builtin.weights import BUILT_IN
+from berth.encoders.fetch.handle import is_hub_page
 from berth.pretraining.settings import EncoderGates, NewEncoder, Pretraining, Probe
-from berth.registry.fetch import is_reference
 from berth.settings import Address, Cleaning, Fraction
 from pipeline.config.pipeline_config import (
     NO_NOTIFICATIONS,
@@ -64,7 +64,9 @@ class PretrainingConfig(PipelineConfig):
     new_encoder: NewEncoder | None = Field(
         None, description="Set by a mapping as `encoder`: `encoder: {preset: small, vocabulary: 16000}`."
     )
-    preprocessor: Address = Field("", description="The encoder's TF-Hub text preprocessor; `minilm` has its own.")
+    preprocessor: Address = Field(
+        "", description="The encoder's TF-Hub text preprocessor; `minilm` and checkpoints bring it."
+    )
     pretraining: Pretraining = Field(Pretraining.model_validate({}), description="How the encoder is trained.")
     checkpoints: Checkpoints = ""
     checkpoint_minutes: CheckpointMinutes = 10.0
@@ -94,8 +96,7 @@ class PretrainingConfig(PipelineConfig):
             raise ValueError(f"documents: {self.documents} is for files; the rows of a query are documents themselves")
         if bool(self.encoder) == bool(self.new_encoder):
             raise ValueError("encoder: name one, or describe a new one as a mapping such as {preset: small}")
-        named = self.encoder and self.encoder != BUILT_IN and not is_reference(self.encoder)
-        if named and not self.preprocessor:
+        if is_hub_page(self.encoder) and not self.preprocessor:
             raise ValueError("preprocessor: name the TF-Hub preprocessor that the encoder's page gives as its match")
         if self.new_encoder and self.preprocessor:
             raise ValueError("preprocessor: a new encoder gets one with the vocabulary that is learned; leave it out")

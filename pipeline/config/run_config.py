@@ -11,8 +11,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from berth.behaviour import Behaviour
 from berth.data.source import Source, as_section
 from berth.encoders.builtin.weights import BUILT_IN
+from berth.encoders.fetch.handle import is_hub_page
 from berth.errors import BerthError
-from berth.registry.fetch import is_reference
 from berth.settings import AUTO, LONGEST, Address, Checks, Cleaning, Evaluation, Gates, RareLabels, Split
 from berth.training.recipe import unused_settings
 from berth.training.settings import Training
@@ -126,9 +126,12 @@ class RunConfig(PipelineConfig):
         BUILT_IN,
         min_length=1,
         description="`minilm` (built in), or a TF-Hub text encoder: a tfhub.dev or Kaggle URL, an https .tar.gz "
-        "(`#sha256=` and its digest behind it pins it), gs://, s3:// or a folder. See docs/encoders.md.",
+        "(`#sha256=` and its digest behind it pins it), gs://, s3:// or a folder, which may also be a BERT of Hugging "
+        "Face. See docs/encoders.md.",
     )
-    preprocessor: Address = Field("", description="The encoder's TF-Hub text preprocessor; `minilm` has its own.")
+    preprocessor: Address = Field(
+        "", description="The encoder's TF-Hub text preprocessor; `minilm` and checkpoints bring it."
+    )
     pooling: Literal["auto", "pooled_output", "cls", "mean"] = Field(
         "auto",
         description="How the encoder's outputs become one vector: its `pooled_output`, or of `sequence_output` the "
@@ -194,7 +197,7 @@ class RunConfig(PipelineConfig):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.encoder != BUILT_IN and not is_reference(self.encoder) and not self.preprocessor:
+        if is_hub_page(self.encoder) and not self.preprocessor:
             raise ValueError("preprocessor: name the TF-Hub preprocessor that the encoder's page gives as its match")
         if self.columns:
             self._check_columns(self.columns)

@@ -4,6 +4,9 @@ import json
 from collections.abc import Iterator
 
 from berth import images
+from berth.encoders.builtin.checkpoint import is_checkpoint
+from berth.encoders.builtin.checkpoint import name_in_cache as checkpoint_name
+from berth.encoders.builtin.tokenisation import check_convertible
 from berth.encoders.fetch import cache
 from berth.encoders.fetch.handle import parse
 from berth.encoders.present import name_in_cache
@@ -12,25 +15,39 @@ from pipeline import mlflow_store
 from pipeline.local.environment_process import module_process
 
 
-def add(text: str, sha256: str) -> Iterator[str]:
-    """Fetch what the handle `text` leads to and yield the outcome, a line each.
+def add(text: str, sha256: str, label: str = "") -> Iterator[str]:
+    """Fetch what the handle `text` leads to, or convert the checkpoint in that folder; yield the outcome, a line each.
+
+    Args:
+        text: The handle.
+        sha256: What an archive must have; empty: anything.
+        label: What the cache lists a checkpoint as; empty: its folder's name.
 
     Raises:
         BerthError: it does not lead to an encoder or a preprocessor, or not to the archive of `sha256`.
     """
     handle = parse("HANDLE", f"{text}#sha256={sha256}" if sha256 else text)
-    if handle.kind == "folder":
-        raise BerthError(f"{text!r} is not an address. A folder of this machine needs no cache: name it in 'encoder'.")
+    is_folder = handle.kind == "folder"
+    if is_folder and not is_checkpoint(text):
+        raise BerthError(
+            f"{text!r} is not an address, nor a folder with a config.json. A SavedModel of this machine needs no "
+            "cache: name its folder in 'encoder'."
+        )
+    if label and not is_folder:
+        raise BerthError("--name is for a folder of Hugging Face. Leave it out: an address has its name.")
+    if is_folder:
+        check_convertible("HANDLE", text)
     if handle.kind == "registered":
         mlflow_store.use_tracking_uri()
-    there = cache.entry(name_in_cache(handle)) is not None
+    name = checkpoint_name(text, label) if is_folder else name_in_cache(handle)
+    there = cache.entry(name) is not None
     if not there:
-        for line in _in_train_environment("add", handle.text):
-            if line.startswith(("fetching", "waiting")):
+        for line in _in_train_environment("add", handle.text, label):
+            if line.startswith(("fetching", "waiting", "converting")):
                 yield line
-    entry = cache.entry(name_in_cache(handle))
+    entry = cache.entry(name)
     assert entry is not None
-    model, state = entry.models[0], "is there already" if there else "is fetched"
+    model, state = entry.models[0], f"is {'there already' if there else 'converted' if is_folder else 'fetched'}"
     yield f"{entry.name} {state}: {model.words[0]}, {entry.size}"
     yield f"{model.kind}: {handle.text}"
     if not handle.sha256 and entry.archive_sha256:

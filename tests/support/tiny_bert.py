@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from berth.encoders.builtin import bert
+from berth.encoders.builtin.tokenisation import SPECIAL_TOKENS
 
 MESSAGES = Path(__file__).parents[2] / "examples" / "sms-spam" / "sms_spam_collection.tsv"
 _WORDS = 600
@@ -24,7 +25,7 @@ def vocabulary() -> list[str]:
     words = collections.Counter(re.findall(r"[a-z]{2,}", MESSAGES.read_text(encoding="utf-8").lower()))
     letters = string.ascii_lowercase + string.digits
     pieces = [*letters, *(f"##{letter}" for letter in letters), *string.punctuation]
-    return [*bert.SPECIAL_TOKENS, *pieces, *(word for word, _ in words.most_common(_WORDS))]
+    return [*SPECIAL_TOKENS, *pieces, *(word for word, _ in words.most_common(_WORDS))]
 
 
 def build(folder: Path, seed: int = 0, dropout: float = 0.1) -> tuple[str, str]:

@@ -4,7 +4,7 @@ The encoder is Devlin et al. 2018 (post-layer-norm, learned positions); the form
 SavedModel APIs for text tasks". All weights are float32, named as in Hugging Face's BertModel.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,7 @@ import tensorflow_text as tf_text
 
 from berth.encoders.builtin import bert_ops as ops
 from berth.encoders.builtin.shape import BertConfig, weight_shapes
-
-SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+from berth.encoders.builtin.tokenisation import read_vocabulary
 
 
 def save_encoder(config: BertConfig, weights: Mapping[str, np.ndarray], folder: str | Path) -> None:
@@ -53,20 +52,35 @@ def encoder_root(config: BertConfig, weights: Mapping[str, np.ndarray]) -> Any:
 def save_preprocessor(vocabulary: str | Path, folder: str | Path, cased: bool = False) -> None:
     """Write the preprocessor SavedModel for the WordPiece `vocabulary`, one token a line, to `folder`.
 
-    Unless `cased`, texts are turned to lower case and lose their accents.
-
-    Called on strings [batch] it returns the encoder's inputs, 128 tokens long. Its `tokenize` returns ragged int32
-    [batch, (words), (pieces)]; its `bert_pack_inputs` packs a list of such segments into any `seq_length`.
+    Unless `cased`, texts are turned to lower case and lose their accents, by the tables of TensorFlow Text.
     """
-    tokens = Path(vocabulary).read_text(encoding="utf-8").split("\n")
-    tokens = tokens[: -1 if tokens[-1] == "" else None]
-    start, end = tokens.index("[CLS]"), tokens.index("[SEP]")
+    tokens = read_vocabulary(Path(vocabulary).read_bytes().decode("utf-8"))
     tokenizer = tf_text.FastBertTokenizer(
-        tokens, token_out_type=tf.int32, lower_case_nfd_strip_accents=not cased, no_pretokenization=False
+        list(tokens), token_out_type=tf.int32, lower_case_nfd_strip_accents=not cased, no_pretokenization=False
     )
+    write_preprocessor(tokenizer, tokenizer.tokenize, tokens, vocabulary, folder)
 
-    def tokenize(inputs: tf.Tensor) -> tf.RaggedTensor:
-        return tokenizer.tokenize(inputs)
+
+def write_preprocessor(
+    tokenizer: Any,
+    tokenize: Callable[[tf.Tensor], tf.RaggedTensor],
+    tokens: Sequence[str],
+    vocabulary: str | Path,
+    folder: str | Path,
+) -> None:
+    """Write the preprocessor SavedModel that calls `tokenize`, which uses `tokenizer`, to `folder`.
+
+    Called on strings [batch] it returns the encoder's inputs, 128 tokens long. Its `tokenize` returns what `tokenize`
+    does; its `bert_pack_inputs` packs a list of such segments into any `seq_length`.
+
+    Args:
+        tokenizer: What has to be saved with it.
+        tokenize: Returns the token ids of strings [batch], ragged int32.
+        tokens: The WordPieces by their ids.
+        vocabulary: File of these, one a line, which becomes an asset.
+        folder: Where to.
+    """
+    start, end = tokens.index("[CLS]"), tokens.index("[SEP]")
 
     def pack(inputs: list[tf.RaggedTensor], seq_length: tf.Tensor | int) -> dict[str, tf.Tensor]:
         segments = [segment.merge_dims(1, -1) if segment.ragged_rank > 1 else segment for segment in inputs]
@@ -88,7 +102,7 @@ def save_preprocessor(vocabulary: str | Path, folder: str | Path, cased: bool = 
     root.tokenizer = tokenizer
     root.__call__ = tf.function(preprocess, input_signature=[sentences])
     root.tokenize = reusable()
-    root.tokenize.__call__ = tf.function(tokenize, input_signature=[sentences])
+    root.tokenize.__call__ = tf.function(lambda inputs: tokenize(inputs), input_signature=[sentences])
     root.bert_pack_inputs = reusable()
     root.bert_pack_inputs.__call__ = tf.function(pack)
     for segments in ([ragged], [flat], [ragged, ragged], [flat, flat]):

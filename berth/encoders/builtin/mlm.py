@@ -5,6 +5,7 @@ table, plus a bias for each word. The pooled output of a pair goes through one d
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from berth.encoders import vocabulary
-from berth.encoders.adapter import INPUTS, EncoderAdapter, trainable_variables
+from berth.encoders.adapter import INPUTS, trainable_variables
 from berth.encoders.builtin import bert_ops
 from berth.encoders.builtin.bert import reusable
 
@@ -29,6 +30,8 @@ NSP = {
     "head/nsp/bias": re.compile(r"(^|/)(nsp|next_sentence\w*|seq_relationship)/(.*/)?bias"),
 }
 Weights = dict[str, np.ndarray]
+Call = Callable[[dict[str, tf.Tensor], bool], dict[str, Any]]
+"""Takes the inputs and whether dropout is on, and returns the outputs by name."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ BERTS = Transform()
 
 def of_encoder(loaded: Any) -> tuple[Weights, Transform]:
     """Return the trained heads that the SavedModel `loaded` brings in a part named `mlm`; those that it has."""
-    part = getattr(loaded, "mlm", None)
+    part: Any = getattr(loaded, "mlm", None)
     variables = list(getattr(part, "variables", ()) or ())
     found: Weights = {}
     for name, pattern in {**MLM, **NSP}.items():
@@ -54,10 +57,15 @@ def of_encoder(loaded: Any) -> tuple[Weights, Transform]:
             found[name] = own[0].numpy()
     if not MLM.keys() <= found.keys():
         return {}, BERTS
-    activation, epsilon = getattr(part, "activation", None), getattr(part, "norm_epsilon", None)
-    if activation is None or epsilon is None:  # of another maker
+    if not callable(getattr(part, "transform", None)):  # of another maker
         return found, BERTS
-    return found, Transform(activation.numpy().decode(), float(epsilon.numpy()))
+    own = part.transform()
+    return found, Transform(own["activation"].numpy().decode(), float(own["norm_epsilon"].numpy()))
+
+
+def _constants(transform: Transform) -> dict[str, tf.Tensor]:
+    activation, epsilon = tf.constant(transform.activation), tf.constant(transform.norm_epsilon, tf.float64)
+    return {"activation": activation, "norm_epsilon": epsilon}
 
 
 class Heads:
@@ -95,17 +103,17 @@ class Heads:
         return tf.matmul(pooled, self._own["head/nsp/kernel"]) + self._own["head/nsp/bias"]
 
 
-def part(encoder: Any, interface: EncoderAdapter, heads: Heads) -> Any:
+def part(encoder: Any, call: Call, heads: Heads) -> Any:
     """Return the part `mlm` of the encoder: called with its inputs and masked_lm_positions, int32 [batch, masked].
 
-    It returns the encoder's outputs and mlm_logits, float32 [batch, masked, words]; with a head for pairs nsp_logits,
-    too, float32 [batch, 2]: the second segment follows the first, or it does not.
+    `call` calls the encoder. The part returns the encoder's outputs and mlm_logits, float32 [batch, masked, words];
+    with a head for pairs nsp_logits, too, float32 [batch, 2]: the second segment follows the first, or it does not.
     """
     table = vocabulary.table(encoder)
     assert table is not None
 
     def predict(inputs: dict[str, tf.Tensor], training: bool = False) -> dict[str, Any]:
-        outputs = interface.call(encoder, inputs, training)
+        outputs = call({name: inputs[name] for name in INPUTS}, training)
         vectors = tf.gather(outputs["sequence_output"], inputs["masked_lm_positions"], batch_dims=1)
         rows, masked = tf.unstack(tf.shape(vectors)[:2])
         logits = heads.words(tf.reshape(vectors, [-1, vectors.shape[-1]]), table)
@@ -115,8 +123,7 @@ def part(encoder: Any, interface: EncoderAdapter, heads: Heads) -> Any:
         return outputs
 
     made = reusable([*trainable_variables(encoder), *heads.variables])
-    made.activation = tf.constant(heads.transform.activation)
-    made.norm_epsilon = tf.constant(heads.transform.norm_epsilon, tf.float64)
+    made.transform = tf.function(lambda: _constants(heads.transform), input_signature=[])
     made.__call__ = tf.function(predict)
     names = (*INPUTS, "masked_lm_positions")
     specification = {name: tf.TensorSpec([None, None], tf.int32, name=name) for name in names}

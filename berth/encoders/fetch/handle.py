@@ -60,6 +60,11 @@ class Handle:
         return f"{words}-{hashlib.sha256(self.text.encode()).hexdigest()[:8]}"
 
 
+def is_hub_page(text: str) -> bool:
+    """Return whether the handle `text` is a page of a hub, whose models never bring their preprocessor."""
+    return text.startswith(("http://", "https://")) and not urlsplit(text).path.endswith(_ARCHIVES)
+
+
 def parse(field: str, text: str) -> Handle:
     """Return the Handle for `text`, the value of the setting `field`.
 

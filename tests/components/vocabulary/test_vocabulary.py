@@ -10,7 +10,7 @@ import tensorflow_text as tf_text
 
 from berth.data import corpus
 from berth.encoders import loading
-from berth.encoders.builtin.bert import SPECIAL_TOKENS
+from berth.encoders.builtin.tokenisation import SPECIAL_TOKENS
 from berth.encoders.preprocessor import Preprocessor
 from berth.errors import BerthError
 from berth.pretraining.settings import NewEncoder

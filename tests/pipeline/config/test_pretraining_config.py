@@ -44,7 +44,7 @@ def test_the_probes_paths_are_relative_to_the_file(load, tmp_path):
     ("more", "words"),
     [
         ("encoder: {prest: tiny}\n", "Did you mean 'preset'?"),
-        ("encoder: some/folder\n", "preprocessor: name the TF-Hub preprocessor"),
+        ("encoder: https://tfhub.dev/x\n", "preprocessor: name the TF-Hub preprocessor"),
         ("encoder: {preset: tiny}\npreprocessor: some/folder\n", "preprocessor: a new encoder gets one"),
         ("gates: {max_probe_drop: 0.1}\n", "there is no probe"),
         ("documents: blank_line\nsource: {sql: SELECT 1}\n", "given twice|there already"),
