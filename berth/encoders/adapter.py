@@ -58,6 +58,26 @@ class EncoderAdapter:
         return self.call(loaded, {name: tf.ones([1, 2], tf.int32) for name in INPUTS}, training=False)
 
 
+@dataclass(frozen=True)
+class TextAdapter(EncoderAdapter):
+    """The way to call a module that takes texts, such as NNLM: their bytes are put together again."""
+
+    def call(self, encoder: Any, inputs: Mapping[str, tf.Tensor], training: bool) -> dict[str, Any]:
+        """Return the vectors as pooled_output, float32 [batch, hidden]; inputs: berth.encoders.text_to_vector.Bytes."""
+        lengths = tf.reduce_sum(inputs["input_mask"], 1)
+        codes = tf.RaggedTensor.from_tensor(inputs["input_word_ids"], lengths)
+        texts = tf.strings.reduce_join(tf.gather(tf.constant([bytes([code]) for code in range(256)]), codes), -1)
+        given = outputs_by_name(encoder(texts, **({"training": training} if self.takes_training else {})))
+        return {"pooled_output": next(value for value in given.values() if _is_vector(value))}
+
+
+def takes_texts(loaded: Any) -> bool:
+    """Return whether `loaded` is a module that takes texts and gives a vector for each, and not a preprocessor."""
+    if not callable(loaded) or hasattr(loaded, "tokenize") or hasattr(loaded, "bert_pack_inputs"):
+        return False
+    return any(map(_text_to_vector, getattr(loaded.__call__, "concrete_functions", [])))
+
+
 def standard(name: str) -> str:
     """Return the TF-Hub text API's name of an input."""
     return _ALIASES.get(name, name)
@@ -74,7 +94,7 @@ def outputs_by_name(given: Any) -> dict[str, Any]:
         return {_OUTPUT_ALIASES.get(str(name), str(name)): value for name, value in given.items()}
     several = list(given) if isinstance(given, list | tuple) else [given]
     by_rank = {2: "pooled_output", 3: "sequence_output"}
-    return {by_rank[len(one.shape)]: one for one in several if len(one.shape) in by_rank}
+    return {by_rank[one.shape.rank]: one for one in several if one.shape.rank in by_rank}
 
 
 def of_encoder(loaded: Any, handle: str) -> EncoderAdapter:
@@ -89,6 +109,8 @@ def of_encoder(loaded: Any, handle: str) -> EncoderAdapter:
         what = "has signatures alone, as TF1 Hub modules have" if is_old else "cannot be called"
         raise BerthError(f"encoder: {handle!r} {what}, so it cannot be fine-tuned. Name a TF2 text encoder of TF-Hub.")
     takes_training = any(_training(function) for function in functions)
+    if takes_texts(loaded):
+        return TextAdapter(("texts",), False, (tf.string,), takes_training)
     found = [own for function in functions if (own := _inputs(function)) is not None]
     if not found:
         raise BerthError(
@@ -142,6 +164,18 @@ def _inputs(function: Any) -> Any:
     if isinstance(first, list | tuple) and len(first) in (2, 3):
         return first if all(isinstance(one, tf.TensorSpec) and one.dtype.is_integer for one in first) else None
     return None
+
+
+def _text_to_vector(function: Any) -> bool:
+    """Return whether a trace takes strings [batch] and gives a vector for each."""
+    positional, _ = function.structured_input_signature
+    first = positional[0] if positional else None
+    takes = isinstance(first, tf.TensorSpec) and first.dtype == tf.string and first.shape.rank in (None, 1)
+    return takes and any(map(_is_vector, outputs_by_name(function.structured_outputs).values()))
+
+
+def _is_vector(output: Any) -> bool:
+    return bool(output.dtype.is_floating and output.shape.rank == 2)
 
 
 def _training(function: Any) -> bool:

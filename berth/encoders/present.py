@@ -11,7 +11,7 @@ from berth.encoders.builtin.checkpoint import digest, is_checkpoint
 from berth.encoders.builtin.tokenisation import check_convertible
 from berth.encoders.builtin.weights import BUILT_IN
 from berth.encoders.fetch import cache
-from berth.encoders.fetch.handle import Handle, parse
+from berth.encoders.fetch.handle import NONE, Handle, parse
 from berth.errors import BerthError
 from berth.registry.fetch import is_reference
 from berth.storage.object_store import store_of
@@ -66,7 +66,7 @@ def version(handle: Handle) -> str:
 
 
 def _content(field: str, text: str) -> str:
-    if not text or text == BUILT_IN:
+    if text in ("", BUILT_IN, NONE):
         return ""
     try:
         handle = parse(field, text)

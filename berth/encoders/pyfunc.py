@@ -18,7 +18,7 @@ class EncoderPyFunc:
         self._encoder, self._preprocessor = encoder, preprocessor
 
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> Any:
-        """Return the texts' `pooled_output`, float32 [texts, hidden].
+        """Return the texts' `pooled_output`, float32 [texts, hidden]; of an encoder without one their first tokens.
 
         `model_input` is a list, an array or a Series of texts, or a DataFrame: its column `text`, else its only one.
 
@@ -30,10 +30,14 @@ class EncoderPyFunc:
 
         texts = _texts(model_input)
         parts = [
-            self._encoder(self._preprocessor(tf.constant(texts[start : start + _BATCH])))["pooled_output"].numpy()
+            _vectors(self._encoder(self._preprocessor(tf.constant(texts[start : start + _BATCH])))).numpy()
             for start in range(0, len(texts), _BATCH)
         ]
         return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
+
+
+def _vectors(outputs: Any) -> Any:
+    return outputs["pooled_output"] if "pooled_output" in outputs else outputs["sequence_output"][:, 0]
 
 
 def _texts(model_input: Any) -> list[str]:

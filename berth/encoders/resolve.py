@@ -7,22 +7,27 @@ A checkpoint of Hugging Face is converted. Anything that is not a local folder i
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from berth.encoders import registered
+from berth.encoders.adapter import takes_texts
 from berth.encoders.builtin import convert, minilm
 from berth.encoders.builtin.checkpoint import is_checkpoint
 from berth.encoders.builtin.weights import BUILT_IN
 from berth.encoders.describe import examine
 from berth.encoders.fetch import cache, download
 from berth.encoders.fetch.archive import saved_model_below
-from berth.encoders.fetch.handle import ADVICE, Handle, parse
-from berth.encoders.loading import check_graph
+from berth.encoders.fetch.handle import ADVICE, NONE, Handle, parse
+from berth.encoders.loading import check_graph, load
 from berth.encoders.present import name_in_cache
+from berth.encoders.text_to_vector import Bytes
 from berth.errors import BerthError
 
 
 def resolve(encoder: str, preprocessor: str) -> tuple[str, str]:
     """Return the local folders of the encoder and the preprocessor, fetched and converted into the cache if need be.
+
+    A module that takes texts has no preprocessor: the second is empty.
 
     Raises:
         BerthError: a handle does not lead to a SavedModel or a checkpoint of BERT; the message names the field and what
@@ -33,11 +38,24 @@ def resolve(encoder: str, preprocessor: str) -> tuple[str, str]:
     else:
         found = _resolve("encoder", encoder)
         own = own_preprocessor(found)
-    if preprocessor:
+    if preprocessor and preprocessor != NONE:
         return found, _resolve("preprocessor", preprocessor)
-    if not own:
+    if not own and takes_texts(load("encoder", found, encoder)):
+        return found, ""
+    if not own or preprocessor:
         raise BerthError("preprocessor: name the TF-Hub preprocessor that the encoder's page gives as its match.")
     return found, own
+
+
+def load_preprocessor(folder: str, handle: str) -> Any:
+    """Return the loaded preprocessor of `folder`; `handle` is the user's name for it.
+
+    Of an empty folder, which is what `resolve` gives for a module that takes texts, it is what stands in for one.
+
+    Raises:
+        BerthError: it cannot be loaded.
+    """
+    return load("preprocessor", folder, handle) if folder else Bytes()
 
 
 def own_preprocessor(encoder: str) -> str:
@@ -130,6 +148,8 @@ def _converted(checkpoint: Path, handle: Handle, folder: Path) -> list[cache.Tex
 
 def sha256(folder: str | Path) -> str:
     """Return the SHA-256 of the files of a folder that `resolve` returned: from the cache's record, or computed now."""
+    if not folder:  # of a module that takes texts
+        return ""
     folder = Path(folder)
     if folder.is_relative_to(cache.root()):
         recorded = cache.entry(folder.relative_to(cache.root()).parts[0])

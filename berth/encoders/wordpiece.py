@@ -14,7 +14,7 @@ from berth.encoders.builtin.tokenisation import tokenisation_of
 from berth.encoders.builtin.weights import BUILT_IN, weights_dir
 from berth.encoders.fetch import cache, download
 from berth.encoders.fetch.archive import saved_model_below
-from berth.encoders.fetch.handle import parse
+from berth.encoders.fetch.handle import NONE, parse
 from berth.encoders.present import name_in_cache
 from berth.errors import BerthError
 
@@ -61,7 +61,7 @@ def find_vocabulary(encoder: str, preprocessor: str) -> Vocabulary | None:
     Returns None if there is no vocabulary, or it cannot be fetched (the reason is printed); texts are then counted
     in words.
     """
-    text = preprocessor or encoder
+    text = encoder if preprocessor in ("", NONE) else preprocessor
     try:
         if text == BUILT_IN:
             return _parse((weights_dir() / "vocab.txt").read_bytes(), text)

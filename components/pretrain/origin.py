@@ -41,6 +41,8 @@ def begin(
     """
     if new is None:
         folder, own = encoders.resolve(encoder, preprocessor)
+        if not own:
+            raise BerthError(f"encoder: {encoder!r} takes texts, and pre-training needs tokens. Name a BERT.")
         return Origin(encoder, folder, preprocessor or encoder, own, encoders.sha256(folder))
     made = json.loads((Path(vocabulary) / "manifest.json").read_text(encoding="utf-8")).get("made")
     own = str(Path(vocabulary) / "preprocessor")

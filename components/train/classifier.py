@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from berth.encoders.adapter import INPUTS, of_encoder, positions, standard_inputs, trainable_variables
+from berth.encoders.adapter import INPUTS, TextAdapter, of_encoder, positions, standard_inputs, trainable_variables
 from berth.encoders.pooling import pool
 from berth.encoders.seeded_dropout import Seeds, with_seeded_dropout
 from berth.errors import BerthError, first_line
@@ -74,11 +74,21 @@ class Classifier:
 
     def check_trainable(self, handle: str) -> None:
         """Raise BerthError if training would change the head alone, and the encoder, named `handle`, not at all."""
-        if len(self._variables) == len(self.head.trainable_variables):
+        if not self.is_trainable:
             raise BerthError(
                 f"encoder: {handle!r} has no variable that fine-tuning could change. Name another encoder, or set "
                 "recipe: frozen."
             )
+
+    @property
+    def takes_texts(self) -> bool:
+        """Whether the encoder is a module that takes texts, whose tokens are bytes."""
+        return isinstance(self.interface, TextAdapter)
+
+    @property
+    def is_trainable(self) -> bool:
+        """Whether training would change the encoder, and not only the head."""
+        return len(self._variables) > len(self.head.trainable_variables)
 
     def accepts(self, sequence_length: int) -> bool:
         """Return whether the encoder runs on texts of `sequence_length` tokens.

@@ -60,6 +60,14 @@ def choose_pooling(pooling: str, encoder: str, recipe: Recipe) -> str:
     return resolve_auto(pooling, encoder) if recipe.facts.adapts else pooling
 
 
+def settle_encoder(recipe: Recipe, is_trainable: bool) -> Recipe:
+    """Return `recipe` for an encoder that is trainable or not: `auto` is then `frozen`."""
+    if is_trainable or not (recipe.facts.trains_encoder and recipe.facts.fits_head):
+        return recipe
+    print("recipe frozen: the encoder has no variable that fine-tuning could change", flush=True)
+    return replace(recipe, recipe="frozen")
+
+
 def choose_length(dataset: str | Path, loaded: Any, handle: str, pairs: bool, accepts: Callable[[int], bool]) -> int:
     """Return the tokens that hold 98% of the train texts whole: a multiple of 16, at most 512.
 

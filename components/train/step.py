@@ -15,9 +15,9 @@ from berth.data.dataset import Manifest
 from berth.data.edge_cases import EDGE_CASES
 from berth.data.predictions import SplitPredictions, TrainingPredictions, sample_rows
 from berth.data.token_ids import TokenisedSplit
-from berth.encoders import loading
 from berth.encoders import resolve as encoders
 from berth.encoders.preprocessor import Preprocessor, tokenize_all
+from berth.encoders.text_to_vector import LONGEST
 from berth.encoders.vocabulary import check_vocabulary_fits
 from berth.training.checkpoints import Checkpoints
 from berth.training.devices import find
@@ -25,7 +25,16 @@ from berth.training.recipe import Recipe
 from berth.training.trainer import Outcome, Trainer
 from components.train.calibration import Temperature, temperature
 from components.train.classifier import Classifier
-from components.train.defaults import Facts, choose_length, choose_pooling, in_words, parameters, settle, warning
+from components.train.defaults import (
+    Facts,
+    choose_length,
+    choose_pooling,
+    in_words,
+    parameters,
+    settle,
+    settle_encoder,
+    warning,
+)
 from components.train.evaluation import Evaluation, evaluation_function, predict
 from components.train.export import export
 from components.train.fitting import fit
@@ -87,7 +96,7 @@ def train_model(
     manifest = Manifest.read(dataset)
     check_metric(threshold_metric, manifest.task)
     encoder_folder, preprocessor_folder = encoders.resolve(encoder, preprocessor)
-    loaded = loading.load("preprocessor", preprocessor_folder, preprocessor)
+    loaded = encoders.load_preprocessor(preprocessor_folder, preprocessor)
     pooling = choose_pooling(pooling, encoder, recipe)
     tf.random.set_seed(recipe.seed)  # after the built-in encoder was converted: its own seeds are not this run's
     made = encoder_folder, encoder, manifest.labels, recipe.seed, manifest.task, pooling
@@ -95,9 +104,12 @@ def train_model(
     with devices.scope():
         # What TF-Hub loads in a strategy's scope runs in its replicas alone: it can be neither evaluated nor exported.
         replicated = Classifier(*made) if devices.replicas > 1 else classifier
+    recipe = settle_encoder(recipe, classifier.is_trainable)
     if recipe.facts.trains_encoder:
         classifier.check_trainable(encoder)
-    if not sequence_length:
+    if not preprocessor_folder:
+        sequence_length = LONGEST
+    elif not sequence_length:
         sequence_length = choose_length(dataset, loaded, preprocessor, manifest.pairs, classifier.accepts)
     classifier.check_length(sequence_length, encoder)
     prepare = Preprocessor(loaded, sequence_length, preprocessor, manifest.pairs, recipe.training.truncate)
@@ -119,9 +131,10 @@ def train_model(
 
     texts = [own for split in splits.values() for own in (split.tokens, split.pair_tokens) if own is not None]
     largest = max(int(own.values.max(initial=0)) for own in texts)
-    check_vocabulary_fits(
-        classifier.encoder.resolved_object, classifier.interface, loaded, preprocessor_folder, largest
-    )
+    if preprocessor_folder:
+        check_vocabulary_fits(
+            classifier.encoder.resolved_object, classifier.interface, loaded, preprocessor_folder, largest
+        )
     encoder_sha256, preprocessor_sha256 = map(encoders.sha256, (encoder_folder, preprocessor_folder))
     made_of = classifier, replicated, prepare, splits["train"], splits["validation"], recipe
     task = ClassificationTask(*made_of, devices.multiple)

@@ -47,7 +47,8 @@ class ClassificationTask:
         self.variables = replicated.variables
         self.tied: list[tf.Variable] = []
         self.widths = train.widths(preprocessor.room, preprocessor.special_tokens)
-        self.padded_width = preprocessor.sequence_length if recipe.facts.pads_to_full_length else 0
+        pads = recipe.facts.pads_to_full_length and not classifier.takes_texts
+        self.padded_width = preprocessor.sequence_length if pads else 0
         self.batch_signature = batch_signature(classifier, preprocessor)
         self._looked_at = texts_of_every_class(validation.targets)
         """The validation rows that show whether the model has collapsed."""

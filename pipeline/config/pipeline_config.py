@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 from berth.cluster_settings import BY_STEP, OF_A_RUN, Cluster
 from berth.data.source import AnySource, Source
 from berth.encoders.builtin.weights import BUILT_IN
+from berth.encoders.fetch.handle import NONE
 from berth.errors import BerthError
 from berth.registry.fetch import is_reference
 from berth.settings import ENVIRONMENT, Address, Notify, Section
@@ -173,7 +174,7 @@ class PipelineConfig(Section):
             yield f"source.{split}" if split else "source", files
         for field in ("encoder", "preprocessor", "push_to", "checkpoints"):
             place = getattr(self, field)
-            yield field, "" if place == BUILT_IN or is_reference(place) else place
+            yield field, "" if place in (BUILT_IN, NONE) or is_reference(place) else place
 
     def with_absolute_paths(self, folder: Path) -> Self:
         """Return the configuration with its relative paths below `folder`."""
@@ -191,7 +192,7 @@ class PipelineConfig(Section):
 
 def absolute(path: str, folder: Path) -> str:
     """Return `path` below `folder`, unless it is empty, absolute, an address, a registered model or in a variable."""
-    elsewhere = not path or "://" in path or path.startswith(ENVIRONMENT) or is_reference(path)
+    elsewhere = path in ("", NONE) or "://" in path or path.startswith(ENVIRONMENT) or is_reference(path)
     return path if elsewhere else str(folder / Path(path).expanduser())
 
 

@@ -130,7 +130,9 @@ class RunConfig(PipelineConfig):
         "Face. See docs/encoders.md.",
     )
     preprocessor: Address = Field(
-        "", description="The encoder's TF-Hub text preprocessor; `minilm` and checkpoints bring it."
+        "",
+        description="The encoder's TF-Hub text preprocessor; `minilm` and checkpoints bring it. "
+        "`none`: the encoder takes texts, as NNLM does.",
     )
     pooling: Literal["auto", "pooled_output", "cls", "mean"] = Field(
         "auto",

@@ -16,6 +16,8 @@ ADVICE = (
     "Name a TF-Hub text model: a tfhub.dev or Kaggle URL, an https .tar.gz, gs://, s3://, a folder, or models:/NAME."
 )
 
+NONE = "none"
+"""The preprocessor of a module that takes texts, where one has to be named."""
 _ARCHIVES = (".tar.gz", ".tgz", ".tar")
 _MOST_LETTERS = 60
 

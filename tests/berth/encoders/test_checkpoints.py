@@ -19,6 +19,7 @@ from berth.errors import BerthError
 from berth.pretraining.fill import MaskFiller
 from components.pretrain.model import PretrainingModel
 from components.train.classifier import Classifier
+from tests.support import google_storage
 
 CHECKPOINTS = Path(__file__).parent / "fixtures" / "checkpoints"
 NAMES = ("pretraining", "plain", "masked", "classifier", "distilbert")
@@ -126,6 +127,22 @@ def test_a_folder_is_converted_once_by_its_content(copy, cache_folder, capsys):
     (moved / "tokenizer_config.json").write_text('{"do_lower_case": false}', encoding="utf-8")
     assert present.fingerprint(str(moved), "") != before
     assert resolve.resolve(str(moved), "") != first
+
+
+def test_a_checkpoint_in_a_bucket_is_fetched_and_converted(cache_folder, monkeypatch):
+    with google_storage.bucket("models", monkeypatch) as objects:
+        for path in (CHECKPOINTS / "distilbert").iterdir():
+            objects[f"bert/{path.name}"] = path.read_bytes()
+        encoder, preprocessor = resolve.resolve("gs://models/bert", "")
+    (entry,) = cache.entries()
+    assert sorted(path.name for path in (cache_folder / entry.name).iterdir()) == [
+        "encoder",
+        "entry.json",
+        "preprocessor",
+    ]
+    assert [model.kind for model in entry.models] == ["encoder", "preprocessor"]
+    assert encoder == str(cache_folder / entry.name / "encoder")
+    assert preprocessor == str(cache_folder / entry.name / "preprocessor")
 
 
 def test_words_are_filled_in_by_a_checkpoint(cache_folder):

@@ -74,6 +74,25 @@ def test_encoders_are_fetched_listed_and_verified(site, tmp_path):
     assert done.stderr.count("\n") == 1
 
 
+def test_a_folder_of_hugging_face_is_converted_once(tmp_path):
+    call = functools.partial(berth, tmp_path, XDG_CACHE_HOME=str(tmp_path))
+    folder = str(ROOT / "tests/berth/encoders/fixtures/checkpoints/masked")
+    done = call("encoders", "add", folder, "--name", "my bert")
+    assert done.returncode == 0, done.stderr
+    first, second, last = done.stdout.splitlines()
+    assert first == f"converting {folder}"
+    assert second.startswith("my-bert-")
+    assert " is converted: encoder of 30 tokens, " in second
+    assert last == f"encoder: {folder}"
+    assert "is there already" in call("encoders", "add", folder).stdout
+    assert "my-bert-" in call("encoders", "list").stdout
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.json").write_text('{"model_type": "roberta"}', encoding="utf-8")
+    done = call("encoders", "add", str(tmp_path / "other"))
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert "its model_type is 'roberta', and only bert and distilbert can be converted." in done.stderr
+
+
 def test_mistakes_are_one_line_and_leave_nothing(site, tmp_path):
     address, _ = site
     for arguments, words in (
