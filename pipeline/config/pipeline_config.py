@@ -187,12 +187,14 @@ class PipelineConfig(Section):
         paths["source"] = absolute_source(self.source, folder)
         if self.encoder != BUILT_IN:
             paths["encoder"] = absolute(self.encoder, folder)
+        if self.preprocessor == NONE:
+            paths["preprocessor"] = NONE
         return paths
 
 
 def absolute(path: str, folder: Path) -> str:
     """Return `path` below `folder`, unless it is empty, absolute, an address, a registered model or in a variable."""
-    elsewhere = path in ("", NONE) or "://" in path or path.startswith(ENVIRONMENT) or is_reference(path)
+    elsewhere = not path or "://" in path or path.startswith(ENVIRONMENT) or is_reference(path)
     return path if elsewhere else str(folder / Path(path).expanduser())
 
 

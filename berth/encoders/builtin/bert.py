@@ -43,7 +43,7 @@ def encoder_root(config: BertConfig, weights: Mapping[str, np.ndarray]) -> Any:
     names = ("input_word_ids", "input_mask", "input_type_ids")
     specification = {name: tf.TensorSpec([None, None], tf.int32, name=name) for name in names}
     root = reusable(list(variables.values()))
-    root.__call__ = tf.function(encode)
+    root.__call__ = tf.function(encode, autograph=False)
     for training in (False, True):
         root.__call__.get_concrete_function(specification, training=training)
     return root
@@ -100,11 +100,11 @@ def write_preprocessor(
     root = reusable()
     root.vocabulary = tf.saved_model.Asset(str(vocabulary))
     root.tokenizer = tokenizer
-    root.__call__ = tf.function(preprocess, input_signature=[sentences])
+    root.__call__ = tf.function(preprocess, input_signature=[sentences], autograph=False)
     root.tokenize = reusable()
-    root.tokenize.__call__ = tf.function(lambda inputs: tokenize(inputs), input_signature=[sentences])
+    root.tokenize.__call__ = tf.function(lambda inputs: tokenize(inputs), input_signature=[sentences], autograph=False)
     root.bert_pack_inputs = reusable()
-    root.bert_pack_inputs.__call__ = tf.function(pack)
+    root.bert_pack_inputs.__call__ = tf.function(pack, autograph=False)
     for segments in ([ragged], [flat], [ragged, ragged], [flat, flat]):
         root.bert_pack_inputs.__call__.get_concrete_function(segments, seq_length=length)
     tf.saved_model.save(root, str(folder))

@@ -24,6 +24,14 @@ def load(tmp_path):
     return load
 
 
+def test_a_hub_s_page_needs_its_preprocessor_or_none(load):
+    """A folder may bring its own: its content decides."""
+    config = load("name: a\nsource: b\nencoder: https://tfhub.dev/google/nnlm/2\npreprocessor: none\n")
+    assert config.preprocessor == "none"
+    assert ("preprocessor", "none") not in list(config.places())
+    assert load("name: a\nsource: b\nencoder: bert/\n").preprocessor == ""
+
+
 def test_the_demo_needs_nothing_but_its_own_folder():
     config = RunConfig.load(ROOT / "examples/sms-spam/config.yaml")
     assert Path(config.source.files).is_file()
