@@ -11,6 +11,8 @@ from berth.data.dataset import read_columns
 from berth.data.edge_cases import EDGE_CASES
 from berth.models import integrity
 from berth.models.saved_model import LABELS_ASSET, SETTINGS_ASSET, load
+from components.evaluate import serving_check
+from tests.support.model_processes import ModelProcess
 
 
 def export(folder: Path, labels: list[str], probabilities: Callable, **settings: object) -> Path:
@@ -66,6 +68,18 @@ def note(model: Path, dataset: Path, path: Path, shift: float = 0.0) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table({name: pa.array(values, types[name]) for name, values in columns.items()}), path)
     return path
+
+
+@pytest.fixture
+def fresh_process() -> None:
+    """Models are loaded as evaluate does it, each in a new interpreter, which takes seconds."""
+
+
+@pytest.fixture(autouse=True)
+def forked_process(request, monkeypatch) -> None:
+    """Models are loaded in forks of a process that has imported TensorFlow."""
+    if "fresh_process" not in request.fixturenames:
+        monkeypatch.setattr(serving_check, "_start", ModelProcess)
 
 
 @pytest.fixture(scope="session")

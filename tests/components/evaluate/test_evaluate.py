@@ -56,14 +56,14 @@ def test_a_folder_that_berth_did_not_export_is_refused(tmp_path):
         load(tmp_path)
 
 
-def test_a_changed_model_is_refused_before_it_is_loaded(model, store, dataset, noted, tmp_path):
+def test_a_changed_model_is_refused_before_it_is_loaded(fresh_process, model, store, dataset, noted, tmp_path):
     copy = shutil.copytree(model, tmp_path / "copy")
     (copy / "saved_model.pb").write_bytes(b"\xff\xff")
     with pytest.raises(BerthError, match=r"saved_model\.pb is not as it was exported"):
         judge(copy, dataset, noted, {"min_accuracy": 0.5})
 
 
-def test_real_messages_are_scored_and_judged(store, model, dataset, noted, real_rows):
+def test_real_messages_are_scored_and_judged(fresh_process, store, model, dataset, noted, real_rows):
     judgement = judge(model, dataset, noted, {"min_accuracy": 0.5})
     right = sum((label == "spam") == any(map(str.isdigit, text)) for text, label in real_rows["test"])
     own = judgement.challenger
