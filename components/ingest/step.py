@@ -38,7 +38,8 @@ def ingest_source(settings: IngestSettings, dataset: str | Path, rejected: str |
         with tempfile.TemporaryDirectory(prefix="berth-ingest-", ignore_cleanup_errors=True) as scratch:
             rows = open_rows(settings, Path(scratch))
             name = rows.files[0].uri
-            with database.opened(settings.memory_limit, Path(scratch)) as connection:
+            size = sum(file.path.stat().st_size for file in rows.files)
+            with database.opened(settings.memory_limit, Path(scratch), size) as connection:
                 manifest = _ingest(connection, rows, settings, Path(scratch), Path(dataset), Path(rejected))
         manifest.write(dataset)
     except BaseException as error:
@@ -75,6 +76,6 @@ def _ingest(
         rows.notes.extend([lost] if lost else [])
     manifest.notes += [*rows.notes, *notes_on_rows(connection, rows.format, settings, manifest)]
     check_unchanged(rows)
-    write_splits(connection, dataset, settings, manifest.rows)
+    write_splits(connection, dataset, settings, scratch)
     write_rejected(connection, rows, counts, rejected)
     return manifest

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from berth.data.dataset import LABEL
 
-_IN_MEMORY = 2
+_IN_MEMORY = 1
 """Most shards that wait to be written, so that memory does not grow with the data."""
 
 
@@ -19,26 +19,26 @@ class Shards:
     def __init__(self, folder: Path, size: int, pool: ThreadPoolExecutor) -> None:
         self.folder, self.size, self.pool = folder, size, pool
         self.number = 0
-        self.waiting: list[pa.RecordBatch] = []
+        self.waiting = pa.table({})
         self.writing = deque[Future[None]]()
         folder.mkdir(parents=True)
 
-    def add(self, batch: pa.RecordBatch) -> None:
-        self.waiting.append(batch)
-        while sum(one.num_rows for one in self.waiting) >= self.size:
-            table = pa.Table.from_batches(self.waiting)
-            self._write(table.slice(0, self.size))
-            self.waiting = table.slice(self.size).to_batches()
+    def add(self, rows: pa.Table) -> None:
+        self.waiting = pa.concat_tables([self.waiting, rows]) if self.waiting.num_rows else rows
+        while self.waiting.num_rows >= self.size:
+            self._write(self.waiting.slice(0, self.size))
+            self.waiting = self.waiting.slice(self.size)
 
     def close(self) -> None:
-        if self.waiting:
-            self._write(pa.Table.from_batches(self.waiting))
+        if self.waiting.num_rows:
+            self._write(self.waiting)
         for written in self.writing:
             written.result()
 
     def _write(self, shard: pa.Table) -> None:
         path = self.folder / f"part-{self.number:05}.parquet"
         self.number += 1
+        shard = shard.combine_chunks()  # a shard's bytes do not depend on how its rows came
         self.writing.append(self.pool.submit(pq.write_table, shard, path, compression="zstd", use_dictionary=[LABEL]))
         if len(self.writing) > _IN_MEMORY:
             self.writing.popleft().result()

@@ -1,53 +1,52 @@
 """Write the splits and the rejected rows as Parquet."""
 
 import itertools
+import math
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
 
 from berth.data.dataset import LABEL, PAIR, SPLITS, TEXT, split_dir
+from components.ingest.database import parts
 from components.ingest.rows.cleaning import CHANGES
 from components.ingest.rows.encoding import UNDECODABLE
 from components.ingest.rows.sql import BETWEEN, literal, slices
 from components.ingest.settings import IngestSettings
 from components.ingest.sources.files import Rows
 from components.ingest.splits.assignment import NOT_SAMPLED
+from components.ingest.splits.partitions import ID, PLACE, Partitions
 from components.ingest.splits.shards import Shards
 
 _BATCH = 20_000
 """Rows per batch from DuckDB."""
+_PARTS = 32
+"""A partition has about this part of the memory, or less: it is in memory twice while it is sorted."""
+_RANKS = "CASE split WHEN 'train' THEN 0 WHEN 'validation' THEN 1 ELSE 2 END"
 
 
-def write_splits(
-    connection: duckdb.DuckDBPyConnection, dataset: Path, settings: IngestSettings, sizes: dict[str, int]
-) -> None:
-    """Write the splits, of `sizes` rows, ordered by their keys, in shards of rows_per_shard, with one sort."""
+def write_splits(connection: duckdb.DuckDBPyConnection, dataset: Path, settings: IngestSettings, scratch: Path) -> None:
+    """Write the splits, ordered by their keys, in shards of rows_per_shard."""
     columns = [f"text AS {TEXT}"] + ([f"pair AS {PAIR}"] if settings.text_pair_column else [])
     if settings.task == "multi_label":
         columns.append(f"CASE WHEN label = '' THEN [] ELSE string_split(label, {literal(BETWEEN)}) END AS {LABEL}")
     else:
         columns.append(f"label AS {LABEL}")
     columns += slices(settings)
-    rank = "(CASE split WHEN 'train' THEN 0 WHEN 'validation' THEN 1 ELSE 2 END)::UBIGINT"
-    # Two numbers of 64 bits: DuckDB sorts them several times faster than longer keys.
-    order = f"({rank} << 62) | (key >> 2), (id & 18446744073709551615)::UBIGINT"
-    reader = connection.sql(f"SELECT {', '.join(columns)} FROM kept ORDER BY {order}").to_arrow_reader(
-        min(settings.rows_per_shard, _BATCH)
-    )
-    names = [name for name in reader.schema.names if name not in slices(settings)] + settings.slice_columns
+    # The split and the key in one number of 64 bits; then half of the id.
+    place = f"((({_RANKS})::UBIGINT << 62) | (key >> 2)) AS {PLACE}"
+    bits = math.ceil(math.log2(max(1, parts(connection, settings.memory_limit) * _PARTS)))
+    reader = connection.sql(
+        f"SELECT {', '.join(columns)}, {place}, (id & 18446744073709551615)::UBIGINT AS {ID} FROM kept"
+    ).to_arrow_reader(min(settings.rows_per_shard, _BATCH))
+    names = [name for name in reader.schema.names[:-2] if name not in slices(settings)] + settings.slice_columns
+    partitions = Partitions(scratch / "partitions", reader.schema, bits)
+    for batch in reader:
+        partitions.add(batch)
     with ThreadPoolExecutor() as pool:
         shards = [Shards(split_dir(dataset, split), settings.rows_per_shard, pool) for split in SPLITS]
-        place, left = 0, sizes[SPLITS[0]]
-        for batch in reader:
-            batch = batch.rename_columns(names)
-            while batch.num_rows:
-                while not left:
-                    place += 1
-                    left = sizes[SPLITS[place]]
-                shards[place].add(batch.slice(0, left))
-                taken = min(left, batch.num_rows)
-                left, batch = left - taken, batch.slice(taken)
+        for rank, rows in partitions.ordered():
+            shards[rank].add(rows.rename_columns(names))
         for target in shards:
             target.close()
 
