@@ -100,25 +100,26 @@ def _word_pairs(text: str) -> set[tuple[str, str]]:
     return set(itertools.pairwise(words)) or {(words[0], "")}
 
 
-def measure(task: str, source: Path) -> tuple[float, float]:
-    """Run `task` on `source` in a process of its own; return the seconds it took and its peak memory in GB."""
+def measure(task: str, source: Path) -> tuple[float, float, float]:
+    """Run `task` on `source` in a process of its own; return the seconds it took, CPU-seconds and peak memory in GB."""
     with tempfile.TemporaryDirectory(prefix="berth-bench-") as out:
         code = f"""
 import json, resource, time
 from benchmarks import ingest
 start = time.perf_counter()
 ingest.{task.format(source=repr(str(source)), out=repr(out))}
-print(json.dumps([time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20]))
+used = resource.getrusage(resource.RUSAGE_SELF)
+print(json.dumps([time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss / 2**20]))
 """
         done = subprocess.run([sys.executable, "-c", code], cwd=_ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(done.stderr)
-    seconds, memory = json.loads(done.stdout.splitlines()[-1])
-    return seconds, memory
+    seconds, cpu, memory = json.loads(done.stdout.splitlines()[-1])
+    return seconds, cpu, memory
 
 
 def main(sizes: list[int]) -> None:
-    table = Table("rows", "CSV", "by", "seconds", "rows/s", "peak memory", "times pandas", box=None)
+    table = Table("rows", "CSV", "by", "seconds", "CPU-seconds", "rows/s", "peak memory", "times pandas", box=None)
     with tempfile.TemporaryDirectory(prefix="berth-bench-") as folder:
         for rows in sizes:
             import duckdb
@@ -136,14 +137,25 @@ def main(sizes: list[int]) -> None:
             for name, task in tasks.items():
                 if name.startswith("pandas") and rows > _PANDAS_UP_TO:
                     continue
-                seconds, memory = measure(task, source)
+                seconds, cpu, memory = measure(task, source)
                 speed = rows / seconds
                 pandas_speed = speed if name.startswith("pandas") else pandas_speed
                 ratio = f"{speed / pandas_speed:.1f}" if pandas_speed else ""
-                table.add_row(f"{rows:,}", size, name, f"{seconds:.1f}", f"{speed:,.0f}", f"{memory:.2f} GB", ratio)
+                table.add_row(
+                    *(
+                        f"{rows:,}",
+                        size,
+                        name,
+                        f"{seconds:.1f}",
+                        f"{cpu:.1f}",
+                        f"{speed:,.0f}",
+                        f"{memory:.2f} GB",
+                        ratio,
+                    )
+                )
                 print(f"{rows:,} rows by {name}: {seconds:.1f} s", file=sys.stderr, flush=True)
             source.unlink()
-    Console(width=110).print(table)
+    Console(width=125).print(table)
 
 
 if __name__ == "__main__":
