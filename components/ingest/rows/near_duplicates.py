@@ -48,13 +48,13 @@ def find_near_duplicates(
     chosen = "SELECT rid FROM candidates UNION SELECT witness FROM candidates"
     of_chosen = with_pairs(f"SELECT rid, text, pair FROM rows JOIN ({chosen}) ON rid = rows.rowid")
     of_chosen = f"SELECT rid, list_distinct(pairs) AS pairs FROM ({of_chosen})"
-    order, group, later = "rid", "band", "FROM bands"
+    order, group, later = "rid", "band", "NOT MATERIALIZED (FROM bands)"
     if not within_splits:  # most texts are in train, and most of their bands in no later split
         order, group = "rank", "band, rank"
-        later = "SELECT * FROM bands WHERE band IN (SELECT band FROM bands WHERE rank > 1)"
+        later = "MATERIALIZED (SELECT * FROM bands WHERE band IN (SELECT band FROM bands WHERE rank > 1))"
     connection.execute(f"""
         CREATE TABLE shared AS
-        WITH later AS MATERIALIZED ({later})
+        WITH later AS {later}
         SELECT * FROM later WHERE band IN (SELECT band FROM later GROUP BY band HAVING min({order}) < max({order}));
 
         CREATE TABLE candidates AS
