@@ -29,6 +29,10 @@ class RecipeFacts:
     """Whether the encoder is fine-tuned."""
     unused: tuple[str, ...] = ()
     """Settings of a run that the recipe has no use for, by RunConfig's names."""
+    contrasts: bool = False
+    """Whether the encoder learns to tell the labels' texts apart, and a head is fitted to its vectors."""
+    few: str = ""
+    """The recipe that is taken in its place for few texts, where the user has set nothing that steers training."""
     fits_head: bool = False
     """Whether a head is fitted to the vectors of the encoder as it is; with `trains_encoder` the better one is kept."""
 
@@ -65,6 +69,13 @@ _FACTS["frozen"] = replace(
         *(f"training.{name}" for name in Training.model_fields if name != "truncate"),
     ),
 )
+_FACTS["contrast"] = replace(
+    _FACTS["berth"],
+    by_length=False,
+    contrasts=True,
+    unused=tuple(f"training.{name}" for name in ("label_smoothing", "class_weights", "focal_gamma", "head_rate")),
+)
+_FACTS["berth"] = replace(_FACTS["berth"], few="contrast")
 _FACTS["auto"] = replace(_FACTS["berth"], fits_head=True)
 
 
@@ -78,7 +89,7 @@ class Recipe:
     """
 
     recipe: str
-    """`berth`, `frozen`, `auto` or `baseline`."""
+    """`berth`, `contrast`, `frozen`, `auto` or `baseline`."""
     epochs: int
     """0, as for the next two: to be chosen."""
     batch_size: int

@@ -18,6 +18,7 @@ from berth.encoders.pooling import resolve_auto
 from berth.encoders.preprocessor import Preprocessor, tokenize_all
 from berth.settings import AUTO, LONGEST
 from berth.training.recipe import Recipe
+from berth.training.settings import Training
 
 FEW_STEPS = 100
 """A run of fewer updates of the weights has hardly begun to learn."""
@@ -29,14 +30,22 @@ _SHORTEST = 16
 _STEPS = 500
 """Updates that `epochs: auto` aims at, between the fewest and the most epochs."""
 _FEWEST, _MOST = 4, 20
+"""But so many at least that a run makes FEW_STEPS updates."""
 _BATCHES = ((500, 8), (1_000, 16), (math.inf, 32))
 """The most texts, and the batch size for them: small batches give few texts more updates."""
+_FEW_OF_LABEL, _FEW = 64, 4_000
+"""Up to so many train texts for each label on average, and in all, `contrast` is better than fine-tuning."""
+_PAIRS = 80
+"""Pairs of an epoch of `contrast`, or as many as there are texts."""
+_CONTRAST_STEPS = 50
 _SMALL = 512
 """Size of the vectors up to which an encoder is a small one, which takes and needs a higher learning rate."""
 FEW_VALIDATION = 50
 """A validation split of fewer texts cannot tell which epoch is best: the last one is kept."""
 
 
+_NO_STEERING = {"truncate", "calibrate", "precision", "auto_batch"}
+"""Fields of Training that are the same whatever the recipe."""
 CHOSEN = ("head_rate", "select_by")
 """Fields of Training that may be `auto`."""
 
@@ -97,19 +106,41 @@ def _every(step: int, chunks: Iterable[list[str]]) -> list[str]:
     return list(itertools.islice(itertools.chain.from_iterable(chunks), 0, None, step))
 
 
+def for_few(recipe: Recipe, facts: Facts, task: str) -> Recipe:
+    """Return `recipe`, or the one that does better with as few texts; what the user steers stays as it is."""
+    few = facts.texts <= min(_FEW, _FEW_OF_LABEL * facts.labels)
+    steered = recipe.epochs or recipe.batch_size or recipe.learning_rate or _steered(recipe.training)
+    if not recipe.facts.few or not few or steered or task != "single_label":
+        return recipe
+    return replace(recipe, recipe=recipe.facts.few)
+
+
+def _steered(training: Training) -> bool:
+    usual = Training.model_validate({})
+    fields = Training.model_fields.keys() - _NO_STEERING
+    return any(getattr(training, name) != getattr(usual, name) for name in fields)
+
+
 def settle(recipe: Recipe, facts: Facts) -> Recipe:
     """Return `recipe` with a value in place of every `auto`; what the user has set stays."""
     if not recipe.facts.adapts:
         chosen: dict[str, Any] = {"epochs": 3, "batch_size": 32, "learning_rate": recipe.peak_learning_rate}
         options: dict[str, Any] = {"head_rate": 1.0, "select_by": "val_loss"}
+    elif recipe.facts.contrasts:
+        batch_size = recipe.batch_size or 8
+        chosen = {
+            "epochs": math.ceil(_CONTRAST_STEPS / math.ceil(pairs_of(facts.texts) / batch_size)),
+            "batch_size": batch_size,
+            "learning_rate": _rate(facts),
+        }
+        options = {"head_rate": 1.0, "select_by": "val_loss" if facts.validation >= FEW_VALIDATION else "last"}
     else:
         batch_size = recipe.batch_size or next(size for most, size in _BATCHES if facts.texts <= most)
         steps = math.ceil(facts.texts / batch_size)
-        small = facts.encoder == BUILT_IN or facts.hidden <= _SMALL
         chosen = {
-            "epochs": min(_MOST, max(_FEWEST, math.ceil(_STEPS / steps))),
+            "epochs": max(min(_MOST, max(_FEWEST, math.ceil(_STEPS / steps))), math.ceil(FEW_STEPS / steps)),
             "batch_size": batch_size,
-            "learning_rate": 1e-4 if small else 3e-5,
+            "learning_rate": _rate(facts),
         }
         options = {
             "head_rate": 10.0 if facts.labels > 2 else 1.0,
@@ -122,11 +153,22 @@ def settle(recipe: Recipe, facts: Facts) -> Recipe:
     return replace(recipe, **missing, training=training)
 
 
+def _rate(facts: Facts) -> float:
+    """Return the peak learning rate that suits an encoder of this size."""
+    return 1e-4 if facts.encoder == BUILT_IN or facts.hidden <= _SMALL else 3e-5
+
+
+def pairs_of(texts: int) -> int:
+    """Return the pairs of an epoch of `contrast` with a train split of `texts`."""
+    return max(_PAIRS, texts)
+
+
 def parameters(recipe: Recipe, sequence_length: int, pooling: str) -> dict[str, Any]:
     """Return what MLflow shows of the settings that may have been chosen, by RunConfig's names."""
     if not recipe.facts.trains_encoder:
-        return {"pooling": pooling, "sequence_length": sequence_length}
+        return {"recipe": recipe.recipe, "pooling": pooling, "sequence_length": sequence_length}
     return {
+        "recipe": recipe.recipe,
         "pooling": pooling,
         "sequence_length": sequence_length,
         "epochs": recipe.epochs,
@@ -142,6 +184,11 @@ def in_words(recipe: Recipe, sequence_length: int, pooling: str, texts: int) -> 
     if not recipe.facts.trains_encoder:
         return f"settings: recipe {recipe.recipe}, {place}"
     steps = steps_of(recipe, texts)
+    if recipe.facts.contrasts:
+        return (
+            f"settings: recipe contrast ({texts:,} train texts), {place}, about {steps:,} updates of batches of "
+            f"{recipe.batch_size} pairs, learning rate {recipe.peak_learning_rate:g}, then a head on the vectors"
+        )
     return (
         f"settings: recipe {recipe.recipe}, {place}, {recipe.epochs} epochs of batches of {recipe.batch_size} "
         f"(about {steps:,} updates), learning rate {recipe.peak_learning_rate:g}, "
@@ -152,11 +199,12 @@ def in_words(recipe: Recipe, sequence_length: int, pooling: str, texts: int) -> 
 def warning(recipe: Recipe, texts: int) -> str:
     """Return what is doubtful about the run's settings, and what to change; empty: nothing is."""
     steps = steps_of(recipe, texts)
-    if not recipe.facts.trains_encoder or steps >= FEW_STEPS:
+    if not recipe.facts.trains_encoder or recipe.facts.contrasts or steps >= FEW_STEPS:
         return ""
     return f"{steps} updates are few; below {FEW_STEPS} a model hardly learns. Raise epochs, or try recipe: auto."
 
 
 def steps_of(recipe: Recipe, texts: int) -> int:
     """Return about how many updates the run makes."""
-    return recipe.epochs * math.ceil(texts / (recipe.batch_size * recipe.training.accumulate))
+    rows = pairs_of(texts) if recipe.facts.contrasts else texts
+    return recipe.epochs * math.ceil(rows / (recipe.batch_size * recipe.training.accumulate))

@@ -2,6 +2,7 @@
 
 import time
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -28,6 +29,17 @@ def fit_head(task: ClassificationTask) -> Outcome:
     The strength of regularisation with the lowest validation loss is kept; it is not chosen on a tiny validation split.
     """
     start = time.perf_counter()
+    metrics, weights = best_head(task, task.evaluate)
+    task.classifier.head.set_weights(weights)
+    seconds = time.perf_counter() - start
+    tokens = int(task.widths.sum())
+    return Outcome(1, metrics, len(task.train) / seconds, tokens / seconds, 0.0, epochs=1)
+
+
+def best_head(
+    task: ClassificationTask, evaluate: Callable[[], dict[str, float]]
+) -> tuple[dict[str, float], list[np.ndarray]]:
+    """Return the metrics, as `evaluate` gives them, and the weights of the head that suits the encoder as it is."""
     classifier = task.classifier
     vectors = encode(classifier, task.preprocessor, task.train)
     mean, deviation = vectors.mean(0), vectors.std(0) + 1e-6
@@ -37,15 +49,12 @@ def fit_head(task: ClassificationTask) -> Outcome:
         kernel, bias = _regression(scaled, task.train.targets, strength)
         kernel = kernel / deviation[:, None]
         classifier.head.set_weights([kernel, bias - mean @ kernel])
-        metrics = task.evaluate()
-        print(f"frozen, C {strength:g}: validation loss {metrics['val_loss']:.4f}", flush=True)
+        metrics = evaluate()
+        print(f"head, C {strength:g}: validation loss {metrics['val_loss']:.4f}", flush=True)
         if best is None or metrics["val_loss"] < best[0]:
             best = metrics["val_loss"], classifier.head.get_weights(), metrics
     assert best is not None
-    classifier.head.set_weights(best[1])
-    seconds = time.perf_counter() - start
-    tokens = int(task.widths.sum())
-    return Outcome(1, best[2], len(task.train) / seconds, tokens / seconds, 0.0, epochs=1)
+    return best[2], best[1]
 
 
 def encode(classifier: Classifier, preprocessor: Preprocessor, split: TokenisedSplit) -> np.ndarray:

@@ -25,10 +25,12 @@ from berth.training.recipe import Recipe
 from berth.training.trainer import Outcome, Trainer
 from components.train.calibration import Temperature, temperature
 from components.train.classifier import Classifier
+from components.train.contrast import ContrastiveTask
 from components.train.defaults import (
     Facts,
     choose_length,
     choose_pooling,
+    for_few,
     in_words,
     parameters,
     settle,
@@ -121,9 +123,8 @@ def train_model(
         f"texts to train on the {_LOST[recipe.training.truncate]} is cut off",
         flush=True,
     )
-    recipe = settle(
-        recipe, Facts(encoder, classifier.hidden, len(manifest.labels), len(splits["train"]), len(splits["validation"]))
-    )
+    facts = Facts(encoder, classifier.hidden, len(manifest.labels), len(splits["train"]), len(splits["validation"]))
+    recipe = settle(for_few(recipe, facts, manifest.task), facts)
     print(in_words(recipe, sequence_length, pooling, len(splits["train"])), flush=True)
     if doubt := warning(recipe, len(splits["train"])):
         print(f"anomaly warn {doubt}", flush=True)
@@ -137,7 +138,7 @@ def train_model(
         )
     encoder_sha256, preprocessor_sha256 = map(encoders.sha256, (encoder_folder, preprocessor_folder))
     made_of = classifier, replicated, prepare, splits["train"], splits["validation"], recipe
-    task = ClassificationTask(*made_of, devices.multiple)
+    task = (ContrastiveTask if recipe.facts.contrasts else ClassificationTask)(*made_of, devices.multiple)
     identity = {
         "data": manifest.fingerprint,
         "encoder": encoder_sha256,

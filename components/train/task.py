@@ -75,8 +75,16 @@ class ClassificationTask:
         return self._objective(self.replicated, self.replicated.logits(inputs, training=True), targets)
 
     def evaluate(self) -> dict[str, float]:
+        self.take_over()
+        return self.evaluate_own()
+
+    def take_over(self) -> None:
+        """Set the classifier to the weights that were trained on several devices."""
         if self.replicated is not self.classifier:
             self.classifier.restore(self.replicated.weights())
+
+    def evaluate_own(self) -> dict[str, float]:
+        """Return the metrics of the classifier as it is on the validation split."""
         probabilities, losses = predict(self.evaluation, self.preprocessor, self.validation, "validation")
         self._latest = probabilities[self._looked_at]
         return metrics_of(probabilities, losses, self.validation, self.classifier)

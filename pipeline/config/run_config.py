@@ -147,9 +147,11 @@ class RunConfig(PipelineConfig):
         description="Longest input in tokens, at least 8; the rest of a text is cut off. `auto`: so long that 98% of "
         "the train texts are whole, at most 512.",
     )
-    recipe: Literal["berth", "frozen", "auto", "baseline"] = Field(
+    recipe: Literal["berth", "contrast", "frozen", "auto", "baseline"] = Field(
         "berth",
-        description="`berth`: fine-tune with AdamW, warm-up, linear decay, batches of similar length. `frozen`: leave "
+        description="`berth`: fine-tune with AdamW, warm-up, linear decay, batches of similar length; with at most 64 "
+        "texts a label, unless you set how to train, `contrast`: draw texts of one label together and others apart, "
+        "then fit a logistic regression to the encoder's vectors. `frozen`: leave "
         "the encoder as it is and fit a logistic regression to its vectors, in seconds. `auto`: both; the better one "
         "on the validation split is kept. `baseline`: the original recipe as it is: plain Adam at 1e-3, every text "
         "padded to `sequence_length`. It tends to collapse.",

@@ -6,7 +6,7 @@ import pytest
 from berth.training.recipe import Recipe
 from berth.training.settings import Training
 from components.train import defaults
-from components.train.defaults import Facts, choose_length, choose_pooling, settle, warning
+from components.train.defaults import Facts, choose_length, choose_pooling, for_few, settle, warning
 from tests.support.datasets import write_dataset
 
 OPEN = {"epochs": 0, "batch_size": 0, "learning_rate": 0.0}
@@ -23,7 +23,29 @@ def facts(texts: int, encoder="minilm", hidden=384, validation=0, labels=2) -> F
 
 def test_few_texts_get_small_batches_and_many_epochs():
     few, middle, many = (settle(recipe(), facts(texts)) for texts in (16, 900, 1_000_000))
-    assert [(own.batch_size, own.epochs) for own in (few, middle, many)] == [(8, 20), (16, 9), (32, 4)]
+    assert [(own.batch_size, own.epochs) for own in (few, middle, many)] == [(8, 50), (16, 9), (32, 4)]
+
+
+def test_few_texts_are_told_apart_by_contrast():
+    """Unless the user steers training, or has more texts than it was measured for, or texts have several labels."""
+    few, more = facts(128), facts(129)
+    assert for_few(recipe(), few, "single_label").recipe == "contrast"
+    assert for_few(recipe("auto", {"truncate": "tail"}), few, "single_label").recipe == "contrast"
+    for own, data, task in (
+        (recipe(), more, "single_label"),
+        (recipe(), few, "multi_label"),
+        (recipe(epochs=3), few, "single_label"),
+        (recipe(training={"layer_decay": 0.9}), few, "single_label"),
+        (recipe("frozen"), few, "single_label"),
+        (recipe("baseline"), few, "single_label"),
+    ):
+        assert for_few(own, data, task) == own
+
+
+@pytest.mark.parametrize("texts", [8, 128, 384, 3_000])
+def test_contrast_makes_about_fifty_updates_or_one_epoch(texts):
+    settled = settle(recipe("contrast"), facts(texts))
+    assert 50 <= defaults.steps_of(settled, texts) <= max(100, texts / settled.batch_size + 1)
 
 
 @pytest.mark.parametrize("texts", [100, 500, 501, 1_000, 1_001, 5_000])

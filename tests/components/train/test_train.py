@@ -140,6 +140,24 @@ def test_a_head_on_the_encoder_as_it_is_learns_and_exports(train, tmp_path, reci
     assert probabilities == pytest.approx(noted, abs=1e-5)
 
 
+def test_contrast_learns_from_few_texts_and_exports(train, tmp_path):
+    rows = [(f"{word} {number}", word) for number in range(8) for word in ("call", "free", "home")]
+    dataset = write_dataset(tmp_path / "few", dict.fromkeys(SPLITS, rows), ["call", "free", "home"])
+    _, logged = train(dataset, recipe="contrast", epochs=2, threshold_metric="none")
+    assert logged[2]["train_loss"] < logged[1]["train_loss"]
+    labels, probabilities = load(tmp_path / "model").predict([text for text, _ in rows])
+    assert np.mean([own == label for own, (_, label) in zip(labels, rows, strict=True)]) > 0.9
+    noted = TrainingPredictions.read(tmp_path / "model.parquet").validation.probabilities
+    assert probabilities == pytest.approx(noted, abs=1e-5)
+
+
+def test_contrast_refuses_texts_with_several_labels(train, tmp_path):
+    rows = [(f"{' '.join(own)} {n}", list(own)) for n in range(8) for own in (("call",), ("free", "call"))]
+    dataset = write_dataset(tmp_path / "tags", dict.fromkeys(SPLITS, rows), ["call", "free"], "multi_label")
+    with pytest.raises(BerthError, match=r"recipe: contrast needs one label a text.*Set recipe: berth"):
+        train(dataset, recipe="contrast", threshold_metric="none")
+
+
 def test_a_frozen_encoder_takes_multi_label_texts(train, tmp_path):
     rows = [(f"{' '.join(own)} {n}", list(own)) for n in range(40) for own in (("call",), ("free", "call"), ("home",))]
     dataset = write_dataset(tmp_path / "tags", dict.fromkeys(SPLITS, rows), ["call", "free", "home"], "multi_label")
