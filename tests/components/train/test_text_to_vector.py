@@ -90,6 +90,7 @@ def words(tmp_path_factory):
     ("module", "recipe", "said"),
     [
         ("trainable", "berth", ""),
+        ("trainable", "contrast", ""),
         ("fixed", "auto", "recipe frozen: the encoder has no variable that fine-tuning could change"),
         ("hashed", "frozen", ""),
     ],
@@ -104,7 +105,7 @@ def test_a_module_of_texts_is_trained_and_served(modules, words, tmp_path, capsy
         encoder=modules[module],
         preprocessor="",
         sequence_length=0,
-        recipe=Recipe(recipe, 8, 16, 1e-2 if recipe == "berth" else 0.0, 0.1, 0.01, 0, training),
+        recipe=Recipe(recipe, 8, 16, 1e-2 if module == "trainable" else 0.0, 0.1, 0.01, 0, training),
         threshold_metric="macro_f1",
         log_metrics=lambda *_: None,
     )
