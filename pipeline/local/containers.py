@@ -130,7 +130,7 @@ def _readable(config: PipelineConfig) -> list[Path]:
     named = [place for field, place in config.places() if field not in ("push_to", "checkpoints")]
     if source.sql and not source.connection:
         named.append(source.folder)
-    named += [os.environ.get(name.removeprefix("env:"), "") for name in named if name.startswith("env:")]
+    named += [os.environ.get(name.removeprefix("env:"), "").strip() for name in named if name.startswith("env:")]
     if source.connection:
         address = os.environ.get(source.connection.removeprefix("env:"), "")
         named += [address.removeprefix("sqlite:///")] if address.startswith("sqlite:///") else []
