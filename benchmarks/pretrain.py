@@ -1,11 +1,12 @@
-"""Pre-training next to transformers: masked language model, the same weights, rows and length grouping.
+"""Pre-training next to transformers' Trainer: masked language model, the same weights and rows.
 
-    .venv/train/bin/python -m benchmarks.pretrain [--rounds 5] [--steps 0] [--contenders berth transformers]
+    .venv/train/bin/python -m benchmarks.pretrain [--rounds 5] [--epochs 0] [--contenders berth transformers]
 
-A round asks every contender in turn for 8 batches of 32 rows; a speed is the median over the rounds, tokens without
-padding. `fine-tuning` is Berth's own fine-tuning on the same rows. With --steps N each contender then trains N steps
-from its first weights, with new heads, and says what its loss is on the same masked tokens of held-out rows. Without
-.venv/torch (make bench-train makes it) the rows of transformers are left out.
+A round asks every contender in turn to train on the same 1,024 rows, in steps of about 4,096 tokens of similar length,
+those of transformers in several batches; a speed is the median over the rounds, tokens without padding. `fine-tuning`
+is Berth's own fine-tuning on the same rows. With --epochs N each contender then trains N epochs from its first weights,
+with new heads, and says what its loss is on the same masked tokens of held-out rows. Each masks 15% of the tokens by
+its own draws. Without .venv/torch (make bench-pretrain makes it) the rows of transformers are left out.
 """
 
 import argparse
@@ -24,11 +25,15 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.workload import BATCH, DATA, DECAY, LENGTH, RATE, ROOT, SAMPLE, SHAPE, WARMUP, read
+from benchmarks.workload import DATA, DECAY, LENGTH, ROOT, SHAPE, WARMUP, read
 
 _TORCH = ROOT / ".venv/torch/bin/python"
 _NAMES = ("berth", "berth-float32", "fine-tuning", "transformers", "transformers-bf16")
-_PROBABILITY = 0.15
+_PROBABILITY, _RATE = 0.15, 4e-4
+_BATCH_TOKENS, _ROWS = 4_096, 1_024
+"""Of a step, and of a round."""
+_TRAINER_ROWS = 32
+"""Of a batch of transformers, which has logits for every token: 190 rows of 128 tokens took 11 GB."""
 
 
 def write_rows(path: Path) -> None:
@@ -60,6 +65,14 @@ class Rows:
     def __getitem__(self, row: int) -> np.ndarray:
         return self.values[self.splits[row] : self.splits[row + 1]]
 
+    def widths(self) -> np.ndarray:
+        """Return the tokens of each row, with [CLS] and [SEP]."""
+        return np.diff(self.splits) + 2
+
+    def of_round(self, number: int) -> np.ndarray:
+        """Return the rows of a round, the same for every contender."""
+        return np.random.default_rng(number).permutation(len(self))[:_ROWS]
+
     def masked(self, row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return a row of BERT's uncased vocabulary with [CLS] and [SEP], masked, and its masked places and tokens."""
         from berth.pretraining import draws, masking
@@ -83,8 +96,8 @@ class Berth:
         from berth.training.settings import Training
         from berth.training.trainer import Trainer
 
-        options = Training.model_validate({"precision": self.precision, "select_by": "last", "head_rate": 1.0})
-        recipe = Recipe("berth", epochs, BATCH, RATE, WARMUP, DECAY, 0, options)
+        own = {"precision": self.precision, "select_by": "last", "head_rate": 1.0, "batch_tokens": _BATCH_TOKENS}
+        recipe = Recipe("berth", epochs, 0, _RATE, WARMUP, DECAY, 0, Training.model_validate(own))
         task = self._fine_tuning(recipe) if self.fine_tunes else self._pretraining(epochs)
         task.begin_epoch(1)
         return Trainer(task, recipe, lambda *_: None, find(), None, math.inf)
@@ -126,22 +139,20 @@ class Berth:
         classifier = Classifier(encoder, "minilm", ["0", "1"], 0)
         return ClassificationTask(classifier, classifier, prepare, split, split, recipe)
 
-    def steps(self, which: int, of: int) -> dict[str, float]:
+    def round(self, number: int) -> dict[str, float]:
         from berth.training.batching import batches
 
-        trainer = self.trainer
-        widths = trainer.task.widths
-        epoch = sorted(batches(widths, trainer.batching, trainer.rng), key=lambda rows: int(widths[rows].max()))
-        chosen = [epoch[int((number + (which + 0.5) / of) * len(epoch) / SAMPLE)] for number in range(SAMPLE)]
+        trainer, own = self.trainer, self.rows.of_round(number)
+        widths = trainer.task.widths[own]
         start = time.perf_counter()
-        for rows in chosen:
-            trainer.train_step([rows], 1e-6, 0)
-        return {"tokens": float(widths[np.concatenate(chosen)].sum()), "seconds": time.perf_counter() - start}
+        for rows in batches(widths, trainer.batching, trainer.rng):
+            trainer.train_step([own[rows]], 1e-6, 0)
+        return {"tokens": float(widths.sum()), "seconds": time.perf_counter() - start}
 
-    def loss(self, steps: int) -> float:
+    def loss(self, epochs: int) -> float:
         from berth.pretraining.exported import input_batch
 
-        trainer = self._trainer(math.ceil(steps * BATCH / len(self.rows)))
+        trainer = self._trainer(epochs)
         trainer.task.evaluate = lambda: {}
         trainer.run()
         found, masked = 0.0, 0
@@ -154,7 +165,7 @@ class Berth:
 
 
 class Transformers:
-    """transformers' model, collator and length grouping, in its Trainer's loop: that itself needs accelerate."""
+    """transformers' Trainer with its collator for masked words, and its grouping by length."""
 
     def __init__(self, path: str, weights: str, bf16: bool = False) -> None:
         import torch
@@ -181,47 +192,47 @@ class Transformers:
         model.tie_weights()
         return model
 
-    def _batches(self) -> list[list[int]]:
-        from transformers.trainer_pt_utils import LengthGroupedSampler
+    def _train(self, data: list[dict[str, list[int]]], rate: float, epochs: int) -> float:
+        """Train on `data`; return the seconds from the first step to the end."""
+        from transformers import Trainer, TrainerCallback, TrainingArguments
 
-        order = list(LengthGroupedSampler(BATCH, lengths=[len(row["input_ids"]) for row in self.data]))
-        return [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
+        begun: list[float] = []
 
-    def _train(self, batches: list[list[int]], rate: float) -> None:
-        """Train on `batches` as the Trainer does: AdamW, gradients clipped, a linear schedule after warmup."""
-        import torch
-        from transformers import get_linear_schedule_with_warmup
+        class Clock(TrainerCallback):
+            def on_epoch_begin(self, *_: Any, **__: Any) -> None:
+                begun.append(time.perf_counter())
 
-        optimizer = torch.optim.AdamW(self.model.parameters(), lr=rate, weight_decay=DECAY)
-        schedule = get_linear_schedule_with_warmup(optimizer, round(WARMUP * len(batches)), len(batches))
-        self.model.train()
-        for rows in batches:
-            batch = self.collate([self.data[row] for row in rows])
-            with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
-                loss = self.model(**batch).loss
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            optimizer.zero_grad()
+        with tempfile.TemporaryDirectory() as scratch:
+            arguments = TrainingArguments(
+                scratch,
+                per_device_train_batch_size=_TRAINER_ROWS,
+                gradient_accumulation_steps=round(_BATCH_TOKENS / self.rows.widths().mean() / _TRAINER_ROWS),
+                train_sampling_strategy="group_by_length",
+                num_train_epochs=epochs,
+                learning_rate=rate,
+                weight_decay=DECAY,
+                warmup_steps=WARMUP,
+                bf16=self.bf16,
+                use_cpu=True,
+                save_strategy="no",
+                logging_strategy="no",
+                report_to="none",
+                disable_tqdm=True,
+                dataloader_pin_memory=False,
+            )
+            Trainer(self.model, arguments, self.collate, data, callbacks=[Clock()]).train()
+            return time.perf_counter() - begun[0]
 
-    def steps(self, which: int, of: int) -> dict[str, float]:
-        widths = [len(row["input_ids"]) for row in self.data]
-        epoch = sorted(self._batches(), key=lambda rows: max(widths[row] for row in rows))
-        chosen = [epoch[int((number + (which + 0.5) / of) * len(epoch) / SAMPLE)] for number in range(SAMPLE)]
-        start = time.perf_counter()
-        self._train(chosen, 1e-6)
-        seconds = time.perf_counter() - start
-        return {"tokens": float(sum(widths[row] for rows in chosen for row in rows)), "seconds": seconds}
+    def round(self, number: int) -> dict[str, float]:
+        own = self.rows.of_round(number)
+        seconds = self._train([self.data[row] for row in own], 1e-6, 1)
+        return {"tokens": float(self.rows.widths()[own].sum()), "seconds": seconds}
 
-    def loss(self, steps: int) -> float:
+    def loss(self, epochs: int) -> float:
         import torch
 
         self.model = self._model()
-        batches: list[list[int]] = []
-        while len(batches) < steps:
-            batches += self._batches()
-        self._train(batches[:steps], RATE)
+        self._train(self.data, _RATE, epochs)
         self.model.eval()
         found, masked = 0.0, 0
         with torch.no_grad():
@@ -234,7 +245,7 @@ class Transformers:
 
 
 def contend(name: str, path: str, weights: str) -> None:
-    """Answer each line of JSON on standard input with one: {"steps": [which, of]} or {"loss": steps}."""
+    """Answer each line of JSON on standard input with one: {"round": number} or {"loss": epochs}."""
     answers = os.fdopen(os.dup(1), "w")  # libraries print to standard output, too
     os.dup2(2, 1)
     own: Berth | Transformers
@@ -244,7 +255,7 @@ def contend(name: str, path: str, weights: str) -> None:
         own = Berth(path, "float32" if name.endswith("float32") else "auto", name == "fine-tuning")
     for line in sys.stdin:
         asked = json.loads(line)
-        found = own.steps(*asked["steps"]) if "steps" in asked else {"loss": own.loss(asked["loss"])}
+        found = own.round(asked["round"]) if "round" in asked else {"loss": own.loss(asked["loss"])}
         print(json.dumps(found), file=answers, flush=True)
 
 
@@ -270,24 +281,24 @@ class Contender:
         return json.loads(answer)
 
 
-def compare(names: list[str], rounds: int, steps: int) -> None:
-    """Print the speeds, and with `steps` the losses."""
+def compare(names: list[str], rounds: int, epochs: int) -> None:
+    """Print the speeds, and with `epochs` the losses."""
     with tempfile.TemporaryDirectory() as scratch:
         path = str(Path(scratch) / "rows.npz")
         write_rows(Path(path))
         own = {name: Contender(name, path) for name in names}
         for contender in own.values():
-            contender.ask(steps=[0, 1])  # the first steps compile
+            contender.ask(round=rounds)  # the first steps compile
         speeds: dict[str, list[float]] = {name: [] for name in names}
         for number in range(rounds):
             for name, contender in own.items():
-                found = contender.ask(steps=[number, rounds])
+                found = contender.ask(round=number)
                 speeds[name].append(found["tokens"] / found["seconds"])
             print(
                 f"round {number + 1}, tokens/s: { ({name: round(all[-1]) for name, all in speeds.items()}) }",
                 flush=True,
             )
-        losses = {name: own[name].ask(loss=steps)["loss"] for name in names if steps and name != "fine-tuning"}
+        losses = {name: own[name].ask(loss=epochs)["loss"] for name in names if epochs and name != "fine-tuning"}
         for contender in own.values():
             contender.process.communicate()
     table = Table("", "tokens/s", "times transformers", "held-out loss", box=None)
@@ -307,10 +318,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--contenders", nargs="+", choices=_NAMES, default=list(_NAMES))
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=0, help="train so many steps, and compare held-out losses")
+    parser.add_argument("--epochs", type=int, default=0, help="train so long, and compare held-out losses")
     chosen = parser.parse_args()
     names = [name for name in chosen.contenders if _TORCH.exists() or not name.startswith("transformers")]
-    compare(names, chosen.rounds, chosen.steps)
+    compare(names, chosen.rounds, chosen.epochs)
 
 
 if __name__ == "__main__":

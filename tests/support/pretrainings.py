@@ -1,8 +1,9 @@
-"""Pre-trainings in a process of their own: interrupted and resumed, or on several CPU devices."""
+"""Pre-trainings in processes of their own: interrupted and resumed, on several CPU devices, or as workers."""
 
+import json
 import multiprocessing
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,8 +14,8 @@ import tensorflow as tf
 import tensorflow_text  # noqa: F401
 
 from berth.training.train_step import TrainStep
-from components.pretrain import step  # noqa: F401
-from tests.support.pretraining import pretrain
+from components.pretrain.__main__ import main
+from tests.support.pretraining import SETTINGS, no_vocabulary, pretrain
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload([__name__])
@@ -23,19 +24,32 @@ SHORT = {"steps": 6, "batch_size": 16, "head_steps": 3, "evaluations": 2, "nsp":
 """Settings: 3 steps for the heads, then 6 for all weights, and an evaluation in the middle."""
 
 
+_LOSSES = ("steps/train_loss", "val_mlm_loss")
+
+
 class Interrupted(BaseException):
     """Ends a training as a kill does: nothing catches it."""
 
 
-def run(target: Callable[..., None], folder: Path, *arguments: Any) -> str:
-    """Call `target` with `folder` and `arguments` in a process and return what it printed."""
+def start(target: Callable[..., None], folder: Path, *arguments: Any) -> Any:
+    """Call `target` with `folder`, which is made, and `arguments` in a process, and return that."""
     folder.mkdir()
-    process = CONTEXT.Process(target=_logged, args=(target, folder, *arguments))
+    process = CONTEXT.Process(target=_logged, args=(target, folder, *arguments), daemon=True)
     process.start()
+    return process
+
+
+def end(process: Any, folder: Path) -> str:
+    """Return what the process that was started with `folder` has printed."""
     process.join(300)
     printed = (folder / "log").read_text(encoding="utf-8")
     assert process.exitcode == 0, printed[-3000:]
     return printed
+
+
+def run(target: Callable[..., None], folder: Path, *arguments: Any) -> str:
+    """Call `target` with `folder` and `arguments` in a process and return what it printed."""
+    return end(start(target, folder, *arguments), folder)
 
 
 def interrupted_and_not(folder: Path, corpus: Path, tiny: Any, interruptions: list[int]) -> None:
@@ -68,10 +82,26 @@ def on_devices(folder: Path, corpus: Path, tiny: Any, devices: int) -> None:
     pretrain(folder / "made", corpus, tiny, settings=SHORT, log_metrics=print_losses)
 
 
+def as_worker(folder: Path, corpus: Path, tiny: Any, workers: Sequence[str], index: int) -> None:
+    """Pre-train as one of `workers`, which have these addresses; the first of them is the chief, and prints losses."""
+    task = {"type": "worker", "index": index}
+    os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": list(workers)}, "task": task})
+    if not index:
+        pretrain(folder / "made", corpus, tiny, settings=SHORT, log_metrics=print_losses)
+        return
+    parameters = {"encoder": tiny.encoder, "new_encoder": {}, "preprocessor": tiny.preprocessor, "require_gpu": False}
+    vocabulary = no_vocabulary(folder.parent / f"{folder.name}-vocabulary")
+    main(str(corpus), str(vocabulary), {**parameters, "pretraining": SETTINGS | SHORT})
+
+
+def losses(values: dict[str, float], number: int) -> dict[str, float]:
+    """Return the losses among what a trainer logs, by name and number."""
+    return {f"{name} {number}": own for name, own in values.items() if name.endswith(_LOSSES)}
+
+
 def print_losses(values: dict[str, float], number: int) -> None:
-    for name, value in values.items():
-        if name.endswith("steps/train_loss") or name == "val_mlm_loss":
-            print(f"loss {name} {number} {value!r}", flush=True)
+    for name, value in losses(values, number).items():
+        print(f"loss {name} {value!r}", flush=True)
 
 
 def _logged(target: Callable[..., None], folder: Path, *arguments: Any) -> None:
