@@ -99,7 +99,7 @@ def drawn(rows: Rows, size: str, seed: int) -> tuple[Rows, Rows]:
     return [row for label in sorted(by_label) for row in by_label[label][: int(size)]], test
 
 
-def run(train: Rows, test: Rows, seed: int, settings: str) -> dict[str, list[float]]:
+def run(train: Rows, test: Rows, seed: int, settings: str, setfit: str) -> dict[str, list[float]]:
     """Return (accuracy, macro F1, CPU-seconds) of each contender on `test`, after a run of the whole pipeline."""
     with tempfile.TemporaryDirectory(prefix="quality-") as scratch:
         folder = Path(scratch)
@@ -115,11 +115,17 @@ def run(train: Rows, test: Rows, seed: int, settings: str) -> dict[str, list[flo
         scores = json.loads(
             _output([str(ROOT / ".venv/train/bin/python"), "-m", "benchmarks.baseline", "--json"], folder)
         )
-        classical = _cpu() - before
-    return {
-        name: [own["accuracy"], own["macro_f1"], seconds if name == "Berth" else classical]
-        for name, own in scores.items()
-    }
+        spent = {name: seconds if name == "Berth" else _cpu() - before for name in scores}
+        if setfit:
+            before = _cpu()
+            weights = _output([str(ROOT / ".venv/train/bin/python"), "-c", _WEIGHTS], folder).strip()
+            command = [setfit, "-m", "benchmarks.contender_setfit", weights, str(seed)]
+            scores["SetFit"] = json.loads(_output(command, folder))
+            spent["SetFit"] = _cpu() - before
+    return {name: [own["accuracy"], own["macro_f1"], spent[name]] for name, own in scores.items()}
+
+
+_WEIGHTS = "from berth.encoders.builtin.weights import weights_dir; print(weights_dir())"
 
 
 def _output(command: list[str], folder: Path) -> str:
@@ -142,13 +148,16 @@ def main() -> None:
     parser.add_argument("--sizes", default="8,16,32,64,all")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--settings", default="", help="a line of the configuration, such as 'recipe: frozen'")
+    parser.add_argument("--setfit", default="", help="a Python that has setfit: one more contender")
     options = parser.parse_args()
     print("| set | texts a class | contender | accuracy | range | macro F1 | CPU-seconds |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for name in options.sets.split(","):
         rows = SETS[name]()
         for size in options.sizes.split(","):
-            found = [run(*drawn(rows, size, seed), seed, options.settings) for seed in range(options.seeds)]
+            found = [
+                run(*drawn(rows, size, seed), seed, options.settings, options.setfit) for seed in range(options.seeds)
+            ]
             for contender in found[0]:
                 accuracy, macro_f1, seconds = zip(*(own[contender] for own in found), strict=True)
                 spread = f"{min(accuracy):.3f} to {max(accuracy):.3f}"
