@@ -4,6 +4,7 @@ An answer is a list for each [MASK], of [word, probability]. Runs in the environ
 is its caller.
 """
 
+import contextlib
 import json
 import sys
 
@@ -11,7 +12,8 @@ from berth.pretraining.fill import MaskFiller
 
 
 def main(folder: str, count: int) -> None:
-    filler = MaskFiller(folder)
+    with contextlib.redirect_stdout(sys.stderr):  # stdout is for answers, and a checkpoint is converted first
+        filler = MaskFiller(folder)
     for line in sys.stdin:
         filled = filler.fill(json.loads(line), count)
         print(json.dumps([[[one.piece, one.probability] for one in place] for place in filled]), flush=True)

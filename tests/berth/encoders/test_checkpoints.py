@@ -1,5 +1,6 @@
 """Checkpoints of Hugging Face: converted, against what transformers computes with them, and what is refused."""
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -16,6 +17,7 @@ from berth.encoders.builtin.checkpoint import name_in_cache
 from berth.encoders.fetch import cache
 from berth.encoders.wordpiece import find_vocabulary
 from berth.errors import BerthError
+from berth.pretraining.__main__ import main
 from berth.pretraining.fill import MaskFiller
 from components.pretrain.model import PretrainingModel
 from components.train.classifier import Classifier
@@ -119,11 +121,15 @@ def test_a_converted_encoder_is_fine_tuned(converted, name):
     assert all(gradient is not None for gradient in tape.gradient(loss, classifier.variables))
 
 
-def test_a_folder_is_converted_once_by_its_content(copy, cache_folder, capsys):
+def test_a_folder_is_converted_once_by_its_content(copy, cache_folder, capsys, monkeypatch):
     folder = copy("masked")
     before = present.fingerprint(str(folder), "")
+    monkeypatch.setattr("sys.stdin", io.StringIO('"a [MASK] b"\n'))
+    main(str(folder), 2)  # as `berth fill` calls it, which reads answers alone from stdout
+    printed = capsys.readouterr()
+    assert [len(place) for place in json.loads(printed.out)] == [2]
+    assert printed.err.count("converting") == 1
     first = resolve.resolve(str(folder), "")
-    assert capsys.readouterr().out.count("converting") == 1
     (folder / "README.md").write_text("Words change nothing.", encoding="utf-8")
     moved = folder.rename(folder.with_name("moved"))
     assert resolve.resolve(str(moved), "") == first
@@ -273,8 +279,8 @@ def test_a_shard_that_is_missing_is_named(copy, cache_folder):
         resolve.resolve(str(folder), "")
 
 
-def test_what_cannot_be_converted_is_found_before_any_data_is_read(copy):
-    """By the step locate, which fingerprints the encoder."""
+def test_what_cannot_be_converted_is_found_first(copy):
+    """By the step locate, which fingerprints the encoder, before any data is read."""
     with pytest.raises(BerthError, match="its model_type is 'roberta'"):
         present.fingerprint(str(copy("plain", model_type="roberta")), "")
 
