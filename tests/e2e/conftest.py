@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.calling import MESSAGES, ROOT, write_config
+from tests.support.calling import MESSAGES, QUICK, ROOT, write_config
+from tests.support.once import once
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -23,14 +24,16 @@ def screenshots(request, tmp_path) -> Path:
 @pytest.fixture(scope="session")
 def tiny_bert(tmp_path_factory) -> dict[str, str]:
     """A tiny random BERT in TF-Hub's format: enough to run every step in seconds."""
-    folder = tmp_path_factory.mktemp("tiny-bert")
-    python = ROOT / ".venv/train/bin/python"
-    subprocess.run(
-        [str(python), str(ROOT / "tests/support/tiny_bert.py"), str(folder)],
-        check=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-    )
+
+    def make(folder: Path) -> None:
+        subprocess.run(
+            [str(ROOT / ".venv/train/bin/python"), str(ROOT / "tests/support/tiny_bert.py"), str(folder)],
+            check=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+        )
+
+    folder = once(tmp_path_factory, "tiny-bert", make)
     return {"encoder": str(folder / "encoder"), "preprocessor": str(folder / "preprocessor")}
 
 
@@ -42,8 +45,7 @@ def workspace(tmp_path, tiny_bert) -> Callable[..., Path]:
         (tmp_path / "messages.tsv").write_text(
             "".join(MESSAGES[:400] if messages is None else messages), encoding="utf-8"
         )
-        settings = {"epochs": 1, "sequence_length": 32, "gates": {"min_accuracy": 0.5}} | tiny_bert | changes
-        write_config(tmp_path, **settings)
+        write_config(tmp_path, **QUICK | tiny_bert | changes)
         return tmp_path
 
     return make

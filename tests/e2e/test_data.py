@@ -8,24 +8,36 @@ import pytest
 
 from berth.tracking import tags
 from tests.support.browser import browser
-from tests.support.calling import DEMO, MESSAGES, berth, write_config
+from tests.support.calling import DEMO, MESSAGES, QUICK, Done, berth, write_config
 
 pytestmark = pytest.mark.timeout(1200)  # whole runs
 
 
+def store(folder: Path) -> mlflow.MlflowClient:
+    return mlflow.MlflowClient(f"sqlite:///{folder / '.berth/mlflow.db'}")
+
+
 def newest_run(folder: Path, experiment: str) -> mlflow.entities.Run:
-    client = mlflow.MlflowClient(f"sqlite:///{folder / '.berth/mlflow.db'}")
+    client = store(folder)
     runs = client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
     return next(run for run in runs if "mlflow.parentRunId" not in run.data.tags)
 
 
-def test_a_run_with_nothing_new_says_so_and_ends_before_training(workspace):
-    folder = workspace()
+@pytest.fixture(scope="module")
+def champion(tmp_path_factory, tiny_bert) -> Path:
+    """A folder with a champion of the demo's data, on the tiny BERT."""
+    folder = tmp_path_factory.mktemp("champion")
+    (folder / "messages.tsv").write_text("".join(MESSAGES), encoding="utf-8")
+    write_config(folder, **QUICK, **tiny_bert)
     first = berth(folder, "run", "config.yaml")
     assert first.returncode == 0, first.stdout + first.stderr
-    own = (folder / "config.yaml").read_text()
-    (folder / "config.yaml").write_text(f"{own}on_unchanged: skip\n")
-    (folder / "messages.tsv").write_text("".join(reversed(MESSAGES[:400])), encoding="utf-8")  # the same rows
+    return folder
+
+
+def test_a_run_with_nothing_new_says_so_and_ends_before_training(champion, tiny_bert):
+    folder = champion
+    write_config(folder, **QUICK, **tiny_bert, on_unchanged="skip")
+    (folder / "messages.tsv").write_text("".join(reversed(MESSAGES)), encoding="utf-8")  # the same rows
     again = berth(folder, "run", "config.yaml")
     assert again.returncode == 0, again.stdout + again.stderr
     said = " ".join(again.stdout.split())
@@ -38,15 +50,9 @@ def test_a_run_with_nothing_new_says_so_and_ends_before_training(workspace):
 
 
 @pytest.fixture(scope="module")
-def drifted(tmp_path_factory, tiny_bert):
-    """A folder with a champion of the demo's data, and what came of the example of drifted data there."""
-    folder = tmp_path_factory.mktemp("drifted")
-    (folder / "messages.tsv").write_text("".join(MESSAGES), encoding="utf-8")
-    settings = {"epochs": 1, "sequence_length": 32, "gates": {"min_accuracy": 0.5}} | tiny_bert
-    write_config(folder, **settings)
-    first = berth(folder, "run", "config.yaml")
-    assert first.returncode == 0, first.stdout + first.stderr
-    return folder, berth(folder, "run", str(DEMO / "drifted.yaml"))
+def drifted(champion) -> tuple[Path, Done]:
+    """The champion's folder, and what came of the example of drifted data there."""
+    return champion, berth(champion, "run", str(DEMO / "drifted.yaml"))
 
 
 def test_drifted_data_stop_the_run_at_validate_with_the_reasons(drifted):

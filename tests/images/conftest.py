@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from berth.images import ALL, TRAIN
-from tests.support.calling import MESSAGES, ROOT, write_config
+from tests.support.calling import MESSAGES, QUICK, ROOT, write_config
 
 
 def docker(*arguments: str) -> str:
@@ -53,8 +53,7 @@ def make_workspace(tiny_bert) -> Callable[..., Path]:
     def make(folder: Path, messages: list[str] | None = None, **changes: object) -> Path:
         text = "".join(MESSAGES[:400] if messages is None else messages)
         (folder / "messages.tsv").write_text(text, encoding="utf-8")
-        settings = {"epochs": 1, "sequence_length": 32, "gates": {"min_accuracy": 0.5}} | tiny_bert | changes
-        write_config(folder, **settings)
+        write_config(folder, **QUICK | tiny_bert | changes)
         return folder
 
     return make
