@@ -111,6 +111,9 @@ class Gates(Section):
     min_precision: dict[str, Score] = Field({}, description="Lowest precision of labels, `{fraud: 0.95}`.")
     min_recall: dict[str, Score] = Field({}, description="Lowest recall of labels, `{fraud: 0.9}`.")
     min_f1: dict[str, Score] = Field({}, description="Lowest F1 of labels.")
+    min_coverage: Score | None = Field(
+        None, description="Lowest share of the test texts that get a label, with training.abstain_below."
+    )
     max_log_loss: Positive | None = Field(None, description="Highest mean cross-entropy, in nats.")
     max_ece: Score | None = Field(None, description="Highest expected calibration error.")
     max_drop: Score | None = Field(

@@ -4,6 +4,7 @@ MLflow ships this file with every model, and an application that loads one may h
 one imports TensorFlow when it is called.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,42 +14,62 @@ if TYPE_CHECKING:
 
 
 DEFAULT_THRESHOLD = 0.5
+Threshold = float | Sequence[float]
+"""One for all labels or, in a multi-label task, one for each."""
 
 
-def decisions(probabilities: np.ndarray, task: str, threshold: float = DEFAULT_THRESHOLD) -> np.ndarray:
+def decisions(
+    probabilities: np.ndarray, task: str, threshold: Threshold = DEFAULT_THRESHOLD, abstain_below: float = 0.0
+) -> np.ndarray:
     """Return which labels apply.
 
-    In a multi-label task every label whose probability is `threshold` or more. Of two classes the second one from the
-    threshold up, else the first. Of more classes the most probable one, the first of equals.
+    In a multi-label task every label whose probability is its `threshold` or more. Of two classes the second one from
+    the threshold up, else the first. Of more classes the most probable one, the first of equals; and none of several
+    classes where that one's probability is below `abstain_below`.
 
     Args:
         probabilities: float32 [texts, labels].
         task: `single_label` or `multi_label`.
         threshold: Compared in the type of `probabilities`; not used beyond two classes.
+        abstain_below: Compared likewise; not used in a multi-label task.
 
     Returns:
-        bool [texts, labels]; in a single-label task one in each row is true.
+        bool [texts, labels]; in a single-label task one in each row is true, or none.
 
     Example:
         >>> decisions(np.array([[0.7, 0.3], [0.55, 0.45]], np.float32), "single_label", 0.4).argmax(axis=1)
         array([0, 1])
     """
+    bounds = np.asarray(threshold, probabilities.dtype)
     if task == "multi_label":
-        return probabilities >= threshold
+        return probabilities >= bounds
     if probabilities.shape[1] == 2:
-        positive = probabilities[:, 1] >= threshold
-        return np.stack([~positive, positive], axis=1)
-    return np.arange(probabilities.shape[1]) == probabilities.argmax(axis=1)[:, None]
+        positive = probabilities[:, 1] >= bounds
+        decided = np.stack([~positive, positive], axis=1)
+    else:
+        decided = np.arange(probabilities.shape[1]) == probabilities.argmax(axis=1)[:, None]
+    if not abstain_below:
+        return decided
+    sure = np.where(decided, probabilities, 0).max(axis=1) >= probabilities.dtype.type(abstain_below)
+    return decided & sure[:, None]
 
 
-def decisions_in_graph(probabilities: "tf.Tensor", task: str, threshold: float = DEFAULT_THRESHOLD) -> "tf.Tensor":
+def decisions_in_graph(
+    probabilities: "tf.Tensor", task: str, threshold: Threshold = DEFAULT_THRESHOLD, abstain_below: float = 0.0
+) -> "tf.Tensor":
     """Return what `decisions` returns, bool [batch, labels], for a float32 tensor whose number of labels is known."""
     import tensorflow as tf
 
+    bounds = tf.constant(threshold, tf.float32)
     if task == "multi_label":
-        return probabilities >= threshold
+        return probabilities >= bounds
     if probabilities.shape[1] == 2:
-        positive = probabilities[:, 1] >= threshold
-        return tf.stack([~positive, positive], axis=1)
-    classes = tf.range(probabilities.shape[1], dtype=tf.int64)
-    return classes == tf.argmax(probabilities, axis=1)[:, tf.newaxis]
+        positive = probabilities[:, 1] >= bounds
+        decided = tf.stack([~positive, positive], axis=1)
+    else:
+        classes = tf.range(probabilities.shape[1], dtype=tf.int64)
+        decided = classes == tf.argmax(probabilities, axis=1)[:, tf.newaxis]
+    if not abstain_below:
+        return decided
+    sure = tf.reduce_max(tf.where(decided, probabilities, 0.0), axis=1) >= abstain_below
+    return decided & sure[:, tf.newaxis]

@@ -22,7 +22,8 @@ class PyFunc:
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> "pd.DataFrame":
         """Return `label`, `probability` (of that label) and `p(<label>)` of every label, a row a text.
 
-        Of a multi-label model, `label` is those it chose, joined by ", ", and there is no `probability`.
+        Where the model abstains, `label` is empty and `probability` that of the most probable label. Of a multi-label
+        model, `label` is those it chose, joined by ", ", and there is no `probability`.
 
         `model_input` is a list, an array or a Series of texts (of a model of pairs, a list or an array of
         [text, second text]), or a DataFrame, a dict or a list of dicts with the column `text`, and `text_pair` of
@@ -45,7 +46,8 @@ class PyFunc:
         columns = {f"p({label})": probabilities[:, index] for index, label in enumerate(names)}
         if self._classifier.task == "multi_label":
             return pd.DataFrame({"label": [", ".join(own) for own in labels]} | columns)
-        chosen = [names.index(label) for label in labels]
+        likeliest = probabilities.argmax(axis=1).tolist() if len(labels) else []
+        chosen = [names.index(label) if label else top for label, top in zip(labels, likeliest, strict=True)]
         own = probabilities[np.arange(len(chosen)), np.array(chosen, int)]
         return pd.DataFrame({"label": labels, "probability": own} | columns)
 

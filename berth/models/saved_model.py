@@ -29,12 +29,18 @@ LABELS_ASSET = "labels.txt"
 
 
 SETTINGS_ASSET = "classifier.json"
-"""The asset that says what to make of the probabilities: task, pairs, threshold, sequence_length."""
+"""The asset that says what to make of the probabilities: task, pairs, threshold, abstain_below and others."""
 
 _BULK_TEXTS = 4096
 """Most texts in one call of `bulk`."""
 
-DEFAULTS = {"task": "single_label", "pairs": False, "threshold": DEFAULT_THRESHOLD, "sequence_length": 0}
+DEFAULTS = {
+    "task": "single_label",
+    "pairs": False,
+    "threshold": DEFAULT_THRESHOLD,
+    "abstain_below": 0.0,
+    "sequence_length": 0,
+}
 
 
 class ServedClassifier:
@@ -51,7 +57,9 @@ class ServedClassifier:
         self.labels = labels
         self.task = str(settings["task"])
         self.pairs = bool(settings["pairs"])
-        self.threshold = float(settings["threshold"])
+        self.threshold: float | list[float] = settings["threshold"]
+        """One for all labels; or a list, one for each."""
+        self.abstain_below = float(settings.get("abstain_below", 0.0))
         self._serve = serve
         self._bulk = bulk
 
@@ -99,12 +107,13 @@ class ServedClassifier:
     def decide(self, probabilities: "np.ndarray") -> list[Any]:
         """Return the label of each row: of two the second from the threshold up, else the most probable one.
 
-        Of a multi-label model: the list of those from the threshold up.
+        That is the empty text where its probability is below `abstain_below`. Of a multi-label model it is the list of
+        those from their threshold up.
         """
-        chosen = decisions(probabilities, self.task, self.threshold)
+        chosen = decisions(probabilities, self.task, self.threshold, self.abstain_below)
         if self.task == "multi_label":
             return [[self.labels[index] for index in row.nonzero()[0]] for row in chosen]
-        return [self.labels[index] for index in chosen.argmax(axis=1)] if len(chosen) else []
+        return [self.labels[row.argmax()] if row.any() else "" for row in chosen]
 
 
 def load(folder: str | Path) -> ServedClassifier:

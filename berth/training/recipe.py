@@ -37,6 +37,8 @@ class RecipeFacts:
     """Whether a head is fitted to the vectors of the encoder as it is; with `trains_encoder` the better one is kept."""
 
 
+OF_DECISION = ("threshold_per_label", "precision_at_least", "abstain_below")
+"""Fields of Training that training itself does not depend on: they turn probabilities into labels."""
 _OF_ADAMW = ("warmup_fraction", "weight_decay", "training.precision", "training.layer_decay", "training.head_rate")
 
 _FACTS = {
@@ -66,7 +68,7 @@ _FACTS["frozen"] = replace(
     fits_head=True,
     unused=(
         *("epochs", "batch_size", "learning_rate", "warmup_fraction", "weight_decay"),
-        *(f"training.{name}" for name in Training.model_fields if name != "truncate"),
+        *(f"training.{name}" for name in Training.model_fields if name not in ("truncate", *OF_DECISION)),
     ),
 )
 _FACTS["contrast"] = replace(

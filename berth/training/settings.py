@@ -52,6 +52,23 @@ class Training(Section):
         description="Divide the exported model's logits by a temperature that is chosen on the validation split, so "
         "that its probabilities are how often it is right; not where that is not certain to lower the log loss.",
     )
+    threshold_per_label: bool = Field(
+        False, description="Multi-label: `threshold_metric` chooses a threshold for each label, not one for all."
+    )
+    precision_at_least: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Of two labels: the threshold is the one that finds most of `positive_label` with this precision "
+        "on the validation split; 0: off.",
+    )
+    abstain_below: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="The exported model gives a text no label, the empty one, where the label's probability is lower; "
+        "not for multi-label. 0: every text gets one.",
+    )
     select_by: Literal["auto", "val_loss", "val_accuracy", "val_macro_f1", "last"] = Field(
         "auto",
         description="What decides which evaluation's weights are kept; `last`: always the newest. `auto`: val_loss, or "

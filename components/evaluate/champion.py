@@ -13,7 +13,6 @@ from berth.data.dataset import PAIR, TEXT, Manifest, read_columns
 from berth.data.seen_texts import FILE, SeenTexts
 from berth.errors import BerthError
 from berth.models import integrity
-from berth.models.decision_rule import decisions
 from berth.registry import versions
 from berth.registry.fetch import fetch
 from berth.tracking import tags
@@ -109,7 +108,7 @@ def _of(version: str, own: Served, challenger: Served) -> Champion:
     if not np.isfinite(own.probabilities).all():
         return Champion(version, None, f"the champion, version {version}, gives probabilities that are not numbers")
     labels = challenger.labels
-    chosen = decisions(own.probabilities, own.task, own.threshold)
+    chosen = own.decided
     probabilities = np.zeros((len(chosen), len(labels)), np.float32)
     decided = np.zeros((len(chosen), len(labels)), bool)
     for column, label in enumerate(own.labels):

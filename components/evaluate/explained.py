@@ -38,7 +38,7 @@ def explain_mistakes(
         count: How many mistakes to explain, in the order of the report.
     """
     truth = indicators.indicator(classifier.labels, rows[LABEL])
-    decided = decisions(probabilities, classifier.task, classifier.threshold)
+    decided = decisions(probabilities, classifier.task, classifier.threshold, classifier.abstain_below)
     losses = indicators.losses(truth, probabilities, classifier.task == "single_label")
     wrong = test_mistakes(rows, classifier.labels, truth, decided, probabilities, losses)[:count]
     places = [mistake.row for mistake in wrong]
@@ -47,7 +47,7 @@ def explain_mistakes(
     if classifier.task == "multi_label":  # the label that is most wrong
         columns = (abs(truth - probabilities) * (decided != truth))[places].argmax(axis=1)
     else:
-        columns = decided[places].argmax(axis=1)
+        columns = decisions(probabilities[places], classifier.task, classifier.threshold).argmax(axis=1)
     try:
         return _explained(model, rows, places, columns.tolist())
     except BerthError as reason:

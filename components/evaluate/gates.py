@@ -16,6 +16,13 @@ _AREAS = ("roc_auc", "pr_auc")
 _NO_BOUNDS = ("metric", "confidence")
 """Fields of Gates that say how to judge, and are no gate by themselves."""
 
+_MEASURED = {
+    "min_coverage": ("coverage", "{:.4f}"),
+    "max_p95_ms": ("p95_ms", "{:.1f} ms"),
+    "max_size_mb": ("size_mb", "{:.1f} MB"),
+}
+"""Gates on findings that are no scores: the field of Findings, and how it is written."""
+
 
 @dataclass(frozen=True)
 class SliceResult:
@@ -44,6 +51,8 @@ class Findings:
     slices: list[SliceResult] = field(default_factory=list)
     p95_ms: float = 0.0
     size_mb: float = 0.0
+    coverage: float = 1.0
+    """The share of the test split's texts on which the model does not abstain."""
     texts: int = 0
     """Of the test split that the champion has not learnt from."""
     serving_problem: str = ""
@@ -110,10 +119,9 @@ def _judge(name: str, bound: Any, gates: Gates, findings: Findings) -> Gate:
             return _max_slice_drop(bound, gates, findings)
         case "must_beat_baseline":
             return _must_beat_baseline(gates, findings)
-        case "max_p95_ms":
-            return _compared(name, findings.p95_ms, bound, "{:.1f} ms")
-        case "max_size_mb":
-            return _compared(name, findings.size_mb, bound, "{:.1f} MB")
+        case "min_coverage" | "max_p95_ms" | "max_size_mb":
+            score, form = _MEASURED[name]
+            return _compared(name, getattr(findings, score), bound, form)
     score = name.removeprefix("min_").removeprefix("max_")
     if score not in findings.scores:
         return _not_judged(name, bound, f"the test split or the task does not define {score}")

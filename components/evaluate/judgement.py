@@ -71,6 +71,8 @@ class Judgement:
                 found |= {f"{name}/{score}": value for score, value in scored.evaluation.scores.items()}
         served = self.served
         found |= {"serving/p50_ms": served.p50_ms, "serving/p95_ms": served.p95_ms}
+        if served.abstain_below:
+            found["coverage"] = served.coverage
         return found | {"serving/texts_per_second": served.texts_per_second, "serving/size_mb": served.size_mb}
 
     @property

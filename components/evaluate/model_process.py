@@ -47,6 +47,7 @@ def main(model: str, dataset: str, out: str, check: bool, extra: Sequence[str] =
         "task": classifier.task,
         "pairs": classifier.pairs,
         "threshold": classifier.threshold,
+        "abstain_below": classifier.abstain_below,
         "load_seconds": load_seconds,
         "texts_per_second": len(texts) / seconds,
     }

@@ -18,6 +18,7 @@ from berth.data.dataset import PAIR, TEXT, read_columns
 from berth.data.edge_cases import EDGE_CASES
 from berth.data.predictions import SplitPredictions, TrainingPredictions
 from berth.errors import check_exit
+from berth.models.decision_rule import Threshold, decisions
 from components.evaluate.agreement import BOUND, largest_difference
 
 if TYPE_CHECKING:
@@ -35,12 +36,13 @@ class Served:
     labels: list[str]
     task: str
     pairs: bool
-    threshold: float
+    threshold: Threshold
     probabilities: "np.ndarray"
     """float32 [texts, labels]."""
     size_mb: float
     load_seconds: float
     texts_per_second: float
+    abstain_below: float = 0.0
     p50_ms: float = 0.0
     p95_ms: float = 0.0
     problems: list[str] = field(default_factory=list)
@@ -51,6 +53,16 @@ class Served:
     """Explanations as dicts, by row of the test split."""
     unexplained: str = ""
     """Why there are no more of them; empty: there are all that were asked for."""
+
+    @property
+    def decided(self) -> "np.ndarray":
+        """Which labels it gives the texts of the test split, bool [texts, labels]."""
+        return decisions(self.probabilities, self.task, self.threshold, self.abstain_below)
+
+    @property
+    def coverage(self) -> float:
+        """The share of the test split's texts on which it does not abstain."""
+        return float(self.decided.any(axis=1).mean()) if self.task == "single_label" else 1.0
 
 
 def answers(model: str | Path, dataset: str | Path, extra: Sequence[str] = ()) -> Served:

@@ -127,7 +127,7 @@ def _required(cases: str, manifest: Manifest, test: Sequence[str]) -> tuple[list
 
 
 def _answers(served: Served) -> ModelOutputs:
-    return ModelOutputs(served.probabilities, decisions(served.probabilities, served.task, served.threshold))
+    return ModelOutputs(served.probabilities, served.decided)
 
 
 def _compare(
@@ -221,5 +221,6 @@ def _findings(
         size_mb=served.size_mb,
         serving_problem="; ".join(served.problems),
         positive_label=positive_label,
+        coverage=served.coverage,
         texts=models[CHAMPION if CHAMPION in models else CHALLENGER].evaluation.texts,
     )

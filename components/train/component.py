@@ -80,6 +80,7 @@ def train(
             sequence_length=sequence_length,
             recipe=chosen,
             threshold_metric=threshold_metric,
+            positive_label=positive_label,
             pooling=pooling,
             checkpoints=checkpoints,
             checkpoint_minutes=checkpoint_minutes,
@@ -97,8 +98,14 @@ def train(
             "examples_per_second": outcome.examples_per_second,
             "tokens_per_second": outcome.tokens_per_second,
             "padding_share": outcome.padding_share,
-            "threshold": trained.threshold.value,
         }
+        chosen_threshold = trained.threshold.value
+        if isinstance(chosen_threshold, list):
+            mlflow.log_dict(dict(zip(trained.labels, chosen_threshold, strict=True)), "thresholds.json")
+        else:
+            numbers["threshold"] = chosen_threshold
+            mlflow.log_metric("threshold", chosen_threshold)
+            model.metadata["threshold"] = chosen_threshold
         for name, value in finite(numbers).items():
             metrics.log_metric(name, value)
         Path(metrics.path).write_text(json.dumps(numbers), encoding="utf-8")  # the cache needs a file for every output
@@ -106,13 +113,11 @@ def train(
             {
                 "best_epoch": outcome.best_epoch,
                 "truncated_texts": trained.truncated,
-                "threshold": trained.threshold.value,
                 "train_seconds": trained.seconds,
             }
         )
         model.framework = "tensorflow"
         model.metadata["task"] = trained.task
-        model.metadata["threshold"] = trained.threshold.value
         needed = ("tensorflow", "tensorflow-text", "mlflow", "numpy", "pandas")
         model.metadata["requirements"] = packed([f"{package}=={version(package)}" for package in needed])
         model.metadata["summary"] = (

@@ -10,7 +10,7 @@ from typing import Any
 from berth.data.cleaning import NO_RULES, TextRules
 from berth.encoders.preprocessor import Preprocessor
 from berth.models import integrity
-from berth.models.decision_rule import decisions_in_graph
+from berth.models.decision_rule import Threshold, decisions_in_graph
 from berth.models.saved_model import BULK, LABELS_ASSET, SERVE, SETTINGS_ASSET
 from components.train.classifier import Classifier
 from components.train.cleaning import TextCleaning
@@ -22,9 +22,10 @@ BULK_TOKENS = 1024
 def export(
     classifier: Classifier,
     preprocessor: Preprocessor,
-    threshold: float,
+    threshold: Threshold,
     folder: str | Path,
     rules: TextRules = NO_RULES,
+    abstain_below: float = 0.0,
 ) -> None:
     """Write the SavedModel to `folder`, which appears only when it is complete.
 
@@ -32,8 +33,8 @@ def export(
     string [batch], and for pairs `text_pair`, string [batch], to `label`, string [batch], and `probabilities`,
     float32 [batch, classes]. `serving_default` pads a request to its own longest text; `bulk`, for many texts,
     processes them in chunks of similar length and returns the answers in the order of the texts. For a multi-label
-    task `label` is the labels joined by ", ", or empty. The labels are also in assets/labels.txt; task and
-    threshold are in assets/classifier.json.
+    task `label` is the labels joined by ", ", or empty; for others it is empty where the model
+    abstains. The labels are also in assets/labels.txt; task and threshold are in assets/classifier.json.
     """
     import tensorflow as tf
 
@@ -47,6 +48,7 @@ def export(
             "task": classifier.task,
             "pairs": preprocessor.pairs,
             "threshold": threshold,
+            "abstain_below": abstain_below,
             "sequence_length": preprocessor.sequence_length,
             "cleaning": asdict(rules),
         }
@@ -56,7 +58,8 @@ def export(
         cleaning = TextCleaning(rules)
 
         def answer(probabilities: Any) -> dict[str, Any]:
-            return {"label": _decided(classifier, probabilities, threshold), "probabilities": probabilities}
+            label = _decided(classifier, probabilities, threshold, abstain_below)
+            return {"label": label, "probabilities": probabilities}
 
         def serve(*texts: Any) -> dict[str, Any]:
             segments = [preprocessor.tokenize(cleaning(own)) for own in texts]
@@ -116,13 +119,14 @@ def _probabilities_by_length(classifier: Classifier, preprocessor: Preprocessor,
     return tf.gather(done.concat(), tf.argsort(order))
 
 
-def _decided(classifier: Classifier, probabilities: Any, threshold: float) -> Any:
+def _decided(classifier: Classifier, probabilities: Any, threshold: Threshold, abstain_below: float) -> Any:
     """Return string [batch]: berth.models.saved_model.ServedClassifier.decide as a graph."""
     import tensorflow as tf
 
     labels = tf.constant(classifier.labels)
-    decided = decisions_in_graph(probabilities, classifier.task, threshold)
+    decided = decisions_in_graph(probabilities, classifier.task, threshold, abstain_below)
     if classifier.task == "multi_label":
         chosen = tf.ragged.boolean_mask(tf.broadcast_to(labels, tf.shape(decided)), decided)
         return tf.strings.reduce_join(chosen, -1, separator=", ")
-    return tf.gather(labels, tf.argmax(tf.cast(decided, tf.int32), -1))
+    named = tf.gather(labels, tf.argmax(tf.cast(decided, tf.int32), -1))
+    return tf.where(tf.reduce_any(decided, -1), named, "")

@@ -21,7 +21,8 @@ from berth.encoders.text_to_vector import LONGEST
 from berth.encoders.vocabulary import check_vocabulary_fits
 from berth.training.checkpoints import Checkpoints
 from berth.training.devices import find
-from berth.training.recipe import Recipe
+from berth.training.recipe import OF_DECISION, Recipe
+from berth.training.settings import Training
 from berth.training.trainer import Outcome, Trainer
 from components.train.calibration import Temperature, temperature
 from components.train.classifier import Classifier
@@ -42,10 +43,19 @@ from components.train.export import export
 from components.train.fitting import fit
 from components.train.splits import read
 from components.train.task import ClassificationTask
-from components.train.threshold import Threshold, check_metric, choose
+from components.train.threshold import (
+    Threshold,
+    check_decision,
+    check_metric,
+    choose,
+    choose_by_precision,
+    choose_per_label,
+)
 
 _CODE = ("berth/data", "berth/encoders", "berth/training", "components/train")
 """The code that a training depends on: after changes to other code, an interrupted one goes on."""
+_SAME = {name: Training.model_fields[name].default for name in ("auto_batch", *OF_DECISION)}
+"""Settings that do not change what is learnt: batches that are halved for lack of memory make the same updates."""
 _LOST = {"head": "end", "tail": "start", "head_tail": "middle"}
 
 
@@ -76,6 +86,7 @@ def train_model(
     sequence_length: int,
     recipe: Recipe,
     threshold_metric: str,
+    positive_label: str = "",
     pooling: str = "auto",
     checkpoints: str = "",
     checkpoint_minutes: float = 10,
@@ -97,6 +108,7 @@ def train_model(
     devices = find(require_gpu)  # before anything else starts TensorFlow
     manifest = Manifest.read(dataset)
     check_metric(threshold_metric, manifest.task)
+    check_decision(recipe.training, threshold_metric, manifest.task, len(manifest.labels))
     encoder_folder, preprocessor_folder = encoders.resolve(encoder, preprocessor)
     loaded = encoders.load_preprocessor(preprocessor_folder, preprocessor)
     pooling = choose_pooling(pooling, encoder, recipe)
@@ -145,8 +157,7 @@ def train_model(
         "preprocessor": preprocessor_sha256,
         "sequence_length": str(sequence_length),
         "pooling": pooling,
-        # Batches that are halved for lack of memory make the same updates.
-        "recipe": str(replace(recipe, training=recipe.training.model_copy(update={"auto_batch": False}))),
+        "recipe": str(replace(recipe, training=recipe.training.model_copy(update=_SAME))),
         "code": code_version(_CODE),
     }
     kept = Checkpoints(checkpoints, identity) if checkpoints and devices.chief else None
@@ -161,10 +172,11 @@ def train_model(
         classifier.temperature = found_temperature.value
         if classifier.temperature != 1:
             own = _predict_all(evaluation_function(classifier, prepare), prepare, splits, recipe.seed, rules)
-    threshold = choose(own.validation.probabilities, splits["validation"].targets, manifest.task, threshold_metric)
+    validated = own.validation.probabilities, splits["validation"].targets
+    threshold = _threshold(*validated, recipe.training, threshold_metric, manifest, positive_label)
     print(_in_words(threshold, threshold_metric, manifest), flush=True)
     if devices.chief:
-        export(classifier, prepare, threshold.value, model, rules)
+        export(classifier, prepare, threshold.value, model, rules, recipe.training.abstain_below)
         own.write(predictions)
     devices.wait()
     if kept:  # only now: a process that fails before this is started again with all others
@@ -198,6 +210,28 @@ def _predict_all(
     )
 
 
+def _threshold(
+    probabilities: np.ndarray,
+    targets: np.ndarray,
+    training: Training,
+    metric: str,
+    manifest: Manifest,
+    positive_label: str,
+) -> Threshold:
+    """Return the threshold that the validation split's `targets` ask for, as the run's settings choose it."""
+    if training.threshold_per_label:
+        return choose_per_label(probabilities, targets, metric)
+    if not training.precision_at_least:
+        return choose(probabilities, targets, manifest.task, metric)
+    label = manifest.positive_label(positive_label)
+    place = manifest.labels.index(label)
+    found = choose_by_precision(probabilities, targets == place, training.precision_at_least, place)
+    if (found.score or 0.0) < training.precision_at_least:
+        what = f"no threshold gives {label} a precision of {training.precision_at_least:g} on validation"
+        print(f"anomaly warn precision_at_least: {what}; {found.score:.4f} is the highest", flush=True)
+    return found
+
+
 def _calibrated(found: Temperature) -> str:
     if found.value == 1:
         return f"temperature 1: no other lowers the validation log loss of {found.before:.4f} for certain"
@@ -207,7 +241,12 @@ def _calibrated(found: Temperature) -> str:
 def _in_words(threshold: Threshold, metric: str, manifest: Manifest) -> str:
     if manifest.task == "single_label" and len(manifest.labels) > 2:
         return f"no threshold: of {len(manifest.labels)} classes the most probable is taken"
+    if isinstance(threshold.value, list):
+        shown = ", ".join(f"{label} {own:.2f}" for label, own in zip(manifest.labels, threshold.value, strict=True))
+        return f"thresholds {shown}"
     if threshold.score is None:
         return f"threshold {threshold.value:.2f}"
+    if metric == "none":
+        return f"threshold {threshold.value:.4g} (precision {threshold.score:.4f} on validation)"
     name = {"macro_f1": "macro F1", "mcc": "MCC"}.get(metric, metric)
     return f"threshold {threshold.value:.2f} ({name} {threshold.score:.2f} on validation)"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from berth.errors import BerthError
 from berth.models.decision_rule import DEFAULT_THRESHOLD
+from berth.training.settings import Training
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,9 +21,12 @@ _TIE = 1e-9
 
 @dataclass(frozen=True)
 class Threshold:
-    """A label applies from the probability `value` on. `score` is the metric there; None: not chosen by a metric."""
+    """A label applies from the probability `value` on, or from its own in the list `value`.
 
-    value: float
+    `score` is the metric there; None: not chosen by a metric.
+    """
+
+    value: float | list[float]
     score: float | None = None
 
 
@@ -30,6 +34,63 @@ def check_metric(metric: str, task: str) -> None:
     """Raise BerthError if `metric` is not defined for `task`."""
     if metric == "mcc" and task == "multi_label":
         raise BerthError("threshold_metric: mcc is not defined for multi-label. Use macro_f1, accuracy or none.")
+
+
+def check_decision(training: Training, metric: str, task: str, labels: int) -> None:
+    """Raise BerthError if the task has no use for what `training` says of decisions."""
+    if training.precision_at_least and (task == "multi_label" or labels != 2):
+        raise BerthError(f"training.precision_at_least: is for two labels, and there are {labels}. Leave it out.")
+    if training.precision_at_least and metric != "none":
+        raise BerthError("training.precision_at_least: chooses the threshold, as threshold_metric does. Set only one.")
+    if training.threshold_per_label and (task != "multi_label" or metric == "none"):
+        raise BerthError("training.threshold_per_label: is for multi-label with a threshold_metric. Set both, or none.")
+    if training.abstain_below and task == "multi_label":
+        raise BerthError("training.abstain_below: multi-label has texts without a label anyway. Leave it out.")
+
+
+def choose_per_label(probabilities: "np.ndarray", targets: "np.ndarray", metric: str) -> Threshold:
+    """Return what `choose` does, label by label: the accuracy or the F1 of that label's own decisions.
+
+    The threshold of a label that all texts have, or none, is 0.5. The score is the mean of the labels that have one.
+    """
+    import numpy as np
+
+    found: list[float] = []
+    scores: list[float] = []
+    for column, truth in zip(probabilities.T, targets.T == 1, strict=True):
+        if truth.all() or not truth.any():
+            found.append(DEFAULT_THRESHOLD)
+            continue
+        bounds, (tp, fp) = _running(column, truth, ~truth)
+        right = (tp + (~truth).sum() - fp) / len(truth)
+        value, score = _best(bounds, right if metric == "accuracy" else 2 * tp / (tp + fp + truth.sum()))
+        found.append(value)
+        scores.append(score)
+    return Threshold(found, float(np.mean(scores)) if scores else None)
+
+
+def choose_by_precision(probabilities: "np.ndarray", truth: "np.ndarray", precision: float, positive: int) -> Threshold:
+    """Return the threshold that finds most texts of the class `positive`, 0 or 1, with `precision` or more.
+
+    Where none does, it is the one with the highest precision; without a text of that class 0.5. The score is the
+    precision. `probabilities` are float32 [texts, 2], `truth` bool [texts]: whether a text is of that class. As
+    everywhere the threshold is one of the second class's probability.
+    """
+    import numpy as np
+
+    if not truth.any():
+        return Threshold(DEFAULT_THRESHOLD, 0.0)
+    own = probabilities[:, positive]
+    bounds, (tp, fp) = _running(own, truth, ~truth)
+    reached = (tp / np.maximum(tp + fp, 1))[1:]
+    good = np.flatnonzero(reached >= min(precision, reached.max()) - _TIE)
+    place = good[tp[1:][good].argmax()]
+    called = own >= bounds[place]
+    second = probabilities[:, 1]
+    above, below = (called, ~called) if positive else (~called, called)
+    low, high = second[below].max(initial=0.0), second[above].min(initial=1.0)
+    middle = (low + high) / 2
+    return Threshold(float(middle if middle > low else high), float(reached[place]))
 
 
 def choose(probabilities: "np.ndarray", targets: "np.ndarray", task: str, metric: str) -> Threshold:
@@ -57,7 +118,7 @@ def choose(probabilities: "np.ndarray", targets: "np.ndarray", task: str, metric
         bounds, scores = _exact_match(probabilities, targets == 1)
     else:
         bounds, scores = _mean_f1(probabilities, targets == 1)
-    return _nearest_to_default(bounds, scores)
+    return Threshold(*_best(bounds, scores))
 
 
 def _two_classes(probabilities: "np.ndarray", truth: "np.ndarray", metric: str) -> "tuple[np.ndarray, np.ndarray]":
@@ -121,8 +182,11 @@ def _running(probabilities: "np.ndarray", *changes: "np.ndarray") -> "tuple[np.n
     return ordered[last], [np.append(0.0, np.cumsum(change[order], dtype=np.float64)[last]) for change in changes]
 
 
-def _nearest_to_default(bounds: "np.ndarray", scores: "np.ndarray") -> Threshold:
-    """Return the threshold nearest to 0.5 among the best of `scores`: entry i is that of (bounds[i], bounds[i-1]]."""
+def _best(bounds: "np.ndarray", scores: "np.ndarray") -> tuple[float, float]:
+    """Return the threshold nearest to 0.5 among the best of `scores`, and its score.
+
+    Entry i of `scores` is that of the thresholds in (bounds[i], bounds[i-1]].
+    """
     import numpy as np
 
     low = np.append(bounds, np.float32(0)).astype(np.float32)
@@ -132,9 +196,9 @@ def _nearest_to_default(bounds: "np.ndarray", scores: "np.ndarray") -> Threshold
     best = scores[reachable].max()
     chosen = reachable & (scores >= best - _TIE)
     if (chosen & (low < DEFAULT_THRESHOLD) & (high >= DEFAULT_THRESHOLD)).any():
-        return Threshold(DEFAULT_THRESHOLD, float(best))
+        return DEFAULT_THRESHOLD, float(best)
     halfway = (low[chosen] + high[chosen]) / 2
     # Between two neighbouring float32, the type of probabilities, there is no other: use the upper one.
     halfway = np.where(halfway > low[chosen], halfway, high[chosen])
     nearest = halfway[np.abs(halfway - np.float32(DEFAULT_THRESHOLD)).argmin()]
-    return Threshold(float(nearest), float(best))
+    return float(nearest), float(best)

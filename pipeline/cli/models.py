@@ -117,7 +117,7 @@ def promote(
 def prediction_line(prediction: dict[str, Any]) -> str:
     """Return label, probability and text, separated by tabs; several labels by commas; a dash stands for no label."""
     label, probabilities = prediction["label"], prediction["probabilities"]
-    labels = label if isinstance(label, list) else [label]
+    labels = label if isinstance(label, list) else [label] if label else []
     shown = ", ".join(labels) or "-"
     values = ", ".join(f"{probabilities[own]:.4f}" for own in labels) or "-"
     return f"{printable(shown)}\t{values}\t{printable(prediction['text'])}"

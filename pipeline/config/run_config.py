@@ -210,6 +210,8 @@ class RunConfig(PipelineConfig):
         for field, metric in gates.items():
             if self.task == "multi_label" and metric == "mcc":
                 raise ValueError(f"{field}: mcc needs exactly one label per text; choose macro_f1 or accuracy")
+        if self.gates.min_coverage is not None and not self.training.abstain_below:
+            raise ValueError("gates.min_coverage: every text gets a label without training.abstain_below; set that too")
         if self.gates.must_beat_baseline and not self.evaluation.baseline_rows:
             raise ValueError("gates.must_beat_baseline: there is no baseline with evaluation.baseline_rows: 0")
         for field in ("label_column", "text_pair_column"):

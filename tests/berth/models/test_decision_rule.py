@@ -28,6 +28,28 @@ def test_numpy_and_tensorflow_decide_alike(task, labels, texts):
             assert (decided.sum(axis=1) == 1).all()
 
 
+@pytest.mark.parametrize(("task", "labels"), KINDS)
+def test_numpy_and_tensorflow_abstain_alike(task, labels):
+    """Also next to the bound in float32, and with a threshold for each label of a multi-label task."""
+    rng = np.random.default_rng(1)
+    threshold = [0.2, 0.5, 0.9][:labels] if task == "multi_label" else 0.4
+    for bound in (0.3, 0.6, 0.9):
+        probabilities = rng.random((200, labels)).round(1).astype(np.float32)
+        probabilities[:50] = np.float32(bound) + rng.choice([-1, 0, 1], (50, labels)) * np.float32(3e-8)
+        in_graph = decisions_in_graph(tf.constant(probabilities), task, threshold, bound)
+        decided = decisions(probabilities, task, threshold, bound)
+        assert np.array_equal(in_graph, decided)
+        if task == "single_label":
+            sure = np.where(decisions(probabilities, task, threshold), probabilities, 0).max(axis=1)
+            assert decided.sum(axis=1).tolist() == (sure >= np.float32(bound)).tolist()
+
+
+def test_each_label_of_many_has_its_own_threshold():
+    probabilities = np.array([[0.4, 0.4, 0.4], [0.1, 0.9, 0.3]], np.float32)
+    decided = decisions(probabilities, "multi_label", [0.3, 0.5, 0.4])
+    assert decided.tolist() == [[True, False, True], [False, True, False]]
+
+
 def test_two_classes_are_decided_by_the_second_ones_threshold():
     probabilities = np.array([[0.7, 0.3], [0.6, 0.4], [0.2, 0.8]], np.float32)
     assert decisions(probabilities, "single_label", 0.4).argmax(axis=1).tolist() == [0, 1, 1]

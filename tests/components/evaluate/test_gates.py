@@ -25,6 +25,7 @@ FOUND = Findings(
     ],
     p95_ms=12.3,
     size_mb=90.5,
+    coverage=0.85,
     texts=400,
 )
 
@@ -35,6 +36,8 @@ GATES = [
     ({"min_precision": {"spam": 0.9}}, "pass", "0.9500 >= 0.9 for label spam (80 texts)"),
     ({"min_f1": {"spma": 0.9}}, "fail", "cannot be judged: there is no label 'spma'. Did you mean 'spam'?"),
     ({"min_f1": {"eggs": 0.1}}, "fail", "cannot be judged: the test split has no text of the label eggs"),
+    ({"min_coverage": 0.8}, "pass", "0.8500 >= 0.8"),
+    ({"min_coverage": 0.9}, "fail", "0.8500 < 0.9"),
     ({"max_log_loss": 0.05}, "pass", "0.0500 <= 0.05"),
     ({"max_ece": 0.01}, "fail", "0.0200 > 0.01"),
     ({"min_mcc": 0.5}, "fail", "cannot be judged: the test split or the task does not define mcc"),

@@ -64,7 +64,8 @@ def make(case: str, tiny, folder: Path) -> Exported:
     classifier.head.kernel.assign(classifier.head.kernel / spread)
     classifier.head.bias.assign(-logits.mean(axis=0) / spread)
     assert sum(own.shape[0] for own in preprocessor.tokenize(given[0])) > 2 * BULK_TOKENS
-    export(classifier, preprocessor, 0.4, folder, RULES)
+    threshold = [0.4, 0.6, 0.5] if task == "multi_label" else 0.4
+    export(classifier, preprocessor, threshold, folder, RULES, 0.0 if task == "multi_label" else 0.65)
     return Exported(folder, load(folder), texts)
 
 
@@ -120,10 +121,22 @@ def test_loader_sends_many_texts_in_bulk_and_few_as_a_request(exported):
     assert np.abs(many - older.predict(texts, second)[1]).max() < 1e-5
 
 
+def test_the_graph_and_the_loader_give_the_same_labels(exported):
+    """Each label's own threshold, and texts on which the model abstains, included."""
+    answer = exported.ask("serving_default", 40)
+    own = exported.model.decide(answer["probabilities"])
+    shown = [label if isinstance(label, str) else ", ".join(label) for label in own]
+    assert [label.decode() for label in answer["label"]] == shown
+    assert "" in shown
+    assert len(set(shown)) > 2
+
+
 def test_labels_threshold_and_longest_input_are_assets(exported):
     assets = exported.folder / "assets"
     settings = json.loads((assets / "classifier.json").read_text())
-    assert (settings["threshold"], settings["sequence_length"]) == (0.4, LENGTH)
+    several = exported.model.task == "multi_label"
+    assert (settings["threshold"], settings["abstain_below"]) == (([0.4, 0.6, 0.5], 0.0) if several else (0.4, 0.65))
+    assert settings["sequence_length"] == LENGTH
     assert (assets / "labels.txt").read_text().splitlines() == exported.model.labels
 
 

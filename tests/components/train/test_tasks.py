@@ -271,6 +271,10 @@ def test_only_binary_and_multi_label_decisions_use_the_threshold():
     assert _classifier(classes=3, threshold=0.9).decide(three) == ["c", "a"]
     assert _classifier(classes=3, threshold=0.3, task="multi_label").decide(three) == [["b", "c"], ["a", "b", "c"]]
     assert _classifier(classes=3, threshold=0.9, task="multi_label").decide(three) == [[], []]
+    assert _classifier(classes=3, threshold=[0.5, 0.2, 0.3], task="multi_label").decide(three) == [
+        ["b", "c"],
+        ["b", "c"],
+    ]
     assert _classifier(task="multi_label").decide(np.zeros((0, 2), np.float32)) == []
 
 

@@ -8,7 +8,8 @@ from sklearn import metrics
 
 from berth.errors import BerthError
 from berth.models.decision_rule import decisions
-from components.train.threshold import choose
+from berth.training.settings import Training
+from components.train.threshold import check_decision, choose, choose_by_precision, choose_per_label
 
 
 def two_classes(positive: np.ndarray) -> np.ndarray:
@@ -146,3 +147,62 @@ def test_100_000_texts_take_well_under_a_second():
         start = time.process_time()
         choose(*many, "multi_label", metric)
         assert time.process_time() - start < 2
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1"])
+def test_each_label_gets_the_threshold_that_is_best_for_it(metric):
+    """A label that every text has keeps 0.5; the others do as well as by brute force, and better than with one."""
+    rng = np.random.default_rng(0)
+    targets = (rng.random((80, 3)) < [0.3, 0.1, 1.0]).astype(np.int32)
+    probabilities = (targets * [0.3, 0.1, 0.2] + rng.random((80, 3)) * [0.5, 0.2, 0.4]).round(2).astype(np.float32)
+    found = choose_per_label(probabilities, targets, metric)
+    assert found.value[2] == 0.5
+    own = {"accuracy": metrics.accuracy_score, "macro_f1": lambda *two: metrics.f1_score(*two, zero_division=0.0)}
+    best = []
+    for column in range(2):
+        tried = [own[metric](targets[:, column], probabilities[:, column] >= at) for at in np.linspace(0, 1, 401)]
+        chosen = decisions(probabilities, "multi_label", found.value)[:, column]
+        best.append(max(tried))
+        assert own[metric](targets[:, column], chosen) == pytest.approx(best[-1])
+    assert found.score == pytest.approx(np.mean(best))
+
+
+@pytest.mark.parametrize("positive", [0, 1])
+@pytest.mark.parametrize("precision", [0.6, 0.9, 1.0])
+def test_the_threshold_finds_most_with_the_precision_asked_for(positive, precision):
+    rng = np.random.default_rng(positive)
+    truth = rng.random(300) < 0.3
+    likely = np.clip(truth * 0.4 + rng.random(300) * 0.6, 0, 1).round(2)
+    probabilities = two_classes(likely if positive else 1 - likely)
+    found = choose_by_precision(probabilities, truth, precision, positive)
+    called = decisions(probabilities, "single_label", found.value)[:, positive]
+    assert metrics.precision_score(truth, called) == pytest.approx(found.score)
+    assert found.score >= precision
+    tried = [likely >= at - 1e-6 for at in np.unique(likely)]
+    most = max((truth & own).sum() for own in tried if metrics.precision_score(truth, own) >= precision)
+    assert (truth & called).sum() == most
+
+
+def test_a_precision_out_of_reach_gives_the_highest_one():
+    probabilities = two_classes(np.array([0.9, 0.8, 0.7, 0.1]))
+    found = choose_by_precision(probabilities, np.array([False, True, True, False]), 0.99, 1)
+    assert found.score == pytest.approx(2 / 3)
+    assert decisions(probabilities, "single_label", found.value)[:, 1].tolist() == [True, True, True, False]
+    assert choose_by_precision(probabilities, np.zeros(4, bool), 0.99, 1).value == 0.5
+
+
+@pytest.mark.parametrize(
+    ("settings", "metric", "task", "message"),
+    [
+        ({"precision_at_least": 0.9}, "none", "multi_label", "precision_at_least: is for two labels, and there are 3"),
+        ({"precision_at_least": 0.9}, "none", "single_label", "is for two labels, and there are 3"),
+        ({"threshold_per_label": True}, "none", "multi_label", "is for multi-label with a threshold_metric"),
+        ({"threshold_per_label": True}, "accuracy", "single_label", "is for multi-label with a threshold_metric"),
+        ({"abstain_below": 0.9}, "none", "multi_label", "texts without a label anyway"),
+    ],
+)
+def test_decisions_that_a_task_has_no_use_for_are_errors(settings, metric, task, message):
+    with pytest.raises(BerthError, match=message):
+        check_decision(Training(**settings), metric, task, 3)
+    with pytest.raises(BerthError, match="Set only one"):
+        check_decision(Training(precision_at_least=0.9), "accuracy", "single_label", 2)

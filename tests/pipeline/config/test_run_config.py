@@ -120,6 +120,10 @@ def test_schema_travels_by_content(load, tmp_path):
             "name: a\nsource: b\ngates: {must_beat_baseline: true}\nevaluation: {baseline_rows: 0}\n",
             "gates.must_beat_baseline: there is no baseline",
         ),
+        (
+            "name: a\nsource: b\ngates: {min_coverage: 0.9}\n",
+            "gates.min_coverage: every text gets a label without training.abstain_below; set that too",
+        ),
         ("name: a\nsource: b\npush_to: s3://me:secret@bucket/x\n", "push_to: an address with a user or password"),
         ("name: a\nsource: b\nkeep: 0\n", "keep: input should be greater than or equal to 1"),
         ("name: a\nsource: b\ngates: {metric: f1}\n", "gates.metric: input should be 'accuracy', 'macro_f1'"),
