@@ -4,9 +4,10 @@ MLflow ships this file with the model, so it imports nothing of the project but 
 the decision rule.
 """
 
+import contextlib
 import importlib.util
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,7 +101,9 @@ class ServedClassifier:
             order.sort(key=lengths.__getitem__)
         for start in range(0, len(order), size):
             rows = order[start : start + size]
-            answer = signature(**{name: tf.constant([column[row] for row in rows]) for name, column in inputs.items()})
+            given = {name: tf.constant([column[row] for row in rows]) for name, column in inputs.items()}
+            with _full_float32():
+                answer = signature(**given)
             probabilities[rows] = answer["probabilities"].numpy()
         return self.decide(probabilities), probabilities
 
@@ -141,6 +144,19 @@ def load(folder: str | Path) -> ServedClassifier:
     settings = json.loads(settings_file.read_text(encoding="utf-8")) if settings_file.is_file() else {}
     labels = labels_file.read_text(encoding="utf-8").splitlines()
     return ServedClassifier(labels, serve, DEFAULTS | settings, loaded.signatures.get(BULK))
+
+
+@contextlib.contextmanager
+def _full_float32() -> Iterator[None]:
+    """Switch TF32 off in the block: TensorFlow allows it on GPUs, also in a user's own process with a pyfunc."""
+    import tensorflow as tf
+
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(before)
 
 
 def _register_text_ops() -> None:
