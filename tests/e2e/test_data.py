@@ -6,7 +6,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from berth.tracking import tags
+from berth.tracking import run_tree, tags
 from tests.support.browser import browser
 from tests.support.calling import DEMO, MESSAGES, QUICK, Done, berth, write_config
 
@@ -95,6 +95,20 @@ def test_the_report_opens_without_an_error_and_asks_for_nothing(drifted):
             wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
             assert not wide
             page.close()
+
+
+def test_changed_data_is_read_again_and_compared_with_the_old(drifted, tiny_bert):
+    """The champion's data are the old."""
+    folder, _ = drifted
+    changed = [*MESSAGES, "ham\t\n", "ham\tA message that no one has sent before\n"]
+    (folder / "messages.tsv").write_text("".join(changed), encoding="utf-8")
+    write_config(folder, **QUICK | {"gates": {"min_accuracy": 1.0}}, **tiny_bert)
+    done = berth(folder, "run", "config.yaml")
+    assert any(line.startswith("✓ ingest") for line in done.stdout.splitlines())
+    assert "rejected" in " ".join(done.stdout.split())
+    steps = run_tree.children(store(folder), newest_run(folder, "sms-spam").info.run_id)
+    validate = next(run for run in steps if run.info.run_name == "validate")
+    assert validate.data.metrics["drift/train/label"] < 0.01, "compared with the champion's data"
 
 
 def test_a_schema_is_inferred_written_and_compared_in_words(tmp_path):

@@ -228,17 +228,3 @@ def test_runs_in_mlflow_hold_nothing_that_says_nothing(second, client):
     }
     assert len(run.outputs.model_outputs) == 1
     assert run.data.params == parents(client)[0].data.params
-
-
-def test_changed_data_is_read_again_and_compared_with_the_old(folder, second, client):
-    """The champion's data are the old."""
-    with (folder / "messages.tsv").open("a", encoding="utf-8") as stream:
-        stream.write("ham\t\nham\tA message that no one has sent before\n")
-    write_config(folder, epochs=1, gates={"min_accuracy": 1.0})
-    done = berth(folder, "run", "config.yaml")
-    assert any(line.startswith("✓ ingest") for line in done.stdout.splitlines())
-    assert "rejected" in " ".join(done.stdout.split())
-    validate = next(
-        run for run in run_tree.children(client, parents(client)[-1].info.run_id) if run.info.run_name == "validate"
-    )
-    assert validate.data.metrics["drift/train/label"] < 0.01, "compared with the champion's data"
