@@ -44,7 +44,10 @@ FEW_VALIDATION = 50
 """A validation split of fewer texts cannot tell which epoch is best: the last one is kept."""
 
 
-_NO_STEERING = {"truncate", "calibrate", "precision", "auto_batch"}
+_NO_STEERING = {
+    *("truncate", "precision", "auto_batch"),
+    *("calibrate", "threshold_per_label", "precision_at_least", "abstain_below"),
+}
 """Fields of Training that are the same whatever the recipe."""
 CHOSEN = ("head_rate", "select_by")
 """Fields of Training that may be `auto`."""
