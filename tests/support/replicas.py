@@ -1,16 +1,27 @@
 """A training in a process of its own, on as many CPU devices as it is told; or a worker of one."""
 
 import json
+import multiprocessing
 import os
 import socket
-import subprocess
-import sys
 from collections.abc import Sequence
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
+# The server that forks the processes imports these once; TensorFlow starts in each of them.
+import tensorflow as tf
+import tensorflow_text  # noqa: F401
+
+from berth.training.recipe import Recipe
+from berth.training.settings import Training
+from components.train import classifier
+from components.train.__main__ import main
+from components.train.step import train_model
+
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload([__name__])
 
 
 def start(
@@ -22,22 +33,18 @@ def start(
     index: int = 0,
     checkpoints: str = "",
     **training: Any,
-) -> subprocess.Popen:
+) -> ForkServerProcess:
     """Start a training of 2 epochs whose curve goes to curve.json in `folder`, with the model; return its process."""
     folder.mkdir(exist_ok=True)
-    environment = dict(os.environ)
+    variables = {}
     if workers:
         task = {"type": "worker", "index": index}
-        environment["TF_CONFIG"] = json.dumps({"cluster": {"worker": list(workers)}, "task": task})
-    settings = {"folder": str(folder), "dataset": str(dataset), "devices": devices, "index": index, **vars(encoder)}
+        variables["TF_CONFIG"] = json.dumps({"cluster": {"worker": list(workers)}, "task": task})
+    settings = {"folder": folder, "dataset": str(dataset), "devices": devices, "index": index, **vars(encoder)}
     settings |= {"checkpoints": checkpoints, "training": training}
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.support.replicas", json.dumps(settings)],
-        cwd=ROOT,
-        env=environment,
-        stdout=(folder / "log").open("a"),
-        stderr=subprocess.STDOUT,
-    )
+    process = CONTEXT.Process(target=_train, args=(SimpleNamespace(**settings), variables))
+    process.start()
+    return process
 
 
 def addresses(count: int) -> list[str]:
@@ -49,15 +56,12 @@ def addresses(count: int) -> list[str]:
     return free
 
 
-def _train(settings: SimpleNamespace) -> None:
-    import tensorflow as tf
-
-    from berth.training.recipe import Recipe
-    from berth.training.settings import Training
-    from components.train import classifier
-    from components.train.__main__ import main
-    from components.train.step import train_model
-
+def _train(settings: SimpleNamespace, variables: dict[str, str]) -> None:
+    folder = settings.folder
+    with (folder / "log").open("a") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    os.environ.update(variables)
     (cpu,) = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * settings.devices)
     classifier.DROPOUT = 0.0  # replicas draw masks of their own
@@ -67,7 +71,6 @@ def _train(settings: SimpleNamespace) -> None:
     if settings.index:
         main(settings.dataset, {**others, **vars(recipe), "training": dict(recipe.training)})
         return
-    folder = Path(settings.folder)
     curve: list[tuple[int, float]] = []
 
     def log_metrics(values: dict[str, float], step: int) -> None:
@@ -84,7 +87,3 @@ def _train(settings: SimpleNamespace) -> None:
         log_metrics=log_metrics,
         **others,
     )
-
-
-if __name__ == "__main__":
-    _train(SimpleNamespace(**json.loads(sys.argv[1])))
