@@ -2,7 +2,7 @@
 
     .venv/core/bin/python -m benchmarks.ingest [ROWS ...]      (default: 100000 1000000 10000000)
 
-Both read the same CSV of made-up texts (about 150 bytes a row, 1 in 50 rows a copy, 1 in 100 texts a near-duplicate),
+Both read the same CSV of made-up texts (about 150 bytes a row, 1 in 100 rows a copy, 1 in 100 a near-duplicate),
 clean it, drop copies and conflicting labels, split by a hash of the normalised text, and write Parquet; the second time
 they also leave out near-duplicates across splits, by MinHash. Berth writes its manifest and the rejected rows too.
 pandas runs up to 1 M rows.
@@ -29,7 +29,7 @@ COPY (
         array_to_string(
             list_transform(range(8 + (hash(k, 1) % 32)::BIGINT), lambda w: 'w' || (hash(k, w) % 40000)::VARCHAR), ' '
         ) || CASE WHEN i % 100 = 1 AND i > 100 THEN '' ELSE '.' END AS text
-    FROM (SELECT i, CASE WHEN i % 50 = 1 AND i > 100 THEN i - 100 ELSE i END AS k FROM range({rows}) t(i))
+    FROM (SELECT i, CASE WHEN i % 50 = 1 AND i > 100 THEN i - 99 ELSE i END AS k FROM range({rows}) t(i))
 ) TO '{path}' (HEADER)
 """
 
