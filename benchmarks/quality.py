@@ -109,18 +109,18 @@ def run(train: Rows, test: Rows, seed: int, settings: str, setfit: str) -> dict[
         source = "source: {train: train.jsonl, test: test.jsonl}"
         (folder / "config.yaml").write_text(f"name: quality\n{source}\nseed: {seed}\n{settings}\n", encoding="utf-8")
         before = _cpu()
-        _output([str(ROOT / ".venv/core/bin/berth"), "run", "config.yaml"], folder)
+        output([str(ROOT / ".venv/core/bin/berth"), "run", "config.yaml"], folder)
         seconds = _cpu() - before
         before = _cpu()
         scores = json.loads(
-            _output([str(ROOT / ".venv/train/bin/python"), "-m", "benchmarks.baseline", "--json"], folder)
+            output([str(ROOT / ".venv/train/bin/python"), "-m", "benchmarks.baseline", "--json"], folder)
         )
         spent = {name: seconds if name == "Berth" else _cpu() - before for name in scores}
         if setfit:
             before = _cpu()
-            weights = _output([str(ROOT / ".venv/train/bin/python"), "-c", _WEIGHTS], folder).strip()
+            weights = output([str(ROOT / ".venv/train/bin/python"), "-c", _WEIGHTS], folder).strip()
             command = [setfit, "-m", "benchmarks.contender_setfit", weights, str(seed)]
-            scores["SetFit"] = json.loads(_output(command, folder))
+            scores["SetFit"] = json.loads(output(command, folder))
             spent["SetFit"] = _cpu() - before
     return {name: [own["accuracy"], own["macro_f1"], spent[name]] for name, own in scores.items()}
 
@@ -128,7 +128,8 @@ def run(train: Rows, test: Rows, seed: int, settings: str, setfit: str) -> dict[
 _WEIGHTS = "from berth.encoders.builtin.weights import weights_dir; print(weights_dir())"
 
 
-def _output(command: list[str], folder: Path) -> str:
+def output(command: list[str], folder: Path) -> str:
+    """Return what `command`, run in `folder`, prints; where it fails, end with the end of that."""
     done = subprocess.run(
         command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
     )
