@@ -14,7 +14,7 @@ from berth.errors import BerthError
 
 PARTS = ("encoder", "preprocessor")
 """The two SavedModels below the folder in the cache."""
-_HEADS = {
+HEADS = {
     "head/mlm/transform/kernel": "cls.predictions.transform.dense.weight",
     "head/mlm/transform/bias": "cls.predictions.transform.dense.bias",
     "head/mlm/transform/layer_norm/gamma": "cls.predictions.transform.LayerNorm.weight",
@@ -82,7 +82,7 @@ def write(checkpoint: Path, folder: Path) -> None:
     root = bert.encoder_root(loaded.shape, loaded.weights)
     if loaded.heads:
         weights = {
-            own: np.ascontiguousarray(loaded.heads[name].T) for own, name in _HEADS.items() if name in loaded.heads
+            own: np.ascontiguousarray(loaded.heads[name].T) for own, name in HEADS.items() if name in loaded.heads
         }
         heads = mlm.Heads(weights, mlm.Transform(shape.activation, shape.norm_epsilon))
         root.mlm = mlm.part(root, lambda inputs, training: root.__call__(inputs, training=training), heads)

@@ -8,6 +8,7 @@ import tensorflow as tf
 from safetensors.numpy import load_file
 
 from berth.encoders.builtin import bert
+from berth.encoders.builtin.convert import HEADS
 from berth.pretraining.batches import Batch
 from berth.training.devices import find
 from berth.training.recipe import Recipe
@@ -19,16 +20,6 @@ from components.pretrain.task import PretrainingTask
 REFERENCE = Path(__file__).parent / "fixtures" / "bert_for_pretraining.safetensors"
 CONFIG = bert.BertConfig(60, 16, 2, 2, 32, positions=24, dropout=0.0)
 TOLERANCE = 1e-4
-THEIRS = {
-    "head/mlm/transform/kernel": "cls.predictions.transform.dense.weight",
-    "head/mlm/transform/bias": "cls.predictions.transform.dense.bias",
-    "head/mlm/transform/layer_norm/gamma": "cls.predictions.transform.LayerNorm.weight",
-    "head/mlm/transform/layer_norm/beta": "cls.predictions.transform.LayerNorm.bias",
-    "head/mlm/output_bias/bias": "cls.predictions.bias",
-    "head/nsp/kernel": "cls.seq_relationship.weight",
-    "head/nsp/bias": "cls.seq_relationship.bias",
-}
-"""The heads' names in a checkpoint of BertForPreTraining."""
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +29,7 @@ def reference() -> dict[str, np.ndarray]:
 
 def heads_of(state) -> dict[str, np.ndarray]:
     """Return the heads of a checkpoint, whose kernels are [out, in]."""
-    return {name: np.ascontiguousarray(state[theirs].T) for name, theirs in THEIRS.items()}
+    return {name: np.ascontiguousarray(state[theirs].T) for name, theirs in HEADS.items()}
 
 
 def dense(gradient) -> np.ndarray:
