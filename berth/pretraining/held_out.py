@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from berth import progress
+from berth.models.saved_model import full_float32
 from berth.pretraining.batches import Batch, Masker, Rows
 from berth.pretraining.sentence_pairs import instances
 from berth.pretraining.settings import Pretraining
 from berth.pretraining.token_store import TokenStore
 from berth.training.batching import Batching, batches
-from berth.training.precision import full_float32
 
 _BATCH_TOKENS = 4096
 _PROGRESS_SECONDS = 1.0

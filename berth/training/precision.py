@@ -56,22 +56,6 @@ def training(precision: str) -> Iterator[None]:
         tf.config.optimizer.set_experimental_options({name: before.get(name, False) for name in rewrites})
 
 
-@contextlib.contextmanager
-def full_float32() -> Iterator[None]:
-    """Run what is called inside without TF32, which TensorFlow allows by default on GPUs that have it.
-
-    Products of TF32 have 10 bits of mantissa: a model's probabilities differ by up to 6e-4 from those on a CPU.
-    """
-    import tensorflow as tf
-
-    before = tf.config.experimental.tensor_float_32_execution_enabled()
-    tf.config.experimental.enable_tensor_float_32_execution(False)
-    try:
-        yield
-    finally:
-        tf.config.experimental.enable_tensor_float_32_execution(before)
-
-
 class LossScale:
     """The factor that keeps small float16 gradients from becoming 0, adapted during training.
 

@@ -14,8 +14,8 @@ from berth.encoders.preprocessor import Preprocessor
 from berth.errors import BerthError
 from berth.macro_f1 import macro_f1
 from berth.models.decision_rule import decisions
+from berth.models.saved_model import full_float32
 from berth.training.batching import Batching, batches
-from berth.training.precision import full_float32
 from components.train.classifier import Classifier
 
 _BATCH = 64
