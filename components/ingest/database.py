@@ -14,6 +14,7 @@ from components.ingest.rows.sql import literal
 
 _PARTS = 8
 """Part of `memory_limit` that a source in a database in memory may have: rows are larger than their files."""
+_AT_REST = "32MB"
 
 
 @contextlib.contextmanager
@@ -37,6 +38,20 @@ def opened(memory_limit: str, scratch: Path, source: int = 0) -> Iterator[duckdb
             connection.execute("PRAGMA force_compression = 'uncompressed'; PRAGMA disable_checkpoint_on_shutdown")
             connection.execute("SET checkpoint_threshold = '1TB'")
         yield connection
+
+
+@contextlib.contextmanager
+def at_rest(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Give back the memory of a database whose blocks are in a file, while others need it."""
+    ((limit, in_file),) = connection.execute("""
+        SELECT current_setting('memory_limit'), path IS NOT NULL
+        FROM duckdb_databases() WHERE database_name = current_database()
+    """).fetchall()
+    if in_file:
+        with contextlib.suppress(duckdb.OutOfMemoryException):  # what cannot leave stays
+            connection.execute(f"SET memory_limit = {literal(_AT_REST)}")
+    yield
+    connection.execute(f"SET memory_limit = {literal(limit)}")
 
 
 def parts(connection: duckdb.DuckDBPyConnection, memory_limit: str) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 
 from berth.data.dataset import LABEL, PAIR, SPLITS, TEXT, split_dir
-from components.ingest.database import parts
+from components.ingest.database import at_rest, parts
 from components.ingest.rows.cleaning import CHANGES
 from components.ingest.rows.encoding import UNDECODABLE
 from components.ingest.rows.sql import BETWEEN, literal, slices
@@ -43,7 +43,8 @@ def write_splits(connection: duckdb.DuckDBPyConnection, dataset: Path, settings:
     partitions = Partitions(scratch / "partitions", reader.schema, bits)
     for batch in reader:
         partitions.add(batch)
-    with ThreadPoolExecutor() as pool:
+    del reader  # it would hold its blocks
+    with at_rest(connection), ThreadPoolExecutor() as pool:
         shards = [Shards(split_dir(dataset, split), settings.rows_per_shard, pool) for split in SPLITS]
         for rank, rows in partitions.ordered():
             shards[rank].add(rows.rename_columns(names))
