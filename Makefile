@@ -39,7 +39,9 @@ demo-pretrain: setup ## Pre-train the encoder on the same messages, without thei
 
 # Tests run in the environment of the image that they test, which is core where no other is named, in JOBS processes.
 # A folder that many tests look at is made once for all of them: tests/support/once.py.
+# Where eatmydata is installed, nothing waits for the disk: what tests write need not survive a power cut.
 JOBS ?= 2
+FAST_DISK := $(shell command -v eatmydata)
 PYTEST = -m pytest -n $(JOBS) --dist worksteal
 TESTS_validate := tests/berth/statistics tests/components/validate
 TESTS_train := tests/berth/encoders tests/berth/explaining tests/berth/training tests/berth/models/test_decision_rule.py \
@@ -49,13 +51,13 @@ NOT_core := $(TESTS_validate) $(TESTS_train) tests/e2e tests/images
 test: test-code test-images ## Check style and types, run all tests, build the images and run the pipeline in them
 
 test-code: setup-test lint
-	.venv/core/bin/python $(PYTEST) tests $(NOT_core:%=--ignore=%)
-	.venv/validate/bin/python $(PYTEST) $(TESTS_validate)
-	.venv/train/bin/python $(PYTEST) $(TESTS_train)
-	.venv/core/bin/python $(PYTEST) --dist loadfile tests/e2e
+	$(FAST_DISK) .venv/core/bin/python $(PYTEST) tests $(NOT_core:%=--ignore=%)
+	$(FAST_DISK) .venv/validate/bin/python $(PYTEST) $(TESTS_validate)
+	$(FAST_DISK) .venv/train/bin/python $(PYTEST) $(TESTS_train)
+	$(FAST_DISK) .venv/core/bin/python $(PYTEST) --dist loadfile tests/e2e
 
 test-fast: setup-test ## The tests for the inner loop: neither TensorFlow nor a process for each test
-	.venv/core/bin/python $(PYTEST) tests/pipeline/config tests/pipeline/dags tests/pipeline/cluster tests/pipeline/schedules \
+	$(FAST_DISK) .venv/core/bin/python $(PYTEST) tests/pipeline/config tests/pipeline/dags tests/pipeline/cluster tests/pipeline/schedules \
 	  tests/berth/tracking tests/components/compare tests/components/finish tests/components/ingest -m 'not slow'
 
 test-images: .venv/core/.ready-to-test ## Build the images and run the pipeline in them; skipped where no engine answers

@@ -6,6 +6,7 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from berth.errors import BerthError, first_line, printable
@@ -64,13 +65,22 @@ def _lock(home: Path) -> Iterator[None]:
 def _make(file: Path) -> None:
     """Let MLflow make the store under another name: two processes, or one that is killed, would leave half of it."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
     from sqlalchemy.exc import SQLAlchemyError
+
+    def write_without_waiting(connection: Any, _: Any) -> None:
+        connection.execute("PRAGMA synchronous = OFF")  # of each migration; the whole is synced at the end
 
     made = file.with_name("mlflow.db.new")
     try:
         for left in file.parent.glob(f"{made.name}*"):  # of a process that was killed, with its journal
             left.unlink()
-        store = SqlAlchemyStore(sqlite_store.uri_of(made), (file.parent / "artifacts").as_uri())
+        event.listen(Engine, "connect", write_without_waiting)
+        try:
+            store = SqlAlchemyStore(sqlite_store.uri_of(made), (file.parent / "artifacts").as_uri())
+        finally:
+            event.remove(Engine, "connect", write_without_waiting)
         store.engine.dispose()
         sync(made)
         made.rename(file)
