@@ -1,14 +1,14 @@
-"""Mistakes: the test texts that the model is surest of and wrong, and training texts whose label looks wrong."""
+"""Mistakes: test texts that the model is surest of and wrong, and other texts whose label may be what is wrong."""
 
 import csv
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from berth.data.dataset import LABEL, PAIR, TEXT, read_columns
-from berth.data.predictions import SplitPredictions
+from berth.data.predictions import SplitPredictions, TrainingPredictions
 from berth.errors import printable
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ class Mistake:
     """Row `row` of `split`, which is `true` and was called `predicted`, with that probability."""
 
     kind: str
-    """`mistake` on the test split, `suspect` in train: its label may be the mistake."""
+    """`mistake` on the test split, `suspect` on the others: its label may be the mistake."""
     split: str
     row: int
     text: str
@@ -50,24 +50,41 @@ def test_mistakes(
 
 
 def suspects(
-    dataset: str | Path, labels: Sequence[str], noted: SplitPredictions, decided: "np.ndarray"
+    dataset: str | Path, labels: Sequence[str], noted: TrainingPredictions, decide: "Callable[[np.ndarray], np.ndarray]"
 ) -> list[Mistake]:
-    """Return the training texts that the model, having learnt them, still calls wrong: the highest loss first.
+    """Return the train and validation texts that the model calls other than their label, the highest loss first.
 
-    `noted` is what train noted of the train split, `decided` what that amounts to, bool [rows, labels].
+    It has learnt the train texts, and never those of validation, whose labels choose strength, epoch and threshold.
+
+    Args:
+        dataset: The dataset's folder.
+        labels: The label vocabulary.
+        noted: What train noted.
+        decide: Turns probabilities, float32 [rows, labels], into bool [rows, labels].
     """
+    splits = {"train": noted.train, "validation": noted.validation}
+    found = [one for split, own in splits.items() for one in _suspects(dataset, split, labels, own, decide)]
+    return sorted(found, key=lambda suspect: -suspect.loss)
+
+
+def _suspects(
+    dataset: str | Path,
+    split: str,
+    labels: Sequence[str],
+    noted: SplitPredictions,
+    decide: "Callable[[np.ndarray], np.ndarray]",
+) -> list[Mistake]:
     from components.evaluate.indicators import indicator
 
     if not len(noted.rows):
         return []
-    rows = read_columns(dataset, "train")
+    rows, decided = read_columns(dataset, split), decide(noted.probabilities)
     truth = indicator(labels, [rows[LABEL][row] for row in noted.rows])
     wrong = (decided != truth).any(axis=1).nonzero()[0]
-    worst = sorted(wrong, key=lambda place: -noted.losses[place])
     return [
         _mistake(
             "suspect",
-            "train",
+            split,
             int(noted.rows[place]),
             rows,
             labels,
@@ -75,7 +92,7 @@ def suspects(
             noted.probabilities[place],
             float(noted.losses[place]),
         )
-        for place in worst
+        for place in wrong
     ]
 
 
@@ -108,7 +125,8 @@ def label_studio(suspects: Sequence[Mistake], task: str) -> list[dict[str, Any]]
     for number, one in enumerate(suspects):
         named = one.predicted.split(", ") if task == "multi_label" else [one.predicted]
         choices = {"from_name": "label", "to_name": "text", "type": "choices", "value": {"choices": named}}
-        data = {"text": one.text, "label": one.true, "row": one.row, "rank": number + 1, "loss": round(one.loss, 4)}
+        data: dict[str, Any] = {"text": one.text, "label": one.true, "split": one.split, "row": one.row}
+        data |= {"rank": number + 1, "loss": round(one.loss, 4)}
         data |= {"text_pair": one.text_pair} if one.text_pair else {}
         made.append({"data": data, "predictions": [{"score": round(one.probability, 4), "result": [choices]}]})
     return made

@@ -99,7 +99,6 @@ def evaluate_model(
     verdict = gates.judge(
         asked, replace(_findings(models, registered, sliced, served, positive_label), behaviour=shown)
     )
-    training = TrainingPredictions.read(predictions).train
     losses = indicators.losses(truth, served.probabilities, served.task == "single_label")
     return Judgement(
         verdict,
@@ -112,7 +111,10 @@ def evaluate_model(
         settings.resamples,
         mistakes.test_mistakes(rows, served.labels, truth, answers[CHALLENGER].decided, served.probabilities, losses),
         mistakes.suspects(
-            dataset, served.labels, training, decisions(training.probabilities, served.task, served.threshold)
+            dataset,
+            served.labels,
+            TrainingPredictions.read(predictions),
+            partial(decisions, task=served.task, threshold=served.threshold),
         ),
     )
 

@@ -56,9 +56,8 @@ class ContrastiveTask(ClassificationTask):
 
     def evaluate(self) -> dict[str, float]:
         self.take_over()
-        metrics, weights = best_head(self, self.evaluate_own)
-        self.classifier.head.set_weights(weights)
-        return metrics
+        self.classifier.head.set_weights(best_head(self))
+        return self.evaluate_own()
 
 
 def draw(targets: np.ndarray, pairs: int, rng: np.random.Generator) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 import time
 import warnings
-from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -21,40 +20,67 @@ _STRENGTHS = (1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0)
 """Inverse strengths of regularisation, of which validation chooses; vectors are scaled to unit variance."""
 _MIDDLE = 0.1
 _STEPS = 2_000
+_SMALLEST = 1e-7
+"""What a probability of 0 counts as: a float32 near 1 cannot tell less from it."""
 
 
 def fit_head(task: ClassificationTask) -> Outcome:
-    """Fit the head of the task's classifier, whose encoder stays as it is.
-
-    The strength of regularisation with the lowest validation loss is kept; it is not chosen on a tiny validation split.
-    """
+    """Fit the head of the task's classifier, whose encoder stays as it is; see `best_head`."""
     start = time.perf_counter()
-    metrics, weights = best_head(task, task.evaluate)
-    task.classifier.head.set_weights(weights)
+    task.classifier.head.set_weights(best_head(task))
+    metrics = task.evaluate_own()
     seconds = time.perf_counter() - start
     tokens = int(task.widths.sum())
     return Outcome(1, metrics, len(task.train) / seconds, tokens / seconds, 0.0, epochs=1)
 
 
-def best_head(
-    task: ClassificationTask, evaluate: Callable[[], dict[str, float]]
-) -> tuple[dict[str, float], list[np.ndarray]]:
-    """Return the metrics, as `evaluate` gives them, and the weights of the head that suits the encoder as it is."""
-    classifier = task.classifier
-    vectors = encode(classifier, task.preprocessor, task.train)
+def best_head(task: ClassificationTask) -> list[np.ndarray]:
+    """Return the weights of the head that suits the encoder of the task's classifier as it is.
+
+    The strength of regularisation with the lowest validation loss, as `loss_with_random_labels` has it, is kept; it is
+    not chosen on a tiny validation split.
+    """
+    vectors, held_out = (encode(task.classifier, task.preprocessor, own) for own in (task.train, task.validation))
     mean, deviation = vectors.mean(0), vectors.std(0) + 1e-6
     scaled = (vectors - mean) / deviation
-    best: tuple[float, list[np.ndarray], dict[str, float]] | None = None
+    best: tuple[float, list[np.ndarray]] | None = None
     for strength in _STRENGTHS if len(task.validation) >= FEW_VALIDATION else (_MIDDLE,):
         kernel, bias = _regression(scaled, task.train.targets, strength)
         kernel = kernel / deviation[:, None]
-        classifier.head.set_weights([kernel, bias - mean @ kernel])
-        metrics = evaluate()
-        print(f"head, C {strength:g}: validation loss {metrics['val_loss']:.4f}", flush=True)
-        if best is None or metrics["val_loss"] < best[0]:
-            best = metrics["val_loss"], classifier.head.get_weights(), metrics
+        bias = bias - mean @ kernel
+        probabilities = task.classifier.probabilities(tf.constant(held_out @ kernel + bias)).numpy()
+        loss, share = loss_with_random_labels(probabilities, task.validation.targets)
+        doubt = f" with {share:.1%} of its labels drawn at random" if share else ""
+        print(f"head, C {strength:g}: validation loss {loss:.4f}{doubt}", flush=True)
+        if best is None or loss < best[0]:
+            best = loss, [kernel, bias]
     assert best is not None
-    return best[2], best[1]
+    return best[1]
+
+
+def loss_with_random_labels(probabilities: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
+    """Return the mean log loss, in nats, if a share of the labels was drawn at random, and that share.
+
+    The share is the one that makes the labels likeliest; 0 where none does better. A wrong label costs a sure model
+    any number of nats: without that share a few of them choose the model that is sure of nothing, whatever it knows.
+
+    Args:
+        probabilities: float32 [texts, classes].
+        targets: Class indices, int32 [texts]; for a multi-label task multi-hot, int32 [texts, labels].
+    """
+    from scipy.optimize import minimize_scalar
+
+    if targets.ndim == 1:
+        likely, chance = probabilities[np.arange(len(targets)), targets], 1 / probabilities.shape[1]
+    else:
+        likely, chance = np.where(targets == 1, probabilities, 1 - probabilities), 0.5
+    likely = np.clip(likely.astype(np.float64), _SMALLEST, 1)
+
+    def loss(share: float) -> float:
+        return float(-np.log((1 - share) * likely + share * chance).mean())
+
+    found = minimize_scalar(loss, bounds=(0, 1), method="bounded")
+    return min((loss(0), 0.0), (float(found.fun), float(found.x)))
 
 
 def encode(classifier: Classifier, preprocessor: Preprocessor, split: TokenisedSplit) -> np.ndarray:

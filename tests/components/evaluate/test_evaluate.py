@@ -325,7 +325,7 @@ def test_kubeflow_and_mlflow_get_the_same_scores(store, artifact, model, dataset
 def test_mistakes_are_a_table_that_no_spreadsheet_runs(store, artifact, model, tmp_path):
     rows = {
         "train": [("plain", "ham"), ("win 1", "spam"), ("=cmd() 1", "ham")],
-        "validation": [("b", "ham")],
+        "validation": [("b", "ham"), ("c 1", "ham"), ("d", "ham")],
         "test": [("-1\nnext line", "ham"), ("fine", "ham"), ("1", "spam")],
     }
     dataset = write_dataset(tmp_path / "rows", rows, ["ham", "spam"])
@@ -335,9 +335,11 @@ def test_mistakes_are_a_table_that_no_spreadsheet_runs(store, artifact, model, t
     assert [(row["kind"], row["split"], row["row"], row["true"]) for row in found] == [
         ("mistake", "test", "0", "ham"),
         ("suspect", "train", "2", "ham"),
+        ("suspect", "validation", "1", "ham"),
     ]
     assert found[0]["text"] == "'-1\\nnext line"
     assert found[1]["text"] == "'=cmd() 1"
+    assert '<td>validation</td><td class="text">c 1</td>' in Path(outputs["report"].path).read_text()
 
 
 def test_a_gate_that_does_not_hold_is_a_verdict_and_no_error(store, artifact, model, dataset, noted):

@@ -1,4 +1,4 @@
-"""Training texts whose label looks wrong, as Label Studio imports them."""
+"""Texts of train and validation whose label looks wrong, as Label Studio imports them."""
 
 from components.evaluate.mistakes import Mistake, label_studio
 
@@ -19,7 +19,7 @@ def test_suspects_are_tasks_with_the_models_label_as_prediction():
     """The text is as it is, not escaped as for spreadsheets: corrections have to find it again."""
     assert label_studio([SUSPECT], "single_label") == [
         {
-            "data": {"text": "=1+1\nWin £100", "label": "ham", "row": 7, "rank": 1, "loss": 4.4},
+            "data": {"text": "=1+1\nWin £100", "label": "ham", "split": "train", "row": 7, "rank": 1, "loss": 4.4},
             "predictions": [
                 {
                     "score": 0.9877,
