@@ -68,7 +68,7 @@ _FACTS["frozen"] = replace(
     fits_head=True,
     unused=(
         *("epochs", "batch_size", "learning_rate", "warmup_fraction", "weight_decay"),
-        *(f"training.{name}" for name in Training.model_fields if name not in ("truncate", *OF_DECISION)),
+        *(f"training.{name}" for name in Training.model_fields if name not in ("truncate", "calibrate", *OF_DECISION)),
     ),
 )
 _FACTS["contrast"] = replace(
