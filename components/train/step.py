@@ -42,7 +42,7 @@ from components.train.evaluation import Evaluation, evaluation_function, predict
 from components.train.export import export
 from components.train.fitting import fit
 from components.train.splits import read
-from components.train.task import ClassificationTask
+from components.train.task import ClassificationTask, Predictions
 from components.train.threshold import (
     Threshold,
     check_decision,
@@ -164,16 +164,18 @@ def train_model(
     log = log_metrics if devices.chief else lambda *_: None
     outcome = fit(task, recipe, lambda: Trainer(task, recipe, log, devices, kept, 60 * checkpoint_minutes).run())
     rules = TextRules.of(manifest.cleaning)
-    own = _predict_all(task.evaluation, prepare, splits, recipe.seed, rules)
+    evaluation, validated = task.evaluation, task.predictions()
     if recipe.training.calibrate:
-        found_temperature = temperature(own.validation.probabilities, splits["validation"].targets, manifest.task)
+        found_temperature = temperature(validated[0], splits["validation"].targets, manifest.task)
         print(_calibrated(found_temperature), flush=True)
         log_parameters({"temperature": f"{found_temperature.value:.4g}"})
         classifier.temperature = found_temperature.value
         if classifier.temperature != 1:
-            own = _predict_all(evaluation_function(classifier, prepare), prepare, splits, recipe.seed, rules)
-    validated = own.validation.probabilities, splits["validation"].targets
-    threshold = _threshold(*validated, recipe.training, threshold_metric, manifest, positive_label)
+            evaluation = evaluation_function(classifier, prepare)
+            validated = predict(evaluation, prepare, splits["validation"], "validation")
+    own = _predict_all(evaluation, prepare, splits, validated, recipe.seed, rules)
+    decided_by = validated[0], splits["validation"].targets
+    threshold = _threshold(*decided_by, recipe.training, threshold_metric, manifest, positive_label)
     print(_in_words(threshold, threshold_metric, manifest), flush=True)
     if devices.chief:
         export(classifier, prepare, threshold.value, model, rules, recipe.training.abstain_below)
@@ -189,18 +191,21 @@ def train_model(
 
 
 def _predict_all(
-    evaluation: Evaluation, prepare: Preprocessor, splits: dict[str, TokenisedSplit], seed: int, rules: TextRules
+    evaluation: Evaluation,
+    prepare: Preprocessor,
+    splits: dict[str, TokenisedSplit],
+    validated: Predictions,
+    seed: int,
+    rules: TextRules,
 ) -> TrainingPredictions:
-    """Return the predictions for the validation split, (a sample of) the train split, and the cleaned EDGE_CASES."""
+    """Return those of validation, `validated`, of (a sample of) the train split, and of the cleaned EDGE_CASES."""
     train, validation = splits["train"], splits["validation"]
     rows = sample_rows(len(train), seed)
     tokens, _ = tokenize_all(prepare, [clean(text, rules) for text in EDGE_CASES.values()])
     no_targets = np.zeros((len(tokens), *validation.targets.shape[1:]), np.int32)
     edge = TokenisedSplit(tokens, no_targets, tokens if prepare.pairs else None)
     return TrainingPredictions(
-        validation=SplitPredictions(
-            np.arange(len(validation)), *predict(evaluation, prepare, validation, "validation")
-        ),
+        validation=SplitPredictions(np.arange(len(validation)), *validated),
         train=SplitPredictions(rows, *predict(evaluation, prepare, train.subset(rows), "train")),
         edge=SplitPredictions(
             np.arange(len(edge)),

@@ -15,6 +15,17 @@ from components.train.defaults import steps_of
 from components.train.evaluation import batch_signature, evaluation_function, metrics_of, predict
 from components.train.loss import objective
 
+Predictions = tuple[np.ndarray, np.ndarray]
+"""Probabilities, float32 [texts, classes], and losses, float32 [texts]."""
+
+
+class EvaluatedWeights(list[np.ndarray]):
+    """Weights, and what the model with them predicted for the validation split; None: that is not known."""
+
+    def __init__(self, weights: list[np.ndarray], predictions: Predictions | None) -> None:
+        super().__init__(weights)
+        self.predictions = predictions
+
 
 class ClassificationTask:
     """See TrainingTask.
@@ -53,8 +64,8 @@ class ClassificationTask:
         self._looked_at = texts_of_every_class(validation.targets)
         """The validation rows that show whether the model has collapsed."""
         self._shares = shares_of(train.targets, len(classifier.labels))
-        self._latest: np.ndarray | None = None
-        """The probabilities of those rows at the newest evaluation."""
+        self._predicted: Predictions | None = None
+        """Of the whole split, with the weights that were evaluated or restored last."""
         self._objective = objective(recipe.training, classifier.task, train.targets, len(classifier.labels))
 
     def begin_epoch(self, epoch: int) -> None:
@@ -85,29 +96,36 @@ class ClassificationTask:
 
     def evaluate_own(self) -> dict[str, float]:
         """Return the metrics of the classifier as it is on the validation split."""
-        probabilities, losses = predict(self.evaluation, self.preprocessor, self.validation, "validation")
-        self._latest = probabilities[self._looked_at]
-        return metrics_of(probabilities, losses, self.validation, self.classifier)
+        self._predicted = predict(self.evaluation, self.preprocessor, self.validation, "validation")
+        return metrics_of(*self._predicted, self.validation, self.classifier)
+
+    def predictions(self) -> Predictions:
+        """Return those for the validation split of the weights that were evaluated, or restored, last.
+
+        They are made again only where a checkpoint brought the weights without them.
+        """
+        return self._predicted or predict(self.evaluation, self.preprocessor, self.validation, "validation")
 
     def score(self, metrics: dict[str, float]) -> float:
         name = self.recipe.select_by
         return -metrics[name] if name == "val_loss" else metrics[name]
 
     def weights(self) -> list[np.ndarray]:
-        return self.classifier.weights()
+        return EvaluatedWeights(self.classifier.weights(), self._predicted)
 
     def restore(self, weights: list[np.ndarray]) -> None:
         self.classifier.restore(weights)
+        self._predicted = weights.predictions if isinstance(weights, EvaluatedWeights) else None
 
     def begin(self) -> dict[str, float]:
         return {"spread": spread(self._probabilities())}
 
     def check(self, begun: dict[str, float]) -> None:
-        assert self._latest is not None
-        if not is_gone(self._latest, self.validation.targets[self._looked_at], self._shares, begun["spread"]):
+        latest = self._probabilities()
+        if not is_gone(latest, self.validation.targets[self._looked_at], self._shares, begun["spread"]):
             begun["of_use"] = 1.0  # and may be what is kept, whatever comes after it
         elif not begun.get("of_use") and begun.get("gone"):
-            raise self._collapsed(self._latest)
+            raise self._collapsed(latest)
         else:
             begun["gone"] = 1.0
 
@@ -118,6 +136,8 @@ class ClassificationTask:
 
     def _probabilities(self) -> np.ndarray:
         """Return the probabilities of the texts that show whether the model has collapsed."""
+        if self._predicted:
+            return self._predicted[0][self._looked_at]
         looked_at = self.validation.subset(self._looked_at)
         return predict(self.evaluation, self.preprocessor, looked_at, "validation")[0]
 

@@ -68,7 +68,7 @@ def test_a_collapse_is_cured_by_its_cause(steps, rate, targets, cure):
 def test_a_collapse_ends_training_at_the_second_evaluation():
     """Not at the first: a model that has hardly begun may look like one."""
     task = ClassificationTask.__new__(ClassificationTask)
-    task._looked_at, task._latest, task._shares = np.arange(256), CONSTANT, HALVES
+    task._looked_at, task._predicted, task._shares = np.arange(256), (CONSTANT, CONSTANT[:, 0]), HALVES
     task.validation = SimpleNamespace(targets=np.array([0, 1] * 128, np.int32))
     task._collapsed = lambda _: BerthError("collapsed")
     begun = {"spread": 0.1}

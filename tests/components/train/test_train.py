@@ -19,6 +19,7 @@ from berth.models.saved_model import load
 from berth.tracking import run_tree
 from berth.training.recipe import Recipe
 from berth.training.settings import Training
+from components.train import evaluation
 from components.train.classifier import Classifier
 from components.train.step import train_model
 from tests.support.datasets import component_body, write_dataset
@@ -85,8 +86,13 @@ def test_it_learns_a_word_that_decides(train, tmp_path):
     assert np.mean([own == label for own, (_, label) in zip(labels, split["test"], strict=True)]) > 0.95
 
 
-def test_the_epoch_with_the_lowest_validation_loss_is_exported(train, dataset, tmp_path, real_rows):
+def test_the_epoch_with_the_lowest_validation_loss_is_exported(train, dataset, tmp_path, real_rows, monkeypatch):
+    """The validation split is predicted once for each epoch, and in part before the first one; not again at the end."""
+    calls = []
+    make = evaluation.by_batches
+    monkeypatch.setattr(evaluation, "by_batches", lambda *given: calls.append(given[-1]) or make(*given))
     training, logged = train(dataset, epochs=4, learning_rate=1e-2, training={"select_by": "val_loss"})
+    assert calls.count("predicting validation") == 1 + 4
     best = min(logged, key=lambda epoch: logged[epoch]["val_loss"])
     assert training.outcome.best_epoch == best
     metrics = {"train_loss", "val_loss", "val_accuracy", "val_macro_f1", "learning_rate", "examples_per_second"}
