@@ -1,8 +1,8 @@
 """The section `training` of a run configuration."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from berth.settings import Positive, Section
 
@@ -88,3 +88,10 @@ class Training(Section):
     auto_batch: bool = Field(
         False, description="Where memory runs out, halve the batches and double `accumulate`, and go on."
     )
+
+    @model_validator(mode="after")
+    def _is_of_one_task(self) -> Self:
+        of_one_label = [name for name in ("precision_at_least", "abstain_below") if getattr(self, name)]
+        if self.threshold_per_label and of_one_label:
+            raise ValueError(f"threshold_per_label is for multi-label and {of_one_label[0]} for one label; set only one")
+        return self

@@ -39,7 +39,8 @@ def check_metric(metric: str, task: str) -> None:
 def check_decision(training: Training, metric: str, task: str, labels: int) -> None:
     """Raise BerthError if the task has no use for what `training` says of decisions."""
     if training.precision_at_least and (task == "multi_label" or labels != 2):
-        raise BerthError(f"training.precision_at_least: is for two labels, and there are {labels}. Leave it out.")
+        found = "this is multi-label" if task == "multi_label" else f"there are {labels}"
+        raise BerthError(f"training.precision_at_least: is for two labels, and {found}. Leave it out.")
     if training.precision_at_least and metric != "none":
         raise BerthError("training.precision_at_least: chooses the threshold, as threshold_metric does. Set only one.")
     if training.threshold_per_label and (task != "multi_label" or metric == "none"):

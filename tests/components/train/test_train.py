@@ -133,6 +133,19 @@ def test_calibrated_model_is_exported_with_its_temperature(train, tmp_path, caps
     assert losses[1] <= losses[0] + 1e-6
 
 
+def test_a_precise_model_that_abstains_is_exported_with_both(train, tmp_path):
+    rows = [(f"{word} {n}", "spam" if word == "free" else "ham") for n in range(40) for word in ("call", "free")]
+    dataset = write_dataset(tmp_path / "two", dict.fromkeys(SPLITS, rows), ["ham", "spam"])
+    decision = {"precision_at_least": 0.9, "abstain_below": 0.6}
+    training, _ = train(dataset, recipe="frozen", threshold_metric="none", training=decision)
+    settings = json.loads((tmp_path / "model/assets/classifier.json").read_text())
+    assert settings["threshold"] == training.threshold.value
+    assert settings["abstain_below"] == 0.6
+    assert training.threshold.score >= 0.9
+    labels, _ = load(tmp_path / "model").predict([text for text, _ in rows])
+    assert all(own in ("", truth) for own, (_, truth) in zip(labels, rows, strict=True))
+
+
 @pytest.mark.parametrize("recipe", ["frozen", "auto"])
 def test_a_head_on_the_encoder_as_it_is_learns_and_exports(train, tmp_path, recipe):
     """With `auto` fine-tuning at a rate of nothing cannot win against it."""

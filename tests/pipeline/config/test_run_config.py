@@ -58,11 +58,6 @@ def test_the_baseline_recipe_brings_its_own_learning_rate(load):
     assert peak("") == 3e-5
 
 
-@pytest.mark.parametrize("recipe", ["berth", "contrast", "frozen", "auto", "baseline"])
-def test_every_recipe_may_be_calibrated(load, recipe):
-    assert load(f"name: a\nsource: b\nrecipe: {recipe}\ntraining: {{calibrate: true}}\n").training.calibrate
-
-
 def test_schema_travels_by_content(load, tmp_path):
     """A cluster does not have the local schema file."""
     (tmp_path / "schema.pbtxt").write_text('feature { name: "text" }')
