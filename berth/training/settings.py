@@ -93,5 +93,5 @@ class Training(Section):
     def _is_of_one_task(self) -> Self:
         of_one_label = [name for name in ("precision_at_least", "abstain_below") if getattr(self, name)]
         if self.threshold_per_label and of_one_label:
-            raise ValueError(f"threshold_per_label is for multi-label and {of_one_label[0]} for one label; set only one")
+            raise ValueError(f"threshold_per_label is for multi-label, {of_one_label[0]} for one label; set only one")
         return self
