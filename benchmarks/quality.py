@@ -99,8 +99,12 @@ def drawn(rows: Rows, size: str, seed: int) -> tuple[Rows, Rows]:
     return [row for label in sorted(by_label) for row in by_label[label][: int(size)]], test
 
 
-def run(train: Rows, test: Rows, seed: int, settings: str, setfit: str) -> dict[str, list[float]]:
-    """Return (accuracy, macro F1, CPU-seconds) of each contender on `test`, after a run of the whole pipeline."""
+def run(train: Rows, test: Rows, seed: int, settings: str, others: dict[str, list[str]]) -> dict[str, list[float]]:
+    """Return (accuracy, macro F1, CPU-seconds) of each contender on `test`, after a run of the whole pipeline.
+
+    Args:
+        others: The contenders in environments of their own: name, then Python, module and what follows the seed.
+    """
     with tempfile.TemporaryDirectory(prefix="quality-") as scratch:
         folder = Path(scratch)
         for name, rows in (("train", train), ("test", test)):
@@ -116,12 +120,11 @@ def run(train: Rows, test: Rows, seed: int, settings: str, setfit: str) -> dict[
             output([str(ROOT / ".venv/train/bin/python"), "-m", "benchmarks.baseline", "--json"], folder)
         )
         spent = {name: seconds if name == "Berth" else _cpu() - before for name in scores}
-        if setfit:
+        for name, (python, module, *options) in others.items():
             before = _cpu()
             weights = output([str(ROOT / ".venv/train/bin/python"), "-c", _WEIGHTS], folder).strip()
-            command = [setfit, "-m", "benchmarks.contender_setfit", weights, str(seed)]
-            scores["SetFit"] = json.loads(output(command, folder))
-            spent["SetFit"] = _cpu() - before
+            scores[name] = json.loads(output([python, "-m", module, weights, str(seed), *options], folder))
+            spent[name] = _cpu() - before
     return {name: [own["accuracy"], own["macro_f1"], spent[name]] for name, own in scores.items()}
 
 
@@ -150,15 +153,18 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--settings", default="", help="a line of the configuration, such as 'recipe: frozen'")
     parser.add_argument("--setfit", default="", help="a Python that has setfit: one more contender")
+    parser.add_argument("--transformers", default="", help="a Python that has transformers: two more contenders")
     options = parser.parse_args()
+    others = {"SetFit": [options.setfit, "benchmarks.contender_setfit"]} if options.setfit else {}
+    if options.transformers:
+        for pooling in ("pooler", "mean"):
+            others[f"transformers, {pooling}"] = [options.transformers, "benchmarks.contender_transformers", pooling]
     print("| set | texts a class | contender | accuracy | range | macro F1 | CPU-seconds |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for name in options.sets.split(","):
         rows = SETS[name]()
         for size in options.sizes.split(","):
-            found = [
-                run(*drawn(rows, size, seed), seed, options.settings, options.setfit) for seed in range(options.seeds)
-            ]
+            found = [run(*drawn(rows, size, seed), seed, options.settings, others) for seed in range(options.seeds)]
             for contender in found[0]:
                 accuracy, macro_f1, seconds = zip(*(own[contender] for own in found), strict=True)
                 spread = f"{min(accuracy):.3f} to {max(accuracy):.3f}"

@@ -37,6 +37,7 @@ def ingested(rows: list[tuple[str, str]], **changes: object) -> dict[str, list[t
         return {split: list(zip(*read_split(f"{folder}/dataset", split), strict=True)) for split in SPLITS}
 
 
+@pytest.mark.slow  # many datasets
 @QUICK
 @given(st.lists(TEXTS, min_size=60, max_size=120, unique=True), st.integers(0, 2**31))
 def test_splits_are_disjoint_whole_and_the_same_in_any_order(texts, seed):
@@ -125,6 +126,7 @@ def as_file(rows: list[dict[str, object]], kind: str, path: Path, encoding: str,
     return path
 
 
+@pytest.mark.slow  # many datasets
 @settings(QUICK, max_examples=15)
 @given(TABLES, st.lists(st.tuples(ENCODINGS, PACKED), min_size=4, max_size=4))
 def test_a_table_is_the_same_dataset_in_every_form(table, forms):

@@ -151,6 +151,7 @@ def test_shards_have_a_fixed_size_and_keep_row_order(ingest, tmp_path):
     assert read_split(tmp_path / "dataset", "train") == read_split(tmp_path / "one", "train")
 
 
+@pytest.mark.slow  # 200,000 rows
 def test_little_memory_is_enough_for_many_rows(ingest, tmp_path):
     bodies = [" ".join(f"w{family * 40 + word}" for word in range(40)) for family in range(100_000)]
     rows = [(f"{bodies[number // 2]} {number}", "ham" if number % 3 else "spam") for number in range(200_000)]
@@ -159,6 +160,7 @@ def test_little_memory_is_enough_for_many_rows(ingest, tmp_path):
     assert manifest.near_duplicates > 30_000
 
 
+@pytest.mark.slow  # 160 MB of CSV
 def test_memory_stays_near_the_limit_when_the_input_is_larger(tmp_path):
     """In a process of its own, whose peak the kernel keeps; 160 MB of CSV of rows that are not alike."""
     with (tmp_path / "a.csv").open("w") as stream:
@@ -186,6 +188,7 @@ def test_memory_stays_near_the_limit_when_the_input_is_larger(tmp_path):
     assert int(done.stdout) < (200 + 350) << 10
 
 
+@pytest.mark.slow  # 130,000 rows, twice
 def test_rows_that_do_not_fit_into_memory_give_the_same_dataset(tmp_path, monkeypatch):
     """Byte for byte: this is how 100 million rows are ingested, by DuckDB on one machine and its disk.
 

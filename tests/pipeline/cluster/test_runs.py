@@ -65,6 +65,7 @@ def test_failed_run_is_retried_exactly_once(call, server, kind):
     assert len(server.asked(":retry")) == 1
 
 
+@pytest.mark.slow  # each command in a process of its own
 def test_the_readmes_commands_work_as_they_are_written(server, folder):
     section = README.read_text(encoding="utf-8").partition("## On a cluster")[2].partition("\n## ")[0]
     blocks = re.findall(r"(?:^    .*\n)+", section, re.MULTILINE)
