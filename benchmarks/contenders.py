@@ -120,7 +120,7 @@ class Berth:
 
         trainer = self.trainer
         epoch = list(batches(trainer.task.widths, trainer.batching, trainer.rng))
-        return timed(lambda rows: trainer.train_step([rows], 1e-6, 0), epoch, trainer.task.widths, which, of)
+        return timed(lambda rows: trainer.train_step([rows], 1e-6, 0).read(), epoch, trainer.task.widths, which, of)
 
     def accuracy(self, seed: int) -> float:
         from components.train.evaluation import metrics_of, predict

@@ -146,7 +146,7 @@ class Berth:
         widths = trainer.task.widths[own]
         start = time.perf_counter()
         for rows in batches(widths, trainer.batching, trainer.rng):
-            trainer.train_step([own[rows]], 1e-6, 0)
+            trainer.train_step([own[rows]], 1e-6, 0).read()
         return {"tokens": float(widths.sum()), "seconds": time.perf_counter() - start}
 
     def loss(self, epochs: int) -> float:

@@ -183,9 +183,9 @@ task = ClassificationTask(classifier, classifier, prepare, splits["train"], spli
 trainer = Trainer(task, recipe, lambda *_: None, find(), None, 1e9)
 mark("make optimizer and step")
 first = next(batches(trainer.task.widths, trainer.batching, trainer.rng))
-trainer.train_step([first], 1e-6, 0)
+trainer.train_step([first], 1e-6, 0).read()
 mark("trace and run the first step")
-trainer.train_step([first], 1e-6, 0)
+trainer.train_step([first], 1e-6, 0).read()
 mark("(second step)")
 import json; print(json.dumps(marks))
 """

@@ -59,12 +59,15 @@ class Checkpoints:
     def save(self, arrays: "Mapping[str, np.ndarray]", position: Mapping[str, Any]) -> None:
         """Write a checkpoint and remove all but the last two.
 
-        If it cannot be written, a message is printed, training continues, and the checkpoint before stays.
+        If it cannot be written, a message is printed, training continues, and the checkpoint before stays. Nothing is
+        written if a number is not finite: a step with a finite loss may leave such weights, and the next step fails.
         """
         import numpy as np
         from safetensors import SafetensorError
         from safetensors.numpy import save_file
 
+        if not all(np.isfinite(array).all() for array in arrays.values()):
+            return
         header = {"position": json.dumps(position), "identity": json.dumps(self.identity, sort_keys=True)}
         # safetensors writes an array's bytes in memory order
         own = {name: np.asarray(array, order="C") for name, array in arrays.items()}

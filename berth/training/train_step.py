@@ -8,8 +8,10 @@ import tensorflow as tf
 import tf_keras
 
 from berth.errors import BerthError
+from berth.training.background import Ahead
 from berth.training.devices import Devices
 from berth.training.optimizer import AdamW, rate_factors
+from berth.training.pending import StepLoss
 from berth.training.precision import LossScale, choose, training
 from berth.training.recipe import Recipe
 from berth.training.task import TrainingTask
@@ -74,6 +76,7 @@ class TrainStep:
         self.most_rows = 0
         """The most rows that are differentiated together, since memory ran out; 0: any number."""
         self._fused, self._gradients, self._apply = self._compile()
+        self._ahead = Ahead(self._shares)
 
     @property
     def state(self) -> dict[str, tf.Variable]:
@@ -88,8 +91,17 @@ class TrainStep:
             named[f"{variable.name}#{same}" if same else variable.name] = variable
         return named
 
-    def __call__(self, batches: Sequence[np.ndarray], rate: float, step: int, usual_rows: float = 0.0) -> float:
+    def __call__(
+        self,
+        batches: Sequence[np.ndarray],
+        rate: float,
+        step: int,
+        usual_rows: float = 0.0,
+        following: Sequence[np.ndarray] = (),
+    ) -> StepLoss:
         """Take the 0-based `step` from the row numbers of each of `batches`; return the mean loss of their rows.
+
+        Batches of the epoch that are `following` are made meanwhile.
 
         Steps differ in rows, above all with a token budget. The loss that is differentiated is the rows' sum by
         `usual_rows`, the mean over the epoch's steps, so that every row of an epoch counts the same; 0: by their
@@ -99,33 +111,46 @@ class TrainStep:
             BerthError: memory ran out.
         """
         while True:
-            parts = list(batches)
-            if self.most_rows:
-                parts = [part for batch in batches for part in _parts(batch, self.most_rows)]
+            parts = self._parts(batches)
             try:
                 with training(self.precision), self.devices.together():
-                    return self._step(parts, rate, step, usual_rows)
+                    return self._step(parts, rate, step, usual_rows, self._parts(following))
             except tf.errors.ResourceExhaustedError as error:
                 self._shrink(max(map(len, parts)), error)
 
-    def _step(self, parts: list[np.ndarray], learning_rate: float, step: int, usual_rows: float) -> float:
+    def _parts(self, batches: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return the row numbers that are differentiated together."""
+        if not self.most_rows:
+            return list(batches)
+        return [part for batch in batches for part in _parts(batch, self.most_rows)]
+
+    def _step(
+        self,
+        parts: list[np.ndarray],
+        learning_rate: float,
+        step: int,
+        usual_rows: float,
+        following: Sequence[np.ndarray] = (),
+    ) -> StepLoss:
         rate = tf.constant(learning_rate, tf.float32)
         own_rows = sum(map(len, parts))
         rows = tf.constant(usual_rows or own_rows, tf.float32)
         weight = own_rows / (usual_rows or own_rows)
         self.task.seed(step, 0, self.devices.worker)
+        all_shares = [self._ahead.get(part) for part in parts]
+        self._ahead.begin(following)
         if len(parts) == 1 and not self.recipe.training.auto_batch:
-            return float(self._fused(self._shares(parts[0]), rows, rate, tf.constant(weight, tf.float32))) / weight
+            return StepLoss([self._fused(all_shares[0], rows, rate, tf.constant(weight, tf.float32))], weight)
         # Gradients and update apart: of the batches' gradients only the sum is kept, and memory that runs out in the
         # middle leaves the weights as they were.
-        loss, summed = 0.0, None
-        for number, part in enumerate(parts):
+        losses, summed = [], None
+        for number, shares in enumerate(all_shares):
             self.task.seed(step, number, self.devices.worker)
-            own_loss, gradients = self._gradients(self._shares(part), rows)
+            own_loss, gradients = self._gradients(shares, rows)
             summed = gradients if summed is None else [_add(*pair) for pair in zip(summed, gradients, strict=True)]
-            loss += float(own_loss)
+            losses.append(own_loss)
         self._apply(summed, rate, tf.constant(weight, tf.float32))
-        return loss / weight
+        return StepLoss(losses, weight)
 
     def _shares(self, rows: np.ndarray) -> list[Batch]:
         """Return the batch of each replica here, which together are `rows`."""
@@ -138,7 +163,8 @@ class TrainStep:
     def _shrink(self, rows: int, error: Exception) -> None:
         if rows == 1 or not self.recipe.training.auto_batch:
             other = "a smaller sequence_length" if rows == 1 else f"batch_size: {rows // 2}, which starts again"
-            own = "" if self.recipe.training.auto_batch else "training.auto_batch: true, which goes on from here, or "
+            halves = not self.recipe.training.auto_batch and self.devices.alone  # several processes cannot together
+            own = "training.auto_batch: true, which goes on from here, or " if halves else ""
             raise BerthError(f"memory ran out in a batch of {rows} texts. Try {own}{other}.") from error
         self.most_rows = rows // 2
         print(f"memory ran out in a batch of {rows} texts; going on with {self.most_rows} at a time", flush=True)

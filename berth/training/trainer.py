@@ -6,16 +6,18 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import numpy as np
 import tensorflow as tf
 
 from berth import progress
-from berth.errors import BerthError
+from berth.training.background import Background
 from berth.training.batching import Batching, batches
 from berth.training.checkpoints import Checkpoints, packed, unpacked
 from berth.training.devices import Devices
 from berth.training.learning_rate import warmup_then_linear_decay
+from berth.training.pending import MOST, PendingLosses
 from berth.training.preemption import Interrupted, Preempted, Preemption, preemption
 from berth.training.recipe import Recipe
 from berth.training.state import Best, Throughput, TrainingState
@@ -94,6 +96,8 @@ class Trainer:
         self.best_weights: list[np.ndarray] = []
         self.rng = np.random.default_rng(recipe.seed)
         self._reported = self._saved = time.monotonic()
+        self._since = Throughput()  # since a step was logged last
+        self._losses, self._writing = PendingLosses(), Background()
 
     def run(self) -> Outcome:
         """Train to the end.
@@ -101,6 +105,12 @@ class Trainer:
         Raises:
             BerthError: the loss is no longer a finite number, memory ran out, or the task rejects the model.
         """
+        try:
+            return self._run()
+        finally:
+            self._writing.wait()
+
+    def _run(self) -> Outcome:
         resumes = self.checkpoints or not self.devices.alone
         with preemption() if resumes else contextlib.nullcontext(Preemption()) as self._preempted:
             self._resume()
@@ -138,17 +148,17 @@ class Trainer:
         if state.batch == 0:
             state.of_epoch = Throughput()
         self._evaluate_between(len(all_batches))  # where the evaluation after this step was interrupted
-        since = Throughput()
+        self._since = Throughput()
         for start in range(state.batch, len(all_batches), training.accumulate):
-            own, state.rate = self._step(all_batches[start : start + training.accumulate], total)
-            for throughput in (state.of_epoch, state.whole, since):
-                throughput.add(own)
-            state.batch, state.step = start + training.accumulate, state.step + 1
+            end = start + training.accumulate
+            self._step(all_batches[start:end], total, all_batches[end : end + training.accumulate])
+            state.batch, state.step = end, state.step + 1
             is_last = state.batch >= len(all_batches)
             self._report(steps - math.ceil(state.batch / training.accumulate), steps, total)
             if state.step % max(1, total // _POINTS) == 0 or is_last:
-                self._log_step(since.metrics(self.flops_per_token) | {"learning_rate": state.rate})
-                since = Throughput()
+                self._read_losses()
+                self._log_step(self._since.metrics(self.flops_per_token) | {"learning_rate": state.rate})
+                self._since = Throughput()
             self._evaluate_between(len(all_batches))
             if self._stopped():
                 break
@@ -175,25 +185,36 @@ class Trainer:
     def _log_step(self, metrics: Mapping[str, float]) -> None:
         self.log_metrics({f"steps/{name}": value for name, value in metrics.items()}, self.state.step)
 
-    def _step(self, step_batches: Sequence[np.ndarray], total: int) -> tuple[Throughput, float]:
-        """Take one step, of about `total`, from the batches; return its throughput and learning rate."""
+    def _step(self, step_batches: Sequence[np.ndarray], total: int, following: Sequence[np.ndarray]) -> None:
+        """Take one step, of about `total`, from the batches, and note it; those that are `following` come next."""
         state, recipe = self.state, self.recipe
         texts = sum(map(len, step_batches))
         rate = recipe.peak_learning_rate
         if recipe.facts.schedule == "warmup_then_linear_decay":
             all_texts = self.task.rows_of(recipe.epochs)
             rate = warmup_then_linear_decay(state.whole.texts, texts, all_texts, rate, recipe.warmup_fraction)
+        usual_rows = len(self.task.widths) * recipe.epochs / total
         start = time.perf_counter()
-        loss = self.train_step(step_batches, rate, state.step, len(self.task.widths) * recipe.epochs / total)
+        loss = self.train_step(step_batches, rate, state.step, usual_rows, following)
         seconds = time.perf_counter() - start
-        if not math.isfinite(loss):
-            raise BerthError(
-                f"the loss is {loss} in epoch {state.epoch}, step {state.step + 1} of {total}, at learning rate "
-                f"{rate:.1e}. Lower learning_rate ({recipe.peak_learning_rate:g})."
-            )
         widths = [self.task.widths[rows] for rows in step_batches]
         padded = sum((self.task.padded_width or self.batching.padded(int(own.max()))) * len(own) for own in widths)
-        return Throughput(loss * texts, texts, sum(int(own.sum()) for own in widths), padded, seconds), rate
+        own = Throughput(0.0, texts, sum(int(own.sum()) for own in widths), padded, seconds)
+        throughputs = state.of_epoch, state.whole, self._since
+        for throughput in throughputs:
+            throughput.add(own)
+        state.rate = rate
+        place = (
+            f"epoch {state.epoch}, step {state.step + 1} of {total}, at learning rate {rate:.1e}. "
+            f"Lower learning_rate ({recipe.peak_learning_rate:g})."
+        )
+        self._losses.add(loss, texts, place, throughputs)
+        if len(self._losses) >= (MOST if self.devices.alone else 1):  # several processes have to end in the same step
+            self._read_losses()
+
+    def _read_losses(self) -> None:
+        with self.devices.together():
+            self._losses.read()
 
     def _report(self, left: int, steps: int, total: int) -> None:
         """Print a progress line, if one is due; `left` steps of this epoch's `steps` are to come."""
@@ -203,6 +224,7 @@ class Trainer:
         is_due = now - self._reported >= _PROGRESS_SECONDS or state.step == 1 or done == total
         if not (self.devices.chief and is_due):
             return
+        self._read_losses()
         self._reported = now
         values, whole = state.of_epoch.metrics(self.flops_per_token), state.whole
         to_come = max(0, self.task.rows_of(self.recipe.epochs) - whole.texts)
@@ -218,6 +240,7 @@ class Trainer:
     def _evaluate(self) -> dict[str, float]:
         """Return the metrics of the current weights, and keep the weights if they are the best."""
         state = self.state
+        self._read_losses()
         metrics = self.devices.as_chief(self._metrics)
         self._end_if_asked()  # the evaluation is made when training goes on
         state.evaluated = state.step
@@ -281,17 +304,18 @@ class Trainer:
         """Save and end if this process, or another one of the run, was asked to end."""
         if self.devices.any(self._preempted()):
             self._save()
+            self._writing.wait()
             raise Preempted(f"stopped from outside after step {self.state.step}; started again, it goes on from there")
 
     def _save(self) -> None:
+        """Copy the state, and write it in the background: until it is whole, the checkpoint before is the newest."""
         if self.checkpoints is None:
             return
+        self._read_losses()
         self.state.precision, self.state.most_rows = self.train_step.precision, self.train_step.most_rows
         arrays = {f"state/{name}": variable.numpy() for name, variable in self.train_step.state.items()}
         arrays |= {f"best/{number}": weight for number, weight in enumerate(self.best_weights)}
-        # A step with a finite loss may leave weights that are not finite: the next step fails, and these are not kept.
-        if all(np.isfinite(array).all() for array in arrays.values()):
-            self.checkpoints.save(arrays, asdict(self.state))
+        self._writing.begin(partial(self.checkpoints.save, arrays, asdict(self.state)))
         self._saved = time.monotonic()
 
 

@@ -42,7 +42,8 @@ def undisturbed(tmp_path_factory, rows, tiny):
 
 
 def test_repeatedly_killed_training_ends_like_an_unbroken_one(tmp_path, rows, tiny, undisturbed):
-    # Where each is killed, at which call of that place since it started, and the step after which the next goes on.
+    # Where each is killed, at which call of that place since it started, and the last step that the next goes on from:
+    # a checkpoint is written while training goes on, and may not be whole yet.
     kills = [
         ("step", 1, None),
         ("step", 5, 4),
@@ -55,7 +56,8 @@ def test_repeatedly_killed_training_ends_like_an_unbroken_one(tmp_path, rows, ti
         assert resuming.run(tmp_path, rows, tiny, signal.SIGKILL, point, call) == -signal.SIGKILL
         assert not (tmp_path / "model").exists()
     assert resuming.run(tmp_path, rows, tiny) == 0
-    assert resumed_at(tmp_path) == [step for _, _, step in kills if step]
+    for resumed, step in zip(resumed_at(tmp_path), [step for _, _, step in kills if step], strict=True):
+        assert step - 3 <= resumed <= step
     assert outcome(tmp_path) == outcome(undisturbed)
     assert not list((tmp_path / "checkpoints").iterdir()), "it ended well"
 

@@ -38,10 +38,10 @@ def cut_after(made: Trainer, steps: int) -> None:
     """Run, and end without warning after so many steps, each of which has left a checkpoint."""
     step = made.train_step._step
 
-    def limited(parts, rate, number, usual_rows):
+    def limited(parts, rate, number, *rest):
         if number == steps:
             raise Cut
-        return step(parts, rate, number, usual_rows)
+        return step(parts, rate, number, *rest)
 
     made.train_step._step = limited
     with pytest.raises(Cut):

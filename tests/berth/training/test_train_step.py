@@ -60,8 +60,8 @@ ROWS = np.arange(16)
 def test_batches_that_make_one_step_together_update_as_one_batch(train_step):
     whole, parts = train_step(), train_step()
     for _ in range(2):
-        loss = whole([ROWS], RATE, 0)
-        assert parts([ROWS[:11], ROWS[11:]], RATE, 0) == pytest.approx(loss, abs=1e-5)
+        loss = whole([ROWS], RATE, 0).read()
+        assert parts([ROWS[:11], ROWS[11:]], RATE, 0).read() == pytest.approx(loss, abs=1e-5)
     for own, other in zip(weights(whole), weights(parts), strict=True):
         assert own == pytest.approx(other, abs=2e-5)
 
@@ -98,7 +98,7 @@ def test_auto_batch_halves_when_memory_runs_out(train_step, capsys):
     plain, small = train_step(), train_step(auto_batch=True)
     running_out(small, 5)
     for _ in range(2):
-        assert small([ROWS], RATE, 0) == pytest.approx(plain([ROWS], RATE, 0), abs=1e-5)
+        assert small([ROWS], RATE, 0).read() == pytest.approx(plain([ROWS], RATE, 0).read(), abs=1e-5)
     for own, other in zip(weights(plain), weights(small), strict=True):
         assert own == pytest.approx(other, abs=2e-5)
     said = capsys.readouterr().out.splitlines()
