@@ -79,6 +79,8 @@ def step_run(
         except BaseException as error:
             message = (str(error) or type(error).__name__)[:TAG_LIMIT]
             client.set_tag(run.info.run_id, tags.ERROR, message)
+            if isinstance(error, SystemExit):
+                print(message, flush=True)  # Python prints nothing of an exit code
             if isinstance(error, BerthError):
                 client.set_tag(run.info.run_id, tags.FINAL, "yes")
             client.set_tag(parent.info.run_id, tags.ERROR, f"{step}: {message}"[:TAG_LIMIT])

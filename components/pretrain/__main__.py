@@ -10,6 +10,7 @@ from typing import Any
 
 from berth.errors import BerthError
 from berth.pretraining.settings import NewEncoder, Pretraining
+from berth.training.worker import ends_in_one_line
 from components.pretrain.step import pretrain_encoder
 
 _NEEDED = ("encoder", "new_encoder", "preprocessor", "pretraining", "require_gpu")
@@ -39,4 +40,5 @@ def main(corpus: str, vocabulary: str, parameters: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], json.load(sys.stdin))
+    with ends_in_one_line():
+        main(sys.argv[1], sys.argv[2], json.load(sys.stdin))

@@ -13,6 +13,7 @@ from typing import Any
 from berth.errors import BerthError
 from berth.training.recipe import Recipe
 from berth.training.settings import Training
+from berth.training.worker import ends_in_one_line
 from components.train.step import train_model
 
 _OTHERS = ("encoder", "preprocessor", "sequence_length", "pooling", "threshold_metric", "require_gpu")
@@ -34,4 +35,5 @@ def main(dataset: str, parameters: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], json.load(sys.stdin))
+    with ends_in_one_line():
+        main(sys.argv[1], json.load(sys.stdin))

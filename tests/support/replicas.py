@@ -14,8 +14,10 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_text  # noqa: F401
 
+from berth.training import train_step
 from berth.training.recipe import Recipe
 from berth.training.settings import Training
+from berth.training.worker import ends_in_one_line
 from components.train import classifier
 from components.train.__main__ import main
 from components.train.step import train_model
@@ -32,16 +34,20 @@ def start(
     workers: Sequence[str] = (),
     index: int = 0,
     checkpoints: str = "",
+    memory_until: int = 0,
     **training: Any,
 ) -> ForkServerProcess:
-    """Start a training of 2 epochs whose curve goes to curve.json in `folder`, with the model; return its process."""
+    """Start a training of 2 epochs whose curve goes to curve.json in `folder`, with the model; return its process.
+
+    Memory runs out in this process in the step `memory_until`; 0: never.
+    """
     folder.mkdir(exist_ok=True)
     variables = {}
     if workers:
         task = {"type": "worker", "index": index}
         variables["TF_CONFIG"] = json.dumps({"cluster": {"worker": list(workers)}, "task": task})
     settings = {"folder": folder, "dataset": str(dataset), "devices": devices, "index": index, **vars(encoder)}
-    settings |= {"checkpoints": checkpoints, "training": training}
+    settings |= {"checkpoints": checkpoints, "training": training, "memory_until": memory_until}
     process = CONTEXT.Process(target=_train, args=(SimpleNamespace(**settings), variables))
     process.start()
     return process
@@ -64,12 +70,15 @@ def _train(settings: SimpleNamespace, variables: dict[str, str]) -> None:
     os.environ.update(variables)
     (cpu,) = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * settings.devices)
+    if settings.memory_until:
+        _run_out(settings.memory_until)
     classifier.DROPOUT = 0.0  # replicas draw masks of their own
     recipe = Recipe("berth", 2, 31, 1e-3, 0.1, 0.01, 0, Training(precision="float32", **settings.training))
     others = {"encoder": settings.encoder, "preprocessor": settings.preprocessor, "sequence_length": 32}
     others |= {"pooling": "auto", "threshold_metric": "macro_f1", "require_gpu": False}
     if settings.index:
-        main(settings.dataset, {**others, **vars(recipe), "training": dict(recipe.training)})
+        with ends_in_one_line():
+            main(settings.dataset, {**others, **vars(recipe), "training": dict(recipe.training)})
         return
     curve: list[tuple[int, float]] = []
 
@@ -87,3 +96,15 @@ def _train(settings: SimpleNamespace, variables: dict[str, str]) -> None:
         log_metrics=log_metrics,
         **others,
     )
+
+
+def _run_out(step: int) -> None:
+    """Let the 0-based `step` fail as TensorFlow does when memory runs out, before it gets to the other processes."""
+    original = train_step.TrainStep._step
+
+    def limited(own: Any, parts: Any, rate: float, number: int, *rest: Any) -> Any:
+        if number == step:
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+        return original(own, parts, rate, number, *rest)
+
+    train_step.TrainStep._step = limited  # type: ignore[method-assign]

@@ -19,6 +19,7 @@ from berth.errors import BerthError
 from berth.registry import versions
 from berth.tracking import pipeline_run, run_tree, tags
 from berth.tracking.step_run import log_datasets, log_params, metric_name, metric_names, step_run
+from berth.training.preemption import Preempted
 
 ROOT = Path(__file__).parents[3]
 
@@ -165,6 +166,14 @@ def test_users_error_is_not_retried_on_a_cluster(on_cluster):
     run_tree.close(root, "FAILED")
     with step_run("train", repeats_errors=False):  # somebody has fixed it and calls for a retry
         assert on_cluster.client.get_run(root).info.status == "RUNNING"
+
+
+def test_what_stopped_a_step_is_printed(on_cluster, capsys):
+    """Python itself prints nothing of an exit code."""
+    pipeline_run.open_run("sms-spam")
+    with pytest.raises(Preempted), step_run("train"):
+        raise Preempted("another process of the run has ended")
+    assert "another process of the run has ended\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("resumes", [True, False])

@@ -93,6 +93,19 @@ def test_two_workers_have_the_curve_of_one(tmp_path, rows, tiny, alone):
     assert not list(checkpoints.iterdir())
 
 
+def test_memory_that_runs_out_in_one_worker_stops_all_in_one_line(tmp_path, rows, tiny):
+    """TensorFlow starts and compiles in both processes, which takes seconds."""
+    workers, folders = replicas.addresses(2), [tmp_path / "chief", tmp_path / "worker"]
+    started = [
+        replicas.start(folder, rows, tiny, 1, workers, index, memory_until=3 * index)
+        for index, folder in enumerate(folders)
+    ]
+    assert end(started) == [143, 1]
+    chief, worker = ((folder / "log").read_text() for folder in folders)
+    assert "failed: memory ran out in a batch of 31 texts. Try batch_size: 15, which starts again." in worker
+    assert "Traceback" not in chief + worker
+
+
 @pytest.mark.parametrize("replicas_here", [2, 3, 8])
 def test_replicas_get_about_equal_rows_tokens_and_padding(replicas_here):
     rng = np.random.default_rng(0)
