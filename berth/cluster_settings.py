@@ -11,7 +11,7 @@ from berth.settings import Section
 STEPS = {
     "training": ("locate", "ingest", "compare", "validate", "train", "evaluate", "push", "refuse", "finish"),
     "pretraining": (
-        *("locate", "ingest_corpus", "vocabulary", "pretrain"),
+        *("locate", "ingest_corpus", "ingest_probe", "vocabulary", "pretrain"),
         *("evaluate_encoder", "push_encoder", "refuse_encoder", "finish"),
     ),
 }

@@ -155,3 +155,13 @@ class Probe(Section):
     seeds: int = Field(5, ge=2, description="Draws of each size; each is learned from once.")
     test: int = Field(1_000, ge=10, description="Texts to judge on, at most.")
     fine_tune: bool = Field(True, description="Fine-tune the encoder too; false: only a regression on its vectors.")
+
+    @property
+    def to_learn_from(self) -> int:
+        """How many texts the draws are from, at most: seeds share some of the largest size, and not all."""
+        return max(self.sizes) * self.seeds * 2
+
+    @property
+    def most_texts(self) -> int:
+        """How many texts of the source are of use."""
+        return self.test + self.to_learn_from

@@ -11,6 +11,7 @@ def evaluate_encoder(
     corpus: Input[Dataset],
     pretrained: Input[Model],
     before: Input[Artifact],
+    labelled: Input[Dataset],
     encoder: str,
     preprocessor: str,
     gates: dict,
@@ -21,7 +22,7 @@ def evaluate_encoder(
     """Judge the pre-trained encoder on the held-out documents, and return whether it passes its gates.
 
     `encoder` and `preprocessor` name the encoder before; `encoder` is empty where there is none. `probe` is empty
-    where no labelled source is named.
+    where no labelled source is named; `labelled` is what ingest_probe made of it.
     """
     from pathlib import Path
 
@@ -42,6 +43,7 @@ def evaluate_encoder(
             corpus.path,
             pretrained.path,
             before.path,
+            labelled.path,
             encoder=encoder,
             preprocessor=preprocessor,
             bounds=bounds,

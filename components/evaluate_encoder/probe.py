@@ -62,7 +62,7 @@ def probe(
             f"probe: {len(texts):,} different texts with {len(classes)} labels; it needs two labels and "
             f"{largest + 10:,} texts. Name a larger source, or smaller sizes."
         )
-    test, pool = order[:tested], order[tested:][: largest * settings.seeds * 2]
+    test, pool = order[:tested], order[tested:][: settings.to_learn_from]
     encoders = [after] if before is None else [before, after]
     tokenised = [own.tokens(list(texts)) for own in encoders]
     found: list[Probed] = []

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from berth.data.corpus import HELD_OUT, Corpus, CorpusManifest
+from berth.data.dataset import SPLITS, read_split
 from berth.encoders import loading
 from berth.encoders import resolve as encoders
 from berth.encoders.preprocessor import Preprocessor
@@ -26,7 +27,6 @@ from berth.pretraining.tokenising import tokenised
 from berth.settings import LONGEST
 from berth.verdict import Verdict
 from components.evaluate_encoder import gates
-from components.evaluate_encoder.labelled import labelled
 from components.evaluate_encoder.probe import Probed, probe
 from components.evaluate_encoder.probed import ProbedEncoder
 
@@ -72,6 +72,7 @@ def evaluate_encoder(
     corpus: str | Path,
     pretrained: str | Path,
     before: str | Path,
+    labelled: str | Path,
     *,
     encoder: str,
     preprocessor: str,
@@ -84,13 +85,14 @@ def evaluate_encoder(
         corpus: Folder that ingest_corpus wrote.
         pretrained: Folder that pretrain wrote.
         before: Folder that pretrain wrote about the encoder before.
+        labelled: Folder of the probe's dataset, as ingest writes it; without a probe it does not count.
         encoder: Handle of the encoder before; empty where the encoder is new.
         preprocessor: Handle of its preprocessor; empty: its own.
         bounds: The gates.
         asked: The probe; None: there is none.
 
     Raises:
-        BerthError: the encoder cannot be loaded, or the probe's source cannot be read.
+        BerthError: the encoder cannot be loaded, or the probe has too few texts.
     """
     pretrained = Path(pretrained)
     integrity.verify(pretrained)
@@ -108,7 +110,7 @@ def evaluate_encoder(
     _check_alike(told.sums, after)
     filled = examples.filled(exported.words, tokens, told.blanks)
     change = gates.change_of_loss(told.sums, after, bounds.confidence)
-    probed = _probe(asked, encoder, preprocessor, pretrained, bounds.confidence)
+    probed = _probe(asked, labelled, encoder, preprocessor, pretrained, bounds.confidence)
     findings = gates.Findings(
         mlm_loss=after.metrics()["mlm_loss"],
         change=change,
@@ -147,11 +149,18 @@ def _differs(trained: dict[str, float], exported: dict[str, float]) -> str:
 
 
 def _probe(
-    asked: ProbeSettings | None, encoder: str, preprocessor: str, pretrained: Path, confidence: float
+    asked: ProbeSettings | None,
+    labelled: str | Path,
+    encoder: str,
+    preprocessor: str,
+    pretrained: Path,
+    confidence: float,
 ) -> list[Probed]:
     if asked is None:
         return []
-    texts, labels = labelled(asked)
+    # The probe draws for itself: the splits do not count.
+    splits = [read_split(labelled, split) for split in SPLITS]
+    texts, labels = ([one for split in splits for one in split[place]] for place in (0, 1))
     first = None
     if encoder:
         folder, own_preprocessor = encoders.resolve(encoder, preprocessor)

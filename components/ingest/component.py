@@ -1,4 +1,4 @@
-"""KFP interface of ingest and ingest_corpus, and of `locate` before them, which is never cached."""
+"""KFP interface of ingest, ingest_corpus and ingest_probe, and of `locate` before them, which is never cached."""
 
 from kfp import dsl
 from kfp.dsl import Dataset, Output, OutputPath
@@ -237,3 +237,49 @@ def ingest_corpus(
         shown = [f"{number:,} {name.replace('_', ' ')}" for name, number in facts.items() if number]
         corpus.metadata["summary"] = f"{', '.join(shown)}; {sum(manifest.characters.values()):,} characters"
         corpus.metadata[tags.RUN_ID] = run.info.run_id
+
+
+@dsl.component(base_image=images.CORE, install_kfp_package=False)
+def ingest_probe(
+    probe: dict, cleaning: dict, memory: str, labelled: Output[Dataset], rejected: Output[Dataset]
+) -> None:
+    """Read the labelled source of `probe` as ingest reads one; without a probe, write nothing."""
+    from pathlib import Path
+
+    import mlflow
+
+    from berth.pretraining.settings import Probe
+    from berth.tracking import tags
+    from berth.tracking.step_run import step_run
+    from components.ingest.settings import IngestSettings
+    from components.ingest.step import ingest_source
+
+    settings = None
+    if probe:
+        asked = Probe.model_validate(probe)
+        settings = IngestSettings.of(
+            source=probe["source"],
+            columns=asked.columns,
+            text_column=asked.text_column,
+            label_column=asked.label_column,
+            max_rows=asked.most_texts,
+            cleaning=cleaning,
+            memory_limit=memory,
+        )
+    parameters = settings.parameters() if settings else {}
+    with step_run("ingest_probe", {f"probe.{name}": value for name, value in parameters.items()}) as run:
+        labelled.metadata["summary"] = "no probe is asked for"
+        if settings is None:
+            Path(labelled.path).mkdir(parents=True, exist_ok=True)
+            Path(rejected.path).parent.mkdir(parents=True, exist_ok=True)
+            Path(rejected.path).touch()
+        else:
+            manifest = ingest_source(settings, labelled.path, rejected.path)
+            for note in manifest.notes:
+                print(f"anomaly warn probe: {note}", flush=True)
+            texts, labels = sum(manifest.rows.values()), len(manifest.labels)
+            unusable = sum(manifest.rejected.values())
+            mlflow.log_metrics(dict[str, float]({"texts": texts, "labels": labels, "rejected": unusable}))
+            mlflow.log_artifact(f"{labelled.path}/manifest.json")
+            labelled.metadata["summary"] = f"{texts:,} texts of {labels:,} labels, {unusable:,} rejected"
+        labelled.metadata[tags.RUN_ID] = run.info.run_id

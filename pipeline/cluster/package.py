@@ -60,7 +60,8 @@ def make_package(config: PipelineConfig, config_file: Path) -> Package:
         BerthError: an image is missing from images.lock.yaml, or a setting is a path of this machine.
     """
     _check_no_local_paths(config)
-    for source in (config.source, getattr(config, "corrections", None)):
+    probe = getattr(config, "probe", None)
+    for source in (config.source, getattr(config, "corrections", None), probe and probe.source):
         if source:
             _check_variables(source)
     images = locked(Path(LOCK))
@@ -72,7 +73,8 @@ def make_package(config: PipelineConfig, config_file: Path) -> Package:
         compiler.write_yaml(compiled, images, config.cluster, config.kind)
         pipeline = compiled.read_bytes()
     parameters = config.parameters()
-    parameters["source"].pop("folder", None)  # where relative paths of a query start; there are none on a cluster
+    for source in (parameters["source"], parameters.get("probe", {}).get("source", {})):
+        source.pop("folder", None)  # where relative paths of a query start; there are none on a cluster
     arguments = {"git_commit": checkout.git_commit(), "config_file": str(config_file), **parameters}
     _check_size(arguments)
     return Package(PIPELINES[config.kind], pipeline, arguments, step_names(config.kind))

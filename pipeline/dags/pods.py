@@ -55,6 +55,7 @@ _LIMITS = {
     "locate": _Limits(3600, retries=2),
     "ingest": _Limits(6 * 3600, retries=2),
     "ingest_corpus": _Limits(24 * 3600, retries=2),
+    "ingest_probe": _Limits(6 * 3600, retries=2),
     "compare": _Limits(1800),
     "validate": _Limits(6 * 3600),
     "vocabulary": _Limits(6 * 3600),

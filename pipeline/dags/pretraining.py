@@ -2,10 +2,11 @@
 
 1. locate            find the source and take its fingerprint (never cached)
 2. ingest_corpus     read, clean and split it into documents and their sentences              (cached)
-3. vocabulary        of an encoder from nothing: learn its word pieces; of any other: nothing (cached)
-4. pretrain          train the encoder on masked words and sentence pairs                     (cached)
-5. evaluate_encoder  compare it on held-out documents with the encoder before, apply the gates
-6. push_encoder      only when blessed: register it as the champion
+3. ingest_probe      read the labelled source of the probe, if there is one: it is wrong before hours of training
+4. vocabulary        of an encoder from nothing: learn its word pieces; of any other: nothing (cached)
+5. pretrain          train the encoder on masked words and sentence pairs                     (cached)
+6. evaluate_encoder  compare it on held-out documents with the encoder before, apply the gates
+7. push_encoder      only when blessed: register it as the champion
    refuse_encoder    only when not: register it as the challenger
    finish            the exit handler: close the MLflow run with its true state, whatever happened
 
@@ -20,7 +21,7 @@ from kfp.dsl.graph_component import GraphComponent
 from berth.cluster_settings import Cluster
 from components.evaluate_encoder.component import evaluate_encoder
 from components.finish.component import finish
-from components.ingest.component import ingest_corpus, locate
+from components.ingest.component import ingest_corpus, ingest_probe, locate
 from components.pretrain.component import pretrain
 from components.push.component import push_encoder, refuse_encoder
 from components.vocabulary.component import vocabulary
@@ -66,6 +67,7 @@ def _run_steps(p: SimpleNamespace, cluster: Cluster) -> None:
             memory=p.memory_limit,
         )
         corpus = ingested.outputs["corpus"]
+        probed = never_cached(ingest_probe(probe=p.probe, cleaning=p.cleaning, memory=p.memory_limit))
         learned = vocabulary(corpus=corpus, new_encoder=p.new_encoder)
         pretrained = pretrain(
             corpus=corpus,
@@ -79,11 +81,13 @@ def _run_steps(p: SimpleNamespace, cluster: Cluster) -> None:
             checkpoint_minutes=p.checkpoint_minutes,
             require_gpu=p.require_gpu,
         )
+        pretrained.after(probed)
         evaluated = never_cached(
             evaluate_encoder(
                 corpus=corpus,
                 pretrained=pretrained.outputs["pretrained"],
                 before=pretrained.outputs["before"],
+                labelled=probed.outputs["labelled"],
                 encoder=p.encoder,
                 preprocessor=p.preprocessor,
                 gates=p.gates,
@@ -102,7 +106,7 @@ def _run_steps(p: SimpleNamespace, cluster: Cluster) -> None:
             pushed = never_cached(push_encoder(**judged, keep=p.keep))
         with dsl.If(evaluated.outputs["Output"] == False, name="not-blessed"):  # noqa: E712
             refused = never_cached(refuse_encoder(**judged))
-        for task in (located, ingested, learned, pretrained, evaluated, pushed, refused):
+        for task in (located, ingested, probed, learned, pretrained, evaluated, pushed, refused):
             settle(task, p, cluster)
         if cluster.checkpoint_claim:
             mount_claim(pretrained, p)

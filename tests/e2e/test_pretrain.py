@@ -28,6 +28,10 @@ def pretrained(folder) -> Done:
         "held_out": 0.1,
         "encoder": {"preset": "tiny", "layers": 1, "hidden": 16, "heads": 2, "vocabulary": 600},
         "pretraining": {"steps": 6, "sequence_lengths": [32], "evaluations": 1},
+        "probe": {
+            "source": {"sql": "SELECT column0 AS label, column1 AS text FROM read_csv('messages.tsv', header=false)"},
+            **{"sizes": [20], "seeds": 2, "test": 40, "fine_tune": False},
+        },
         "gates": {"max_mlm_loss": 100},
     }
     (folder / "pretrain.yaml").write_text(yaml.safe_dump(settings))
@@ -46,7 +50,7 @@ def runs(client: mlflow.MlflowClient, name: str) -> list[mlflow.entities.Run]:
 
 def test_an_encoder_from_nothing_is_registered_and_published(pretrained, client, folder):
     assert pretrained.returncode == 0, pretrained.stdout + pretrained.stderr
-    for step in ("ingest_corpus", "vocabulary", "pretrain", "evaluate_encoder", "push_encoder"):
+    for step in ("ingest_corpus", "ingest_probe", "vocabulary", "pretrain", "evaluate_encoder", "push_encoder"):
         assert any(line.startswith(f"✓ {step}") for line in pretrained.stdout.splitlines()), step
     assert max(len(line) for line in pretrained.stdout.splitlines() if ".venv" not in line) <= 80
     assert "tiny-encoder version 1 is champion" in pretrained.stdout

@@ -2,25 +2,27 @@
 
 import shutil
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from berth.data import corpus as corpora
 from berth.errors import BerthError
 from berth.pretraining.settings import EncoderGates, Probe
-from components.evaluate_encoder.labelled import labelled
 from components.evaluate_encoder.report import describe, render
 from components.evaluate_encoder.step import evaluate_encoder
 from tests.support.datasets import MESSAGES
 from tests.support.pretraining import documents
 
-PROBE = {"source": {"files": str(MESSAGES)}, "columns": ["label", "text"], "sizes": [20], "seeds": 2, "test": 40}
+PROBE = {"source": {"files": "the dataset has its texts"}, "sizes": [20], "seeds": 2, "test": 40}
 
 
-def evaluate(pretrained, corpus, tiny=None, probe=None, **gates):
+def evaluate(pretrained, corpus, tiny=None, probe=None, labelled="", **gates):
     return evaluate_encoder(
         corpus,
         pretrained.encoder,
         pretrained.before,
+        labelled,
         encoder=tiny.encoder if tiny else "",
         preprocessor=tiny.preprocessor if tiny else "",
         bounds=EncoderGates.model_validate(gates),
@@ -29,9 +31,21 @@ def evaluate(pretrained, corpus, tiny=None, probe=None, **gates):
 
 
 @pytest.fixture(scope="module")
-def judgement(pretrained, corpus, tiny):
+def labelled(tmp_path_factory):
+    """The folder of a dataset of 200 messages."""
+    folder = tmp_path_factory.mktemp("labelled")
+    rows = [line.split("\t", 1) for line in MESSAGES.read_text(encoding="utf-8").splitlines()[:200]]
+    for split, own in {"train": rows[:150], "validation": rows[150:170], "test": rows[170:]}.items():
+        (folder / split).mkdir()
+        table = pa.table({"text": [text for _, text in own], "label": [label for label, _ in own]})
+        pq.write_table(table, folder / split / "part-00000.parquet")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def judgement(pretrained, corpus, tiny, labelled):
     """Fine-tuning the tiny BERT four times takes seconds, most of them to compile it twice."""
-    return evaluate(pretrained, corpus, tiny, PROBE, must_improve=True, max_mlm_loss=6.0, max_probe_drop=0.5)
+    return evaluate(pretrained, corpus, tiny, PROBE, labelled, must_improve=True, max_mlm_loss=6.0, max_probe_drop=0.5)
 
 
 def test_encoder_that_learned_is_blessed(judgement, pretrained):
@@ -70,22 +84,6 @@ def test_corpus_of_another_run_is_refused(pretrained, tmp_path):
         evaluate(pretrained, tmp_path / "other")
 
 
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"columns": ["label", "words"]}, "no column 'text' but label, words"),
-        ({"source": {"files": "nowhere/*.csv"}}, "no CSV, TSV, JSON Lines or Parquet file at nowhere"),
-        ({"source": {"sql": "select 1"}}, "reads no queries"),
-    ],
-)
-def test_probe_source_that_cannot_be_read(changes, said):
-    with pytest.raises(BerthError, match=said):
-        labelled(Probe.model_validate(PROBE | changes))
-
-
-def test_labelled_texts_are_read_as_ingest_reads_them(tmp_path):
-    """Each text comes once; rows without a label are left out."""
-    (tmp_path / "a.csv").write_text('text,label\n"hi, you",ham\nNA,spam\n"hi, you",ham\n', encoding="utf-8")
-    (tmp_path / "b.jsonl").write_text('{"text": "free", "label": "spam"}\n{"text": "x", "label": null}\n')
-    probe = Probe.model_validate({"source": {"files": str(tmp_path)}})
-    assert labelled(probe) == (["hi, you", "NA", "free"], ["ham", "spam", "spam"])
+def test_probe_with_too_few_texts_is_one_line(pretrained, corpus, labelled):
+    with pytest.raises(BerthError, match="probe: 200 different texts with 2 labels; it needs two labels and 510 texts"):
+        evaluate(pretrained, corpus, labelled=labelled, probe=PROBE | {"sizes": [500]})

@@ -147,6 +147,13 @@ def test_variable_that_steps_do_not_have_is_refused(call, server, folder):
     assert not server.requests
 
 
+def test_variable_of_the_probe_is_one_that_steps_have(call, server, folder):
+    lines = "pipeline: pretraining", "name: town", "source: s3://b/texts/*.txt", "push_to: s3://b/models"
+    (folder / "config.yaml").write_text("\n".join([*lines, "probe: {source: env:MY_URL}"]))
+    line = one_line(call("submit", "config.yaml", "--host", server.url))
+    assert "env:MY_URL is not among the variables" in line
+
+
 @pytest.mark.parametrize("missing", ["file", "image"])
 def test_image_missing_from_the_lock_is_refused_before_sending(call, server, folder, missing):
     lock = folder / image_lock.LOCK

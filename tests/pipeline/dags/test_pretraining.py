@@ -38,7 +38,7 @@ def test_its_steps_are_those_that_a_configuration_can_name(documents):
     }
 
 
-@pytest.mark.parametrize("name", ["evaluate-encoder", "push-encoder", "refuse-encoder", "locate"])
+@pytest.mark.parametrize("name", ["ingest-probe", "evaluate-encoder", "push-encoder", "refuse-encoder", "locate"])
 def test_what_depends_on_the_day_is_never_cached(documents, name):
     assert not task(documents[0], name).get("cachingOptions", {}).get("enableCache", False)
 
@@ -47,6 +47,10 @@ def test_what_depends_on_the_day_is_never_cached(documents, name):
 def test_the_gpu_is_a_parameter_of_the_step(documents, name):
     resources = documents[0]["deploymentSpec"]["executors"][f"exec-{name}"]["container"]["resources"]
     assert f"cluster_{name.replace('-', '_')}_gpu_count" in str(resources["accelerator"])
+
+
+def test_labels_of_the_probe_are_read_before_training(documents):
+    assert "ingest-probe" in task(documents[0], "pretrain")["dependentTasks"]
 
 
 def test_pretraining_takes_the_encoders_fingerprint(documents):
