@@ -24,7 +24,8 @@ _LOCATIONS = (
     ("logged_models", "artifact_location", "true"),
     ("model_versions", "source", "true"),
     ("model_versions", "storage_location", "true"),
-    ("model_version_tags", "value", "key = :tag"),
+    ("model_version_tags", "value", "key = :folder"),
+    ("tags", "value", "key = :dataset"),
 )
 """Where MLflow and Berth store absolute paths that they write to or read from: table, column, and which rows."""
 
@@ -124,7 +125,7 @@ def _follow(file: Path, former: Path) -> None:
                 database.execute(
                     f"UPDATE {table} SET {column} = :after || substr({column}, length(:before) + 1) "
                     f"WHERE substr({column}, 1, length(:before) + 1) = :before || '/' AND {rows}",
-                    {"before": before, "after": after, "tag": tags.SERVING_FOLDER},
+                    {"before": before, "after": after, "folder": tags.SERVING_FOLDER, "dataset": tags.DATASET},
                 )
 
 

@@ -50,10 +50,10 @@ def step_artifacts(run_id: str, step: str, folder: str, target: str | Path) -> P
 
     client = mlflow.MlflowClient()
     try:
-        run = next((child for child in children(client, run_id) if child.data.tags.get(tags.STEP) == step), None)
+        run = made_by(client, run_id, step)
         if run is None:
             return None
-        source = run.data.tags.get(tags.REUSED_FROM, run.info.run_id)
+        source = run.info.run_id
         if not client.list_artifacts(source, folder) and folder not in {
             item.path for item in client.list_artifacts(source)
         }:
@@ -61,6 +61,13 @@ def step_artifacts(run_id: str, step: str, folder: str, target: str | Path) -> P
         return Path(mlflow.artifacts.download_artifacts(run_id=source, artifact_path=folder, dst_path=str(target)))
     except (MlflowException, OSError):
         return None
+
+
+def made_by(client: "MlflowClient", run_id: str, step: str) -> "Run | None":
+    """Return the run of the step `step` of the pipeline run `run_id`, or where it ran if it came out of the cache."""
+    run = next((child for child in children(client, run_id) if child.data.tags.get(tags.STEP) == step), None)
+    reused = run.data.tags.get(tags.REUSED_FROM) if run else None
+    return client.get_run(reused) if reused else run
 
 
 def nested(client: "MlflowClient", run_id: str) -> list["Run"]:

@@ -170,6 +170,7 @@ def ingest(
             keys = Path(scratch, test_texts.FILE)
             test_texts.write_keys(dataset.path, keys)
             mlflow.log_artifact(str(keys))
+        mlflow.set_tag(tags.DATASET, dataset.uri)
         log_to_parent(tags={tags.FINGERPRINT: manifest.fingerprint})
         dataset.metadata.update(fingerprint=manifest.fingerprint, **counts)
         facts = {**manifest.rows, "duplicate": manifest.duplicates, "rejected": rejections}

@@ -141,6 +141,7 @@ def artifact(tmp_path):
         logged: dict[str, float] = {}
         return SimpleNamespace(
             path=str(path or tmp_path / "outputs" / name),
+            uri=str(path or tmp_path / "outputs" / name),
             metadata=metadata,
             logged=logged,
             log_metric=logged.__setitem__,

@@ -6,9 +6,11 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from berth.data.dataset import Manifest
 from berth.errors import BerthError
 from berth.models.integrity import sha256_of
 from berth.registry import versions
+from berth.storage.object_store import OBJECT_STORES, explained, scheme_of, store_of
 from berth.tracking import run_tree, tags
 from components.ingest.corpus import near_test_texts
 from components.ingest.corpus.parts import in_parts
@@ -25,14 +27,14 @@ _WORDS = 5
 
 def exclude(
     connection: duckdb.DuckDBPyConnection, settings: CorpusSettings, scratch: Path
-) -> tuple[dict[str, int], dict[str, int]]:
+) -> tuple[dict[str, int], dict[str, int], list[str]]:
     """Give a reason to the documents of the table `rows` that are, or hold, a test text or a near-duplicate of one.
 
-    Return how many of either there are, by name: REASON and near_test_texts.REASON.
+    Return how many of either there are, by name: REASON and near_test_texts.REASON; and what could not be done.
 
     A document is compared as a whole, and each of its paragraphs, lines and sentences of five words or more is; case,
-    white space and Unicode form do not count. Near-duplicates of a registered model's test texts are not found: its
-    runs keep hashes of the texts alone.
+    white space and Unicode form do not count. The runs of a registered model keep hashes of its test texts alone:
+    near-duplicates are found where the datasets that ingest wrote in these runs can still be read.
 
     Raises:
         BerthError: a name in `exclude` is neither a dataset nor a model, or it is not known what a model was tested on.
@@ -41,7 +43,7 @@ def exclude(
     for number, name in enumerate(settings.exclude):
         _add_keys(connection, name, scratch / f"exclude{number}")
     if not settings.exclude:
-        return {}, {}
+        return {}, {}, []
     parts = f"string_split_regex(text, '\\n\\s*\\n') || string_split(text, chr(10)) || {sentences('text')}"
     long = f"list_filter({parts}, lambda part: len(string_split(trim(part), ' ')) >= {_WORDS})"
     keys = f"list_transform([text] || {long}, lambda part: {test_texts.key('part')})"
@@ -55,11 +57,21 @@ def exclude(
     connection.unregister("holding")
     found = connection.execute("SELECT reason, count(*) FROM rows WHERE starts_with(reason, ?) GROUP BY 1", [REASON])
     counts = {reason.removeprefix(REASON): number for reason, number in found.fetchall()}
-    same, near = {name: counts.get(name, 0) for name in settings.exclude}, {}
-    folders = {name: folder for name in settings.exclude if (folder := _dataset(name))}
-    if settings.cleaning.near_duplicates and folders:
-        near = near_test_texts.exclude(connection, folders, f"[text] || {long}", settings.cleaning.near_duplicates)
-    return same, near
+    same = {name: counts.get(name, 0) for name in settings.exclude}
+    if not settings.cleaning.near_duplicates:
+        return same, {}, []
+    folders: dict[str, list[Path]] = {}
+    notes: list[str] = []
+    for number, name in enumerate(settings.exclude):
+        if folder := _dataset(name):
+            folders[name] = [folder]
+        else:
+            folders[name], unread = _datasets_of_model(name, scratch / f"tested{number}")
+            notes += [unread] if unread else []
+    if not any(folders.values()):
+        return same, {}, notes
+    threshold = settings.cleaning.near_duplicates
+    return same, near_test_texts.exclude(connection, folders, f"[text] || {long}", threshold), notes
 
 
 def fingerprint(names: list[str]) -> str:
@@ -127,3 +139,48 @@ def _of_model(name: str, scratch: Path) -> list[Path]:
                 "the folder of its dataset instead, or train the model again."
             )
     return found
+
+
+def _datasets_of_model(name: str, scratch: Path) -> tuple[list[Path], str]:
+    """Return the folders of the datasets of the model's versions, and a note on those that cannot be read, or nothing.
+
+    A folder counts only if it still holds the dataset that the version was tested on.
+    """
+    known: dict[str, list[versions.Version]] = {}
+    for version in _versions(name):
+        known.setdefault(version.tags.get(tags.FINGERPRINT, ""), []).append(version)
+    found, lost = [], []
+    for number, (fingerprint, own) in enumerate(known.items()):
+        for version in own:
+            if folder := _dataset_of_run(version.tags.get(tags.PIPELINE_RUN, ""), fingerprint, scratch / str(number)):
+                found.append(folder)
+                break
+        else:
+            lost += sorted(version.number for version in own)
+    if not lost:
+        return found, ""
+    which = f"version{'s' if len(lost) > 1 else ''} {', '.join(map(str, sorted(lost)))}"
+    return found, (
+        f"exclude: near-duplicates of the test texts of {name} {which} were not looked for, since the dataset cannot "
+        "be read any more; the texts themselves are left out. Name a dataset's folder in its place to find both."
+    )
+
+
+def _dataset_of_run(run_id: str, fingerprint: str, scratch: Path) -> Path | None:
+    """Return a folder with the manifest and the test split that ingest wrote in the pipeline run; None: not there."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        run = run_tree.made_by(mlflow.MlflowClient(), run_id, "ingest") if run_id else None
+        address = run.data.tags.get(tags.DATASET, "") if run else ""
+        folder = Path(address) if address else None
+        if scheme_of(address) in OBJECT_STORES:
+            folder = scratch
+            with explained("exclude", address, "read"):
+                store_of(address).get(f"{address}/manifest.json", f"{folder}/manifest.json")
+                store_of(address).get(f"{address}/test/", f"{folder}/test/", recursive=True)
+        is_it = folder is not None and Manifest.read(folder).fingerprint == fingerprint
+        return folder if is_it and folder and any((folder / "test").glob("*.parquet")) else None
+    except (BerthError, MlflowException, OSError, ValueError):
+        return None

@@ -23,19 +23,19 @@ _NORMAL = "lower(nfc_normalize({0}))"
 
 
 def exclude(
-    connection: duckdb.DuckDBPyConnection, datasets: dict[str, Path], parts: str, threshold: float
+    connection: duckdb.DuckDBPyConnection, datasets: dict[str, list[Path]], parts: str, threshold: float
 ) -> dict[str, int]:
     """Give REASON to the documents of the table `rows` of which a part resembles a test text; return how many, by name.
 
     Args:
         connection: Its table `rows` has the documents.
-        datasets: Folders of datasets by their names in `exclude`.
+        datasets: Folders of datasets by the names in `exclude` that they belong to.
         parts: The SQL expression of what is compared of the column `text`, a list of texts.
         threshold: The Jaccard similarity of word pairs from which on a part is left out.
     """
     bands, height = banding(threshold)
     connection.execute("CREATE TABLE tested_texts (number BIGINT, name VARCHAR, text VARCHAR)")
-    for name, folder in datasets.items():
+    for name, folder in ((name, folder) for name, folders in datasets.items() for folder in folders):
         found = test_texts.texts_of(connection, folder / "test")
         connection.execute(f"""
             INSERT INTO tested_texts SELECT (SELECT count(*) FROM tested_texts) + row_number() OVER (), *

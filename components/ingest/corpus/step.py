@@ -82,7 +82,7 @@ def _ingest(
     counts = read_rows(connection, rows, settings, scratch)
     drop_copies(connection, settings)
     _check_for_labels(connection, settings)
-    excluded, nearly = exclusion.exclude(connection, settings, scratch)
+    excluded, nearly, unread = exclusion.exclude(connection, settings, scratch)
     cleaning, resembling = settings.cleaning, 0
     if cleaning.near_duplicates:
         _hold_out(connection, settings.held_out, 0)
@@ -90,7 +90,7 @@ def _ingest(
         resembling = find_near_duplicates(connection, cleaning.near_duplicates, keep, within_splits=True)
     _hold_out(connection, settings.held_out, _check_number(connection, rows.files[0].uri))
     facts = _facts(connection, files, sum(counts), asked)
-    notes = rows.notes
+    notes = [*rows.notes, *unread]
     if resembling and cleaning.keep_near_duplicates:
         notes.append(f"{resembling:,} documents resemble an earlier one, and stay: keep_near_duplicates is set.")
     if not cleaning.near_duplicates:

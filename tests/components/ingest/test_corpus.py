@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from berth.data.corpus import Corpus
+from berth.data.dataset import Manifest
 from berth.errors import BerthError
 from components.ingest.corpus import exclusion, parts
 from components.ingest.corpus.sentences import sentences
@@ -187,6 +188,27 @@ def test_test_texts_of_a_registered_model_are_left_out(ingest, steps, tmp_path, 
     assert corpus.manifest.excluded[name] >= len(tested)
     assert not texts(corpus) & {" ".join(text.split()) for text in tested}
     assert mlflow.active_run() is None
+
+
+def test_near_duplicates_of_a_models_test_texts_are_left_out(ingest, steps, tmp_path, store):
+    """They are read from the dataset of its run; where that has gone or is another by now, a note says so."""
+    from berth.tracking import tags
+
+    dataset, _ = steps(source={"files": str(MESSAGES)}, columns=["label", "text"])
+    tested = max(pq.read_table(f"{dataset.path}/test")["text"].to_pylist(), key=lambda text: len(text.split()))
+    name, made = "spam-of-near-test", {tags.FINGERPRINT: dataset.metadata["fingerprint"]}
+    store.client.create_registered_model(name)
+    store.client.create_model_version(name, "file:///nowhere", tags=made | {tags.PIPELINE_RUN: store.parent})
+    folder = files_of(tmp_path / "texts", [*DOCUMENTS, f"{tested} indeed"])
+    cleaning = {"near_duplicates": 0.9, "keep_near_duplicates": True}
+    corpus, _ = ingest(folder, documents="file", exclude=[name], cleaning=cleaning)
+    assert corpus.manifest.excluded_near_duplicates == {name: 1}
+    assert not any("not looked for" in note for note in corpus.manifest.notes)
+    manifest = Manifest.read(dataset.path)
+    manifest.model_copy(update={"fingerprint": "of another"}).write(dataset.path)
+    corpus, _ = ingest(folder, name="second", documents="file", exclude=[name], cleaning=cleaning)
+    assert corpus.manifest.excluded_near_duplicates == {}
+    assert f"near-duplicates of the test texts of {name} version 1 were not looked for" in str(corpus.manifest.notes)
 
 
 @pytest.mark.parametrize(
