@@ -19,6 +19,8 @@ Address = Annotated[str, AfterValidator(with_lower_scheme)]
 
 AUTO = "auto"
 """The value of a setting that the run chooses."""
+TRUNCATE = "truncate"
+"""The value of `long_texts` that cuts texts off; the others read them in windows."""
 LONGEST = 512
 """The most tokens that `sequence_length` takes, and that `auto` chooses."""
 
@@ -203,6 +205,12 @@ class Checks(Section):
             if kind not in KINDS:
                 raise ValueError(f"severity: there is no kind {kind!r}; the kinds are {', '.join(KINDS)}")
         return self
+
+    def of(self, long_texts: str) -> Self:
+        """Return the checks of a run with this `long_texts`: where all of a text is read, none is cut off."""
+        if long_texts == TRUNCATE:
+            return self
+        return self.model_copy(update={"severity": self.severity | {"truncated_texts": "ignore"}})
 
     def severity_of(self, kind: str) -> Severity:
         return self.severity.get(kind, KINDS[kind][0])

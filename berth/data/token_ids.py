@@ -7,6 +7,8 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
+from berth.data import windows
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
@@ -76,14 +78,17 @@ class TokenisedSplit:
         lengths = self.tokens.lengths()
         return lengths if self.pair_tokens is None else lengths + self.pair_tokens.lengths()
 
-    def widths(self, room: int, special_tokens: int) -> np.ndarray:
+    def widths(self, room: int, special_tokens: int, in_windows: bool = False) -> np.ndarray:
         """Return the tokens of each row as an encoder sees them, int64 [texts].
 
         Args:
             room: Tokens that a row is cut to, without special tokens.
             special_tokens: Tokens of a row in addition to those of its texts.
+            in_windows: Whether a longer row is not cut but read in windows, whose tokens are added up.
         """
-        return np.minimum(self.lengths(), room) + special_tokens
+        lengths = self.lengths()
+        more = (windows.count(lengths, room) - 1) * (room + special_tokens) if in_windows else 0
+        return np.minimum(lengths, room) + special_tokens + more
 
     def subset(self, rows: Sequence[int] | np.ndarray) -> "TokenisedSplit":
         """Return the split with only `rows`."""

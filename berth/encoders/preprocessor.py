@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from berth.data.token_ids import TokenIds
+from berth.data.token_ids import TokenIds, TokenisedSplit
 from berth.errors import BerthError
+from berth.settings import TRUNCATE
 
 
 class Preprocessor:
@@ -16,7 +17,8 @@ class Preprocessor:
 
     A batch is padded to its own longest text, not to `sequence_length`. With `pairs` a row is two texts, packed as two
     segments; if they do not both fit, they get room in turn, one token at a time. `truncate` is RunConfig's
-    training.truncate.
+    training.truncate. With a `long_texts` other than TRUNCATE, RunConfig's, texts stay whole; `pack` is given their
+    windows.
 
     Raises:
         BerthError: `loaded` is not a preprocessor of the TF-Hub text API that packs.
@@ -27,7 +29,13 @@ class Preprocessor:
     """
 
     def __init__(
-        self, loaded: Any, sequence_length: int, handle: str, pairs: bool = False, truncate: str = "head"
+        self,
+        loaded: Any,
+        sequence_length: int,
+        handle: str,
+        pairs: bool = False,
+        truncate: str = "head",
+        long_texts: str = TRUNCATE,
     ) -> None:
         if not hasattr(loaded, "tokenize") or not hasattr(loaded, "bert_pack_inputs"):
             raise BerthError(
@@ -39,6 +47,7 @@ class Preprocessor:
         self.sequence_length = sequence_length
         self.pairs = pairs
         self.truncate = truncate
+        self.long_texts = long_texts
         self.special_tokens = 3 if pairs else 2
         """[CLS], and a [SEP] after each text."""
         self.room = sequence_length - self.special_tokens
@@ -91,6 +100,10 @@ class Preprocessor:
                 f"preprocessor: {self.handle!r} cannot pack two texts. Name one whose bert_pack_inputs takes pairs."
             ) from error
 
+    def widths(self, split: TokenisedSplit) -> np.ndarray:
+        """Return the tokens of each row of `split` as an encoder sees them, int64 [texts]; of all of its windows."""
+        return split.widths(self.room, self.special_tokens, self.long_texts != TRUNCATE)
+
     def __call__(self, *texts: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return the encoder's inputs for texts (and their second texts), string [batch], padded to their longest."""
         return self.pack([self.tokenize(own) for own in texts])
@@ -103,6 +116,8 @@ class Preprocessor:
 
     def _cut(self, tokens: tf.RaggedTensor, room: int | tf.Tensor) -> tf.RaggedTensor:
         """Return ragged `tokens` cut to `room` tokens per row, an int or int64 [batch], as `truncate` asks."""
+        if self.long_texts != TRUNCATE:
+            return tokens
         if self.truncate == "head" and isinstance(room, int):
             return tokens[:, :room]
         lengths = tokens.row_lengths()

@@ -60,6 +60,12 @@ class Seeds:
             seed = tf.raw_ops.ReadVariableOp(resource=self._handle, dtype=tf.int64)
         return tf.nn.experimental.stateless_dropout(x, rate, seed)
 
+    def shuffled(self, x: tf.Tensor) -> tf.Tensor:
+        """Return the rows of `x` in a random order."""
+        with tf.device(_DEVICE):
+            seed = tf.raw_ops.ReadVariableOp(resource=self._handle, dtype=tf.int64)
+            return tf.random.experimental.stateless_shuffle(x, seed)
+
 
 def _variable_of(encoder: Any) -> str:
     """Return the name of the seed variable of `encoder`: TensorFlow makes it unique when it loads the encoder."""

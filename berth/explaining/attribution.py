@@ -23,6 +23,7 @@ from berth.explaining.logits import with_logits
 from berth.explaining.path_integral import Integrals, integrate
 from berth.explaining.words import Words
 from berth.models.saved_model import LABELS_ASSET, SERVE, SETTINGS_ASSET
+from berth.settings import TRUNCATE
 
 _BATCH_CHARACTERS = 8192
 """Most characters in a batch, with padding: some 2,000 tokens."""
@@ -41,6 +42,10 @@ class Explainer:
         self._name, assets = str(folder), Path(folder) / "assets"
         file = assets / SETTINGS_ASSET
         settings = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        if settings.get("long_texts", TRUNCATE) != TRUNCATE:
+            raise self._refusal(
+                f"it was trained with long_texts: {settings['long_texts']}, which reads a text in parts"
+            )
         self._labels = (assets / LABELS_ASSET).read_text(encoding="utf-8").splitlines()
         self._task = settings.get("task", "single_label")
         self._pairs = bool(settings.get("pairs"))

@@ -26,6 +26,9 @@ class Batching:
     step_tokens: int = 64
     """What a step costs that does not depend on its batch, the optimizer above all: as much as about so many tokens."""
 
+    window: int = 0
+    """Tokens of a window: a wider row is several, which are padded to that and not to the widest row; 0: none is."""
+
     def padded(self, width: int) -> int:
         """Return the tokens that a row of `width` tokens has in a batch of its own."""
         return -(-width // self.multiple) * self.multiple
@@ -62,7 +65,11 @@ def batches(widths: np.ndarray, batching: Batching, rng: np.random.Generator | N
     for start in range(0, len(order), size * _WINDOW):
         window = order[start : start + size * _WINDOW]
         for batch in _cut(window[np.argsort(widths[window], kind="stable")], widths, batching):
-            made += _parted(batch, widths, batching.step_tokens) if batching.multiple == 1 else [batch]
+            made += (
+                _parted(batch, _padded_together(widths, batching), batching.step_tokens)
+                if batching.multiple == 1
+                else [batch]
+            )
     yield from (made[index] for index in rng.permutation(len(made)))
 
 
@@ -77,6 +84,17 @@ def _cut(order: np.ndarray, widths: np.ndarray, batching: Batching) -> list[np.n
             made.append(order[start:position])
             start, longest = position, int(width)
     return [*made, order[start:]]
+
+
+def padding(widths: np.ndarray, batching: Batching, padded_width: int = 0) -> int:
+    """Return the tokens of a batch of rows of these `widths`, padding included; `padded_width` is TrainingTask's."""
+    longest = padded_width or batching.padded(int(_padded_together(widths, batching).max()))
+    return int(np.maximum(widths, longest).sum())
+
+
+def _padded_together(widths: np.ndarray, batching: Batching) -> np.ndarray:
+    """Return `widths` as they decide what a batch is padded to."""
+    return np.minimum(widths, batching.window) if batching.window else widths
 
 
 def _parted(batch: np.ndarray, widths: np.ndarray, least: int) -> list[np.ndarray]:

@@ -33,6 +33,10 @@ class TrainingTask(Protocol):
         """Return how many rows `epochs` epochs have together."""
 
     @property
+    def window(self) -> int:
+        """The most tokens of a row that are padded together: a wider row is several windows; 0: no row is."""
+
+    @property
     def padded_width(self) -> int:
         """The tokens that every row of a batch is padded to; 0: as many as its widest row has."""
 
@@ -42,6 +46,9 @@ class TrainingTask(Protocol):
 
     def batch(self, rows: np.ndarray) -> tuple[Any, ...]:
         """Return the tensors of the row numbers `rows`, int64 [batch], for `loss`; the last has one entry per row."""
+
+    def parts(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Return the row numbers `rows` of a batch in parts, each differentiated alone to save memory; usually one."""
 
     def seed(self, step: int, part: int, worker: int) -> None:
         """Seed dropout and the like for `part` of the 0-based `step` on `worker`; called before the loss is taken."""

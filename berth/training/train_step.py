@@ -120,9 +120,8 @@ class TrainStep:
 
     def _parts(self, batches: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the row numbers that are differentiated together."""
-        if not self.most_rows:
-            return list(batches)
-        return [part for batch in batches for part in _parts(batch, self.most_rows)]
+        parts = [part for batch in batches for part in self.task.parts(batch)]
+        return [own for part in parts for own in _parts(part, self.most_rows)] if self.most_rows else parts
 
     def _step(
         self,

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from berth import progress
 from berth.training.background import Background
-from berth.training.batching import Batching, batches
+from berth.training.batching import Batching, batches, padding
 from berth.training.checkpoints import Checkpoints, packed, unpacked
 from berth.training.devices import Devices
 from berth.training.learning_rate import warmup_then_linear_decay
@@ -84,11 +84,9 @@ class Trainer:
         self.task, self.recipe, self.log_metrics, self.devices = task, recipe, log_metrics, devices
         self.checkpoints, self.checkpoint_seconds = checkpoints, checkpoint_seconds
         self.batching = Batching(
-            recipe.batch_size,
-            recipe.training.batch_tokens,
-            recipe.facts.by_length,
-            devices.multiple,
-            _DENSE_STEP if task.tied else _SPARSE_STEP,
+            *(recipe.batch_size, recipe.training.batch_tokens, recipe.facts.by_length, devices.multiple),
+            step_tokens=_DENSE_STEP if task.tied else _SPARSE_STEP,
+            window=task.window,
         )
         self.train_step = TrainStep(task, recipe, devices)
         self.flops_per_token = flops_per_token(task.variables, self.train_step.variables)
@@ -198,7 +196,7 @@ class Trainer:
         loss = self.train_step(step_batches, rate, state.step, usual_rows, following)
         seconds = time.perf_counter() - start
         widths = [self.task.widths[rows] for rows in step_batches]
-        padded = sum((self.task.padded_width or self.batching.padded(int(own.max()))) * len(own) for own in widths)
+        padded = sum(padding(own, self.batching, self.task.padded_width) for own in widths)
         own = Throughput(0.0, texts, sum(int(own.sum()) for own in widths), padded, seconds)
         throughputs = state.of_epoch, state.whole, self._since
         for throughput in throughputs:

@@ -34,6 +34,7 @@ def compare(
     preprocessor: str,
     encoder_fingerprint: str,
     pooling: str,
+    long_texts: str,
     sequence_length: int,
     recipe: str,
     epochs: int,

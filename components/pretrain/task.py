@@ -46,6 +46,10 @@ class PretrainingTask:
         self.judge = judge_of(model)
 
     @property
+    def window(self) -> int:
+        return 0
+
+    @property
     def widths(self) -> np.ndarray:
         return self._widths
 
@@ -62,6 +66,9 @@ class PretrainingTask:
 
     def batch(self, rows: np.ndarray) -> Batch:
         return self.masker.batch(self._rows, rows, self._weight)
+
+    def parts(self, rows: np.ndarray) -> list[np.ndarray]:
+        return [rows]
 
     def seed(self, step: int, part: int, worker: int) -> None:
         self.replicated.seeds.set(step, part, worker)

@@ -12,6 +12,7 @@ from berth.data.seen_texts import FILE, SeenTexts
 from berth.models.package import EncoderInterface, Interface, ModelInterface
 from berth.registry import versions
 from berth.reports.markdown import escaped, table
+from berth.settings import TRUNCATE
 from berth.tracking import pipeline_run, tags
 from berth.tracking.artifacts import unpacked
 from berth.tracking.step_run import end_run, log_to_parent, step_run
@@ -149,4 +150,8 @@ def _trained_on(dataset: Manifest, params: Mapping[str, str]) -> str:
     shown = [escaped(label) for label in dataset.labels[:_LABELS]] + ["..."] * (len(dataset.labels) > _LABELS)
     sentence = f"Trained on the dataset `{dataset.fingerprint[:16]}` ({counts} texts)"
     sentence += f", {len(dataset.labels)} labels: {', '.join(shown)}"
-    return f"{sentence}; encoder {escaped(params['encoder'])}." if "encoder" in params else f"{sentence}."
+    if "encoder" in params:
+        sentence += f"; encoder {escaped(params['encoder'])}"
+    if (long_texts := params.get("long_texts", TRUNCATE)) != TRUNCATE:
+        sentence += f"; long texts are read in full ({escaped(long_texts)})"
+    return f"{sentence}."

@@ -16,7 +16,7 @@ from berth.training.settings import Training
 from berth.training.worker import ends_in_one_line
 from components.train.step import train_model
 
-_OTHERS = ("encoder", "preprocessor", "sequence_length", "pooling", "threshold_metric", "require_gpu")
+_OTHERS = ("encoder", "preprocessor", "sequence_length", "pooling", "long_texts", "threshold_metric", "require_gpu")
 
 
 def main(dataset: str, parameters: dict[str, Any]) -> None:

@@ -121,9 +121,12 @@ class Classifier:
 
         Those that are not for training are divided by `temperature`, as it is when a function of them is compiled.
         """
+        return self.logits_of(self.vectors(inputs, training), training)
+
+    def logits_of(self, pooled: Any, training: bool) -> Any:
+        """Return the logits of texts whose vectors are `pooled`, as `vectors` returns them."""
         import tensorflow as tf
 
-        pooled = self.vectors(inputs, training)
         if training:
             pooled = self.seeds.dropout(pooled, DROPOUT)
         logits = tf.cast(self.head(pooled), tf.float32)

@@ -23,6 +23,7 @@ def train(
     threshold_metric: str,
     positive_label: str,
     pooling: str,
+    long_texts: str,
     training: dict,
     checkpoints: str,
     checkpoint_minutes: float,
@@ -56,6 +57,7 @@ def train(
     parameters = {
         "encoder": encoder,
         "preprocessor": preprocessor or encoder,
+        "long_texts": long_texts,
         "recipe": recipe,
         "warmup_fraction": warmup_fraction,
         "weight_decay": weight_decay,
@@ -82,6 +84,7 @@ def train(
             threshold_metric=threshold_metric,
             positive_label=positive_label,
             pooling=pooling,
+            long_texts=long_texts,
             checkpoints=checkpoints,
             checkpoint_minutes=checkpoint_minutes,
             require_gpu=require_gpu,

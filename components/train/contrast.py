@@ -31,6 +31,7 @@ class ContrastiveTask(ClassificationTask):
         own_segments, targets = self.batch_signature
         self.batch_signature = (own_segments, own_segments, targets)
         self._widths_of_texts = self.widths
+        self.window *= 2
         self.begin_epoch(1)
 
     def begin_epoch(self, epoch: int) -> None:
@@ -46,12 +47,14 @@ class ContrastiveTask(ClassificationTask):
         first, second = self._pairs[rows].T
         return segments(self.train, first), segments(self.train, second), self.train.targets[first]
 
+    def parts(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Return all `rows` as one part: they are compared with each other."""
+        return [rows]
+
     def loss(self, batch: tuple[Any, ...]) -> tf.Tensor:
         first, second, targets = batch
         both = [tf.concat(texts, 0) for texts in zip(first, second, strict=True)]
-        inputs = self.preprocessor.pack(both, self.padded_width or None, self._multiple)
-        vectors = self.replicated.vectors(inputs, training=True)
-        each = contrastive_loss(vectors, tf.concat([targets, targets], 0))
+        each = contrastive_loss(self.vectors(both), tf.concat([targets, targets], 0))
         return tf.reduce_mean(tf.stack(tf.split(each, 2)), 0)
 
     def evaluate(self) -> dict[str, float]:

@@ -17,6 +17,7 @@ from berth.models.decision_rule import decisions
 from berth.models.saved_model import full_float32
 from berth.training.batching import Batching, batches
 from components.train.classifier import Classifier
+from components.train.long_texts import vectors
 
 _BATCH = 64
 _TOKENS = 8_192
@@ -32,7 +33,7 @@ def evaluation_function(classifier: Classifier, preprocessor: Preprocessor) -> E
 
     @tf.function(input_signature=list(batch_signature(classifier, preprocessor)))
     def evaluation(segments: list[tf.RaggedTensor], targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        logits = classifier.logits(preprocessor.pack(segments), training=False)
+        logits = classifier.logits_of(vectors(classifier, preprocessor, segments, training=False), training=False)
         return classifier.probabilities(logits), classifier.loss(logits, targets)
 
     return evaluation
@@ -82,7 +83,7 @@ def _by_batches(
 ) -> list[np.ndarray]:
     made: list[list[np.ndarray]] = []
     order: list[np.ndarray] = []
-    widths = split.widths(preprocessor.room, preprocessor.special_tokens)
+    widths = preprocessor.widths(split)
     budget = _TOKENS
     to_do = deque(batches(widths, Batching(_BATCH)))
     done, reported = 0, time.perf_counter()

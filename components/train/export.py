@@ -7,13 +7,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from berth.data import windows
 from berth.data.cleaning import NO_RULES, TextRules
 from berth.encoders.preprocessor import Preprocessor
 from berth.models import integrity
 from berth.models.decision_rule import Threshold, decisions_in_graph
 from berth.models.saved_model import BULK, LABELS_ASSET, SERVE, SETTINGS_ASSET
+from berth.settings import TRUNCATE
 from components.train.classifier import Classifier
 from components.train.cleaning import TextCleaning
+from components.train.long_texts import vectors
 
 BULK_TOKENS = 1024
 """Tokens, with padding, per chunk of `bulk`: few long texts or many short ones."""
@@ -50,6 +53,7 @@ def export(
             "threshold": threshold,
             "abstain_below": abstain_below,
             "sequence_length": preprocessor.sequence_length,
+            "long_texts": preprocessor.long_texts,
             "cleaning": asdict(rules),
         }
         settings_file = scratch / SETTINGS_ASSET
@@ -90,7 +94,8 @@ def export(
 
 def _probabilities(classifier: Classifier, preprocessor: Preprocessor, segments: list[Any]) -> Any:
     """Return float32 [batch, classes]; the whole batch is padded to its longest text."""
-    return classifier.probabilities(classifier.logits(preprocessor.pack(segments), training=False))
+    found = vectors(classifier, preprocessor, segments, training=False)
+    return classifier.probabilities(classifier.logits_of(found, training=False))
 
 
 def _probabilities_by_length(classifier: Classifier, preprocessor: Preprocessor, segments: list[Any]) -> Any:
@@ -98,7 +103,8 @@ def _probabilities_by_length(classifier: Classifier, preprocessor: Preprocessor,
     import tensorflow as tf
 
     lengths = tf.cast(tf.add_n([segment.row_lengths() for segment in segments]), tf.int32)
-    lengths = tf.minimum(lengths, preprocessor.room) + preprocessor.special_tokens
+    more = 0 if preprocessor.long_texts == TRUNCATE else windows.count(lengths, preprocessor.room) - 1
+    lengths = tf.minimum(lengths, preprocessor.room) + preprocessor.special_tokens + more * preprocessor.sequence_length
     order = tf.argsort(lengths, direction="DESCENDING", stable=True)
     texts = tf.size(order)
     done = tf.TensorArray(

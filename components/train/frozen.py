@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from berth.data.token_ids import TokenisedSplit, segments
 from berth.encoders.preprocessor import Preprocessor
 from berth.training.trainer import Outcome
+from components.train import long_texts
 from components.train.classifier import Classifier
 from components.train.defaults import FEW_VALIDATION
 from components.train.evaluation import batch_signature, by_batches
@@ -88,7 +89,7 @@ def encode(classifier: Classifier, preprocessor: Preprocessor, split: TokenisedS
 
     @tf.function(input_signature=[batch_signature(classifier, preprocessor)[0]])
     def vectors(own: list[tf.RaggedTensor]) -> tf.Tensor:
-        return classifier.vectors(preprocessor.pack(own), training=False)
+        return long_texts.vectors(classifier, preprocessor, own, training=False)
 
     (found,) = by_batches(lambda rows: [vectors(segments(split, rows))], preprocessor, split, "encoding texts")
     return found

@@ -19,6 +19,7 @@ from berth.encoders import resolve as encoders
 from berth.encoders.preprocessor import Preprocessor, tokenize_all
 from berth.encoders.text_to_vector import LONGEST
 from berth.encoders.vocabulary import check_vocabulary_fits
+from berth.settings import TRUNCATE
 from berth.training.checkpoints import Checkpoints
 from berth.training.devices import find
 from berth.training.recipe import OF_DECISION, Recipe
@@ -41,6 +42,7 @@ from components.train.defaults import (
 from components.train.evaluation import Evaluation, evaluation_function, predict
 from components.train.export import export
 from components.train.fitting import fit
+from components.train.long_texts import check_long_texts
 from components.train.splits import read
 from components.train.task import ClassificationTask, Predictions
 from components.train.threshold import (
@@ -56,6 +58,8 @@ _CODE = ("berth/data", "berth/encoders", "berth/training", "components/train")
 """The code that a training depends on: after changes to other code, an interrupted one goes on."""
 _SAME = {name: Training.model_fields[name].default for name in ("auto_batch", *OF_DECISION)}
 """Settings that do not change what is learnt: batches that are halved for lack of memory make the same updates."""
+_MANY = 0.1
+"""Share of the texts from which the log names the remedy for cutting them."""
 _LOST = {"head": "end", "tail": "start", "head_tail": "middle"}
 
 
@@ -69,7 +73,7 @@ class TrainedModel:
     labels: list[str]
     threshold: Threshold
     truncated: int
-    """Rows of the train split that are longer than sequence_length."""
+    """Rows of the train split that are longer than sequence_length, and cut off or read in windows."""
     encoder_sha256: str
     """Of the encoder's files."""
     preprocessor_sha256: str
@@ -88,6 +92,7 @@ def train_model(
     threshold_metric: str,
     positive_label: str = "",
     pooling: str = "auto",
+    long_texts: str = TRUNCATE,
     checkpoints: str = "",
     checkpoint_minutes: float = 10,
     require_gpu: bool = False,
@@ -115,6 +120,7 @@ def train_model(
     tf.random.set_seed(recipe.seed)  # after the built-in encoder was converted: its own seeds are not this run's
     made = encoder_folder, encoder, manifest.labels, recipe.seed, manifest.task, pooling
     classifier = Classifier(*made)
+    check_long_texts(long_texts, manifest.pairs, classifier.takes_texts, recipe.training.truncate)
     with devices.scope():
         # What TF-Hub loads in a strategy's scope runs in its replicas alone: it can be neither evaluated nor exported.
         replicated = Classifier(*made) if devices.replicas > 1 else classifier
@@ -126,13 +132,13 @@ def train_model(
     elif not sequence_length:
         sequence_length = choose_length(dataset, loaded, preprocessor, manifest.pairs, classifier.accepts)
     classifier.check_length(sequence_length, encoder)
-    prepare = Preprocessor(loaded, sequence_length, preprocessor, manifest.pairs, recipe.training.truncate)
+    prepare = Preprocessor(loaded, sequence_length, preprocessor, manifest.pairs, recipe.training.truncate, long_texts)
     found = {name: read(dataset, name, manifest, prepare) for name in ("train", "validation")}
     splits = {name: split for name, (split, _) in found.items()}
     truncated = found["train"][1]
     print(
         f"{len(splits['train']):,} texts to train on, {len(splits['validation']):,} to validate on; of {truncated:,} "
-        f"texts to train on the {_LOST[recipe.training.truncate]} is cut off",
+        f"texts to train on {_fate(prepare, len(splits['train']), truncated)}",
         flush=True,
     )
     facts = Facts(encoder, classifier.hidden, len(manifest.labels), len(splits["train"]), len(splits["validation"]))
@@ -157,6 +163,7 @@ def train_model(
         "preprocessor": preprocessor_sha256,
         "sequence_length": str(sequence_length),
         "pooling": pooling,
+        "long_texts": long_texts,
         "recipe": str(replace(recipe, training=recipe.training.model_copy(update=_SAME))),
         "code": code_version(_CODE),
     }
@@ -188,6 +195,14 @@ def train_model(
     return TrainedModel(
         outcome, manifest.task, manifest.pairs, manifest.labels, threshold, truncated, *digests, seconds
     )
+
+
+def _fate(prepare: Preprocessor, texts: int, longer: int) -> str:
+    """Return what happens to the `longer` of `texts` that have more tokens than fit, in words."""
+    if prepare.long_texts != TRUNCATE:
+        return f"all is read, in windows of {prepare.sequence_length} tokens"
+    lost = f"the {_LOST[prepare.truncate]} is cut off"
+    return f"{lost} (long_texts: windows reads all of them)" if longer > _MANY * texts and not prepare.pairs else lost
 
 
 def _predict_all(

@@ -9,6 +9,7 @@ from berth.data.token_ids import TokenisedSplit, segments
 from berth.encoders.preprocessor import Preprocessor
 from berth.errors import BerthError
 from berth.training.recipe import Recipe
+from components.train import long_texts
 from components.train.classifier import Classifier
 from components.train.collapse import collapse_error, is_collapsed, is_gone, shares_of, spread, texts_of_every_class
 from components.train.defaults import steps_of
@@ -57,7 +58,9 @@ class ClassificationTask:
         """(segments, targets) -> (probabilities, losses), compiled."""
         self.variables = replicated.variables
         self.tied: list[tf.Variable] = []
-        self.widths = train.widths(preprocessor.room, preprocessor.special_tokens)
+        self.widths = preprocessor.widths(train)
+        self.window = preprocessor.sequence_length
+        self._packs = long_texts.needed(preprocessor, self.widths)
         pads = recipe.facts.pads_to_full_length and not classifier.takes_texts
         self.padded_width = preprocessor.sequence_length if pads else 0
         self.batch_signature = batch_signature(classifier, preprocessor)
@@ -77,13 +80,21 @@ class ClassificationTask:
     def batch(self, rows: np.ndarray) -> tuple[Any, ...]:
         return segments(self.train, rows), self.train.targets[rows]
 
+    def parts(self, rows: np.ndarray) -> list[np.ndarray]:
+        return long_texts.parts(rows, self.widths, self.preprocessor.sequence_length)
+
     def seed(self, step: int, part: int, worker: int) -> None:
         self.replicated.seeds.set(step, part, worker)
 
     def loss(self, batch: tuple[Any, ...]) -> tf.Tensor:
         own_segments, targets = batch
-        inputs = self.preprocessor.pack(own_segments, self.padded_width or None, self._multiple)
-        return self._objective(self.replicated, self.replicated.logits(inputs, training=True), targets)
+        logits = self.replicated.logits_of(self.vectors(own_segments), training=True)
+        return self._objective(self.replicated, logits, targets)
+
+    def vectors(self, own_segments: list[Any]) -> tf.Tensor:
+        """Return the vectors of a batch's texts in training, float32 [batch, hidden]."""
+        padded = self.padded_width or None
+        return long_texts.vectors(self.replicated, self._packs, own_segments, True, padded, self._multiple)
 
     def evaluate(self) -> dict[str, float]:
         self.take_over()

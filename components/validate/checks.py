@@ -154,7 +154,10 @@ OF_A_SAMPLE = ("short_texts", "truncated_texts", "unknown_tokens")
 _TEXT_WORDS = {
     "empty_texts": ("texts of at least one token, but for {bound:.1%}", "{value} empty"),
     "short_texts": ("at most {bound:.1%} very short texts", "{value}"),
-    "truncated_texts": ("at most {bound:.1%} of the texts to be cut off by sequence_length", "{value}"),
+    "truncated_texts": (
+        "at most {bound:.1%} of the texts to be cut off by sequence_length (long_texts: windows reads them whole)",
+        "{value}",
+    ),
     "unknown_tokens": ("at most {bound:.1%} unknown tokens", "{value}"),
 }
 

@@ -13,7 +13,7 @@ from berth.data.source import Source, as_section
 from berth.encoders.builtin.weights import BUILT_IN
 from berth.encoders.fetch.handle import is_hub_page
 from berth.errors import BerthError
-from berth.settings import AUTO, LONGEST, Address, Checks, Cleaning, Evaluation, Gates, RareLabels, Split
+from berth.settings import AUTO, LONGEST, TRUNCATE, Address, Checks, Cleaning, Evaluation, Gates, RareLabels, Split
 from berth.training.recipe import unused_settings
 from berth.training.settings import Training
 from pipeline.config import yaml_file
@@ -147,6 +147,13 @@ class RunConfig(PipelineConfig):
         description="Longest input in tokens, at least 8; the rest of a text is cut off. `auto`: so long that 98% of "
         "the train texts are whole, at most 512.",
     )
+    long_texts: Literal["truncate", "windows", "windows_max"] = Field(
+        "truncate",
+        description="What happens to a text longer than `sequence_length`. `truncate`: it is cut, see "
+        "`training.truncate`. `windows`: all of it is read, in windows that overlap by a quarter, and its vector is "
+        "the mean of theirs; `windows_max`: the largest of each number, which finds one sentence among many. Short "
+        "texts are as with `truncate`. Not for pairs, nor for `predict --explain`.",
+    )
     recipe: Literal["berth", "contrast", "frozen", "auto", "baseline"] = Field(
         "berth",
         description="`berth`: fine-tune with AdamW, warm-up, linear decay, batches of similar length; with at most 64 "
@@ -217,6 +224,20 @@ class RunConfig(PipelineConfig):
         for field in ("label_column", "text_pair_column"):
             if self.text_column == getattr(self, field):
                 raise ValueError(f"{field}: {self.text_column!r} is the text column too")
+        return self
+
+    @model_validator(mode="after")
+    def _windows_are_of_use(self) -> Self:
+        if self.long_texts == TRUNCATE:
+            return self
+        if self.text_pair_column:
+            raise ValueError(f"long_texts: {self.long_texts} is for single texts; leave it or text_pair_column out")
+        if self.preprocessor == "none":
+            raise ValueError(
+                f"long_texts: {self.long_texts}: an encoder that takes texts reads all of them; leave it out"
+            )
+        if self.training.truncate != "head":
+            raise ValueError(f"training.truncate: with long_texts: {self.long_texts} nothing is cut; leave it out")
         return self
 
     @model_validator(mode="after")

@@ -59,6 +59,7 @@ def _train_and_push(
         preprocessor=p.preprocessor,
         encoder_fingerprint=encoder_fingerprint,
         sequence_length=p.sequence_length,
+        long_texts=p.long_texts,
         beam_args=p.beam_args,
     )
     trained = train(
@@ -77,6 +78,7 @@ def _train_and_push(
         threshold_metric=p.threshold_metric,
         positive_label=p.positive_label,
         pooling=p.pooling,
+        long_texts=p.long_texts,
         training=p.training,
         checkpoints=CHECKPOINTS if cluster.checkpoint_claim else p.checkpoints,
         checkpoint_minutes=p.checkpoint_minutes,

@@ -20,6 +20,7 @@ class Counting:
 
     batch_signature = (tf.TensorSpec([None], tf.int32),)
     widths = WIDTHS
+    window = 0
 
     def __init__(self, padded_width=0):
         self.padded_width = padded_width
@@ -32,6 +33,9 @@ class Counting:
 
     def rows_of(self, epochs):
         return len(WIDTHS) * epochs
+
+    def parts(self, rows):
+        return [rows]
 
     def batch(self, rows):
         self.sizes.append(len(rows))

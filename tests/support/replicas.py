@@ -75,7 +75,7 @@ def _train(settings: SimpleNamespace, variables: dict[str, str]) -> None:
     classifier.DROPOUT = 0.0  # replicas draw masks of their own
     recipe = Recipe("berth", 2, 31, 1e-3, 0.1, 0.01, 0, Training(precision="float32", **settings.training))
     others = {"encoder": settings.encoder, "preprocessor": settings.preprocessor, "sequence_length": 32}
-    others |= {"pooling": "auto", "threshold_metric": "macro_f1", "require_gpu": False}
+    others |= {"pooling": "auto", "long_texts": "truncate", "threshold_metric": "macro_f1", "require_gpu": False}
     if settings.index:
         with ends_in_one_line():
             main(settings.dataset, {**others, **vars(recipe), "training": dict(recipe.training)})

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from berth.data.token_ids import TokenIds, TokenisedSplit, segments
-from berth.training.batching import Batching, batches
+from berth.training.batching import Batching, batches, padding
 
 MESSAGES = Path(__file__).parents[3] / "examples/sms-spam/sms_spam_collection.tsv"
 
@@ -102,6 +102,14 @@ def test_segments_hold_their_rows_tokens():
 
 def test_tokens_that_are_cut_off_do_not_count_as_width():
     assert split_of([2, 10, 40]).widths(room=10, special_tokens=3).tolist() == [5, 13, 13]
+
+
+def test_windows_are_padded_to_a_window_and_not_to_the_longest_text():
+    """Else a batch of texts of 1, 2 and 40 windows would be three, and its padding_share nearly 1."""
+    widths, batching = np.array([128, 256, 5120, 30]), Batching(4, window=128)
+    assert [len(rows) for rows in batches(widths[:3], batching, np.random.default_rng(0))] == [3]
+    assert [len(rows) for rows in batches(widths[:3], Batching(4), np.random.default_rng(0))] != [3]
+    assert padding(widths, batching) == 128 + 256 + 5120 + 128
 
 
 def test_token_ids_on_the_disk_are_those_in_memory():

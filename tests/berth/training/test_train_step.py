@@ -21,8 +21,11 @@ RATE = 1e-3
 class WithoutDropout(Classifier):
     """Answers in training as it does otherwise, so that two ways to the same update can be compared."""
 
-    def logits(self, inputs, training):
-        return super().logits(inputs, training=False)
+    def vectors(self, inputs, training):
+        return super().vectors(inputs, training=False)
+
+    def logits_of(self, pooled, training):
+        return super().logits_of(pooled, training=False)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from tests.support.datasets import component_body
 
 SETTINGS = {
     **dict.fromkeys(("encoding", "text_column", "text_pair_column", "label_column", "task", "label_separator"), ""),
-    **dict.fromkeys(("encoder", "encoder_fingerprint", "preprocessor", "pooling", "recipe"), ""),
+    **dict.fromkeys(("encoder", "encoder_fingerprint", "preprocessor", "pooling", "long_texts", "recipe"), ""),
     **dict.fromkeys(("threshold_metric", "positive_label", "behaviour"), ""),
     **{key: {} for key in ("label_map", "rare_labels", "cleaning", "checks", "training", "evaluation", "gates")},
     **dict.fromkeys(("max_rows", "sequence_length", "batch_size", "learning_rate", "seed"), 0),

@@ -175,6 +175,7 @@ GATES = [
 def inputs(store, artifact, model, tmp_path):
     """What the components of push are called with, as Kubeflow gives it: structured metadata is a text."""
     store.client.log_param(store.parent, "encoder", "minilm")
+    store.client.log_param(store.parent, "long_texts", "windows")
     rows = {split: [("hello", "ham")] * number for split, number in (("train", 1200), ("validation", 2), ("test", 3))}
     dataset = write_dataset(tmp_path / "dataset", rows, ["ham", "<b>spam</b> | x"])
     report = {"gates": packed(GATES), "scores": packed({"accuracy": 0.5, "macro_f1": 0.25})}
@@ -235,7 +236,7 @@ def test_refused_model_carries_failed_gates_and_description(store, artifact, inp
     assert version.tags["berth.verdict"].startswith("NOT BLESSED")
     for words in (
         "Trained on the dataset `0123456789abcdef` (1,200 train, 2 validation, 3 test texts)",
-        r"2 labels: ham, &lt;b&gt;spam&lt;/b&gt; \| x; encoder minilm.",
+        r"2 labels: ham, &lt;b&gt;spam&lt;/b&gt; \| x; encoder minilm; long texts are read in full (windows).",
         f"By the MLflow run parent (`{store.parent}`).",
         "| accuracy &nbsp; | 0.5000 &nbsp; |",
         r"| min\_accuracy &nbsp; | fail &nbsp; | 0.5000 &lt; 0.9 &nbsp; |",

@@ -14,6 +14,10 @@ class Room:
 
     room, special_tokens = 126, 2
 
+    @classmethod
+    def widths(cls, split):
+        return split.widths(cls.room, cls.special_tokens)
+
 
 def split_of(lengths: list[int]) -> TokenisedSplit:
     tokens = TokenIds.of([np.full(length, length, np.int32) for length in lengths])
@@ -56,7 +60,7 @@ def test_batches_of_long_texts_are_small():
         sizes.append(len(rows))
         return [tf.constant(rows)]
 
-    Long = type("Long", (), {"room": 1022, "special_tokens": 2})
+    Long = type("Long", (Room,), {"room": 1022})
     (found,) = evaluation.by_batches(call, Long, split_of([1022] * 20 + [3] * 70), "predicting")
     assert found.tolist() == list(range(90))
     assert sizes[0] == 64

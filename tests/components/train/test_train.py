@@ -279,7 +279,11 @@ def test_the_step_says_what_came_out_and_logs_each_epoch(store, artifact, datase
     settings |= {"encoder_fingerprint": "f"}
     outputs = {"model": model, "metrics": metrics, "predictions": predictions}
     places = {"checkpoints": str(tmp_path / "checkpoints"), "checkpoint_minutes": 10.0, "require_gpu": False}
-    options = {"training": {"accumulate": 2.0}, "pooling": "mean"}  # KFP makes every number of a dict a float
+    options = {
+        "training": {"accumulate": 2.0},
+        "pooling": "mean",
+        "long_texts": "truncate",
+    }  # KFP makes every number of a dict a float
     component_body("train", "train")(
         **inputs, **settings, **options, **places, threshold_metric="mcc", positive_label="", **outputs
     )
@@ -288,6 +292,7 @@ def test_the_step_says_what_came_out_and_logs_each_epoch(store, artifact, datase
     assert len(store.client.get_metric_history(step.info.run_id, "steps/train_loss")) == 20
     assert step.data.metrics["system/cpu_utilization_percentage"] >= 0
     assert step.data.params["learning_rate"] == "0.001"
+    assert step.data.params["long_texts"] == "truncate"
     assert step.data.params["training.accumulate"] == "2"
     assert model.metadata["summary"].startswith(f"epoch {int(metrics.logged['best_epoch'])} of 2, validation loss ")
     packages = [line.split("==")[0] for line in json.loads(model.metadata["requirements"])]

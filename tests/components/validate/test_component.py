@@ -23,6 +23,7 @@ def call(artifact, dataset, schema="", champion="", checks=None):
         preprocessor="",
         encoder_fingerprint="f",
         sequence_length=128,
+        long_texts="truncate",
         beam_args=[],
         **outputs,
     )

@@ -6,6 +6,7 @@ import pytest
 
 from berth.data.dataset import Manifest
 from berth.errors import BerthError
+from berth.settings import Checks
 from tests.components.validate.conftest import SCHEMA, SPLITS, kinds, lines
 from tests.support.datasets import write_dataset
 
@@ -151,6 +152,14 @@ def test_texts_are_looked_at_in_the_encoders_own_tokens(run, tmp_path, real_rows
     assert expected in str(found)
     assert found.examples[0].startswith(texts[0][:10])
     assert "CUSTOM_VALIDATION" in (tmp_path / "out/anomalies/test.pbtxt").read_text()
+
+
+def test_long_texts_that_are_read_in_windows_are_no_anomaly(run, tmp_path, real_rows):
+    rows = real_rows | {"test": [*real_rows["test"], *[("word " * 200, "ham")] * 20]}
+    dataset = write_dataset(tmp_path / "long", rows, ["ham", "spam"])
+    assert "truncated_texts" in {found.kind for found in run(dataset).anomalies}
+    read = Checks.model_validate({}).of("windows").severity
+    assert "truncated_texts" not in {found.kind for found in run(dataset, severity=read).anomalies}
 
 
 def test_texts_without_a_token_are_found_outside_the_sample(run, tmp_path, real_rows):

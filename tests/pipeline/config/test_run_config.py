@@ -101,6 +101,18 @@ def test_schema_travels_by_content(load, tmp_path):
             "training.layer_decay: recipe: baseline does not use it; leave it out, or choose recipe: berth",
         ),
         ("name: a\nsource: b\nrecipe: frozen\nepochs: 3\n", "epochs: recipe: frozen does not use it"),
+        (
+            "name: a\nsource: b\nlong_texts: windows\ntext_pair_column: other\n",
+            "long_texts: windows is for single texts; leave it or text_pair_column out",
+        ),
+        (
+            "name: a\nsource: b\nlong_texts: windows\nencoder: nnlm\npreprocessor: none\n",
+            "long_texts: windows: an encoder that takes texts reads all of them",
+        ),
+        (
+            "name: a\nsource: b\nlong_texts: windows_max\ntraining: {truncate: tail}\n",
+            "training.truncate: with long_texts: windows_max nothing is cut; leave it out",
+        ),
         ("name: A b\nsource: b\nmodel_name: a\n", "name: use 1 to 63 lower-case letters"),
         ("name: a\nsource: b\nencoder: https://tfhub.dev/x\n", "preprocessor: name the TF-Hub preprocessor"),
         ("name: a\nsource: b\ncolumns: [x, y]\n", "text_column: 'text' is not in columns: x, y"),
