@@ -93,7 +93,7 @@ def test_two_workers_have_the_curve_of_one(tmp_path, rows, tiny, alone):
     assert not list(checkpoints.iterdir())
 
 
-def test_memory_that_runs_out_in_one_worker_stops_all_in_one_line(tmp_path, rows, tiny):
+def test_memory_that_runs_out_in_a_worker_stops_all_in_one_line(tmp_path, rows, tiny):
     """TensorFlow starts and compiles in both processes, which takes seconds."""
     workers, folders = replicas.addresses(2), [tmp_path / "chief", tmp_path / "worker"]
     started = [

@@ -10,7 +10,7 @@ from components.train import frozen
 from components.train.frozen import best_head, loss_with_random_labels
 
 
-def test_head_finds_rare_texts_though_validation_has_wrong_labels(monkeypatch):
+def test_head_finds_rare_texts_with_wrong_validation_labels(monkeypatch):
     """One text of seven is of the second class; every eighth validation label is wrong, and no train label."""
     rng = np.random.default_rng(0)
     truth = np.arange(700) % 7 // 6
