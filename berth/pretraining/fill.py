@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from berth.encoders.adapter import positions
 from berth.encoders.builtin import convert
 from berth.encoders.builtin.checkpoint import is_checkpoint
 from berth.encoders.loading import load
@@ -57,6 +58,7 @@ class MaskFiller:
         self._exported = ExportedEncoder(encoder, str(given))
         loaded = load("preprocessor", folder, folder)
         self._tokens = special_tokens(loaded, folder, folder)
+        self._longest = min(_LONGEST, positions(self._exported.loaded) or _LONGEST)
         self._prepare = Preprocessor(loaded, _LONGEST, folder)
 
     def fill(self, text: str, count: int = 5) -> list[list[Filled]]:
@@ -70,8 +72,8 @@ class MaskFiller:
         parts = [own.numpy() for own in self._prepare.tokenize(tf.constant(text.split(MASK)))]
         ids = [own for part in parts for own in (np.array([tokens.mask], np.int32), part)][1:]
         row = np.concatenate([[tokens.start], *ids, [tokens.end]]).astype(np.int32)
-        if len(row) > _LONGEST:
-            raise BerthError(f"the text has {len(row)} tokens. Shorten it to {_LONGEST}.")
+        if len(row) > self._longest:
+            raise BerthError(f"the text has {len(row)} tokens. Shorten it to {self._longest}.")
         return likeliest(self._exported.words, tokens, [row], count)
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tensorflow_hub as hub
 
 from berth.data.token_ids import TokenIds
-from berth.encoders.adapter import of_encoder, standard_inputs, trainable_variables
+from berth.encoders.adapter import of_encoder, positions, standard_inputs, trainable_variables
 from berth.encoders.loading import load
 from berth.encoders.pooling import pool, resolve_auto
 from berth.encoders.preprocessor import Preprocessor, tokenize_all
@@ -19,6 +19,7 @@ from berth.training.learning_rate import warmup_then_linear_decay
 from berth.training.optimizer import AdamW
 
 _LENGTH = 128
+"""Tokens of a text, or as many as the encoder has positions for."""
 _BATCH, _EPOCHS, _RATE, _HEAD_RATE = 16, 10, 3e-5, 10.0
 _WARMUP, _DECAY = 0.1, 0.01
 
@@ -41,7 +42,8 @@ class ProbedEncoder:
         self._variables = trainable_variables(loaded)
         self._first = [variable.numpy() for variable in self._variables]
         self._pooling = resolve_auto("auto", handle)
-        self._prepare = Preprocessor(load("preprocessor", str(preprocessor), handle), _LENGTH, handle)
+        length = min(_LENGTH, positions(loaded) or _LENGTH)
+        self._prepare = Preprocessor(load("preprocessor", str(preprocessor), handle), length, handle)
         self._made: _Tuner | None = None
         self._compiled = tf.function(self._call, input_signature=[_RAGGED])
 

@@ -4,11 +4,13 @@ import itertools
 
 from berth.data.corpus import HELD_OUT, TRAIN, Corpus
 from berth.data.script import most_frequent_script
+from berth.encoders.adapter import positions
 from berth.errors import BerthError
 from berth.pretraining.sentence_pairs import check_neighbours
 from berth.pretraining.settings import Pretraining
 from berth.pretraining.special_tokens import SpecialTokens
 from berth.pretraining.token_store import TokenStore
+from components.pretrain.model import PretrainingModel
 
 _SAMPLE = 100
 """Documents that the script is told from."""
@@ -38,6 +40,16 @@ def check(corpus: Corpus, stores: dict[str, TokenStore], settings: Pretraining, 
         found.append(check_neighbours(corpus.manifest.of_one_sentence, corpus.manifest.documents[TRAIN]))
     found.append(_unknown(corpus, train, tokens))
     return [warning for warning in found if warning]
+
+
+def check_positions(model: PretrainingModel, settings: Pretraining) -> None:
+    """Raise BerthError where rows are longer than the encoder's table of positions."""
+    room, longest = positions(model.encoder.resolved_object), max(settings.sequence_lengths)
+    if room is not None and longest > room:
+        raise BerthError(
+            f"pretraining.sequence_lengths: {longest}, and {model.handle!r} has positions for {room} tokens. Set "
+            f"sequence_lengths: [{room}], or shorter."
+        )
 
 
 def _unknown(corpus: Corpus, store: TokenStore, tokens: SpecialTokens) -> str:

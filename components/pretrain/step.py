@@ -92,6 +92,7 @@ def pretrain_encoder(
         tf.random.set_seed(settings.seed)
         phases = Phases(origin, settings, stores, tokens, devices, log_metrics)
         model = phases.model
+        corpus_checks.check_positions(model, settings)
         check_vocabulary_fits(
             model.encoder.resolved_object, model.interface, loaded, origin.preprocessor, len(tokens.pieces) - 1
         )

@@ -67,11 +67,12 @@ def write_preprocessor(
     tokens: Sequence[str],
     vocabulary: str | Path,
     folder: str | Path,
+    length: int = 128,
 ) -> None:
     """Write the preprocessor SavedModel that calls `tokenize`, which uses `tokenizer`, to `folder`.
 
-    Called on strings [batch] it returns the encoder's inputs, 128 tokens long. Its `tokenize` returns what `tokenize`
-    does; its `bert_pack_inputs` packs a list of such segments into any `seq_length`.
+    Called on strings [batch] it returns the encoder's inputs, `length` tokens long. Its `tokenize` returns what
+    `tokenize` does; its `bert_pack_inputs` packs a list of such segments into any `seq_length`.
 
     Args:
         tokenizer: What has to be saved with it.
@@ -79,6 +80,7 @@ def write_preprocessor(
         tokens: The WordPieces by their ids.
         vocabulary: File of these, one a line, which becomes an asset.
         folder: Where to.
+        length: Tokens of a row.
     """
     start, end = tokens.index("[CLS]"), tokens.index("[SEP]")
 
@@ -91,12 +93,12 @@ def write_preprocessor(
         return {"input_word_ids": word_ids, "input_mask": tf.cast(mask, tf.int32), "input_type_ids": type_ids}
 
     def preprocess(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        return pack([tokenize(inputs)], 128)
+        return pack([tokenize(inputs)], length)
 
     sentences = tf.TensorSpec([None], tf.string, name="inputs")
     ragged = tf.RaggedTensorSpec([None, None, None], tf.int32, ragged_rank=2)
     flat = tf.RaggedTensorSpec([None, None], tf.int32, ragged_rank=1)
-    length = tf.TensorSpec([], tf.int32, name="seq_length")
+    any_length = tf.TensorSpec([], tf.int32, name="seq_length")
     root = reusable()
     root.vocabulary = tf.saved_model.Asset(str(vocabulary))
     root.tokenizer = tokenizer
@@ -106,7 +108,7 @@ def write_preprocessor(
     root.bert_pack_inputs = reusable()
     root.bert_pack_inputs.__call__ = tf.function(pack, autograph=False)
     for segments in ([ragged], [flat], [ragged, ragged], [flat, flat]):
-        root.bert_pack_inputs.__call__.get_concrete_function(segments, seq_length=length)
+        root.bert_pack_inputs.__call__.get_concrete_function(segments, seq_length=any_length)
     tf.saved_model.save(root, str(folder))
 
 

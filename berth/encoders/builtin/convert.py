@@ -12,6 +12,8 @@ from berth.encoders.describe import examine
 from berth.encoders.fetch import cache
 from berth.errors import BerthError
 
+_LENGTH = 128
+"""Tokens that a preprocessor called on texts alone packs, or as many as the encoder has positions for."""
 PARTS = ("encoder", "preprocessor")
 """The two SavedModels below the folder in the cache."""
 HEADS = {
@@ -87,12 +89,12 @@ def write(checkpoint: Path, folder: Path) -> None:
         heads = mlm.Heads(weights, mlm.Transform(shape.activation, shape.norm_epsilon))
         root.mlm = mlm.part(root, lambda inputs, training: root.__call__(inputs, training=training), heads)
     bert.write(root, folder / "encoder")
-    _write_preprocessor(tokenisation, folder)
+    _write_preprocessor(tokenisation, folder, min(_LENGTH, shape.positions))
 
 
-def _write_preprocessor(tokenisation: Tokenisation, folder: Path) -> None:
+def _write_preprocessor(tokenisation: Tokenisation, folder: Path, length: int) -> None:
     vocabulary = folder / VOCABULARY
     vocabulary.write_text("".join(f"{piece}\n" for piece in tokenisation.pieces), encoding="utf-8", newline="")
     tokenizer = WordPieces(tokenisation)
-    bert.write_preprocessor(tokenizer, tokenizer, tokenisation.pieces, vocabulary, folder / "preprocessor")
+    bert.write_preprocessor(tokenizer, tokenizer, tokenisation.pieces, vocabulary, folder / "preprocessor", length)
     vocabulary.unlink()

@@ -2,13 +2,15 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from berth.data import corpus
 from berth.errors import BerthError
 from berth.pretraining.settings import Pretraining
 from berth.pretraining.token_store import TokenStore
-from components.pretrain.corpus_checks import check
+from components.pretrain.corpus_checks import check, check_positions
 
 UNKNOWN = 7
 
@@ -48,3 +50,11 @@ def test_corpus_that_cannot_be_trained_on(tmp_path, train, held_out, of_one_sent
     stores = {name: TokenStore.write(tmp_path / name, [[[9, 9], [9]]] * count) for name, count in counts.items()}
     with pytest.raises(BerthError, match=said):
         check(SimpleNamespace(manifest=manifest), stores, Pretraining(batch_size=8), SimpleNamespace(unknown=UNKNOWN))
+
+
+def test_rows_longer_than_the_encoders_positions_are_one_line():
+    table = tf.Variable(np.zeros((20, 4), np.float32), name="position_embeddings")
+    encoder = SimpleNamespace(resolved_object=SimpleNamespace(variables=[table]))
+    model, settings = SimpleNamespace(encoder=encoder, handle="bert"), Pretraining(sequence_lengths=[16, 32])
+    with pytest.raises(BerthError, match="sequence_lengths: 32, and 'bert' has positions for 20 tokens"):
+        check_positions(model, settings)
