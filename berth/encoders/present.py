@@ -11,7 +11,7 @@ from berth.encoders.builtin.checkpoint import digest, is_checkpoint
 from berth.encoders.builtin.tokenisation import check_convertible
 from berth.encoders.builtin.weights import BUILT_IN
 from berth.encoders.fetch import cache
-from berth.encoders.fetch.handle import NONE, Handle, parse
+from berth.encoders.fetch.handle import ADVICE, NONE, Handle, parse
 from berth.errors import BerthError
 from berth.registry.fetch import is_reference
 from berth.storage.object_store import store_of
@@ -33,6 +33,17 @@ def fingerprint(encoder: str, preprocessor: str) -> str:
     both = {"encoder": encoder, "preprocessor": preprocessor}
     contents = {field: f"{text}\0{_content(field, text)}" for field, text in both.items()}
     return hashlib.sha256(repr(contents).encode()).hexdigest()
+
+
+def check_folders(encoder: str, preprocessor: str) -> None:
+    """Raise BerthError if a handle is a folder that this machine lacks; what is elsewhere is asked when it is fetched.
+
+    For runs on this machine: on a cluster a step's pod may have a folder that no other machine has.
+    """
+    for field, text in (("encoder", encoder), ("preprocessor", preprocessor)):
+        is_folder = text not in ("", BUILT_IN, NONE) and parse(field, text).kind == "folder"
+        if is_folder and not Path(text).is_dir():
+            raise BerthError(f"{field}: no folder {text!r}. {ADVICE}")
 
 
 def name_in_cache(handle: Handle) -> str:

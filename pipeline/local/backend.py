@@ -38,17 +38,19 @@ def run(
 
     Raises:
         BerthError: a step failed; the message is the step's name and its last error line. Or containers cannot be
-            had.
+            had, or there is no such folder of an encoder.
     """
+    from berth.encoders import present
     from pipeline.dags.pipelines import pipeline_of
 
+    parameters = config.parameters()
+    present.check_folders(parameters["encoder"], parameters["preprocessor"])
     if in_containers:
         from pipeline.local import containers
 
         runner = containers.containers(config)
     else:
         runner = environments(pool)
-    parameters = config.parameters()
     parameters["push_to"] = home.serving_folder(config.push_to)
     # The same text for every run, or train would never come out of the cache.
     parameters["checkpoints"] = config.checkpoints or str(home.writable_home() / "checkpoints")

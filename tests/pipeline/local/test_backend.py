@@ -13,6 +13,7 @@ from berth.errors import BerthError
 from berth.progress import Progress
 from berth.tracking import run_tree, tags
 from pipeline import checkout
+from pipeline.config.load import load
 from pipeline.local import backend, runner
 
 
@@ -161,6 +162,16 @@ def test_a_missing_environment_names_the_command_that_makes_it(listener, monkeyp
     monkeypatch.setattr(checkout, "CHECKOUT", tmp_path)
     with pytest.raises(BerthError, match=r"berth-core is missing\. Run 'make setup'"):
         backend.run_pipeline(two_images, {"text": "a"}, "x", listener)
+
+
+@pytest.mark.parametrize("field", ["encoder", "preprocessor"])
+def test_missing_encoder_folder_is_said_before_anything_runs(listener, tmp_path, monkeypatch, field):
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "config.yaml"
+    file.write_text(f"name: a\nsource: gone.tsv\n{field}: bert\n", encoding="utf-8")
+    with pytest.raises(BerthError, match=rf"^{field}: no folder '.*bert'\. Name a TF-Hub text model"):
+        backend.run(load(file), file, listener)
+    assert [path.name for path in tmp_path.glob("*")] == ["config.yaml"]
 
 
 def test_a_silent_store_is_one_line_without_its_password(listener, monkeypatch):
