@@ -104,7 +104,7 @@ def test_tokens_that_are_cut_off_do_not_count_as_width():
     assert split_of([2, 10, 40]).widths(room=10, special_tokens=3).tolist() == [5, 13, 13]
 
 
-def test_windows_are_padded_to_a_window_and_not_to_the_longest_text():
+def test_windows_are_padded_to_a_window_not_to_the_longest_text():
     """Else a batch of texts of 1, 2 and 40 windows would be three, and its padding_share nearly 1."""
     widths, batching = np.array([128, 256, 5120, 30]), Batching(4, window=128)
     assert [len(rows) for rows in batches(widths[:3], batching, np.random.default_rng(0))] == [3]

@@ -142,7 +142,7 @@ def test_memory_of_many_texts_of_10_000_words_is_bounded(models):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB
 
 
-def test_gradients_of_a_text_of_many_windows_are_those_of_a_sample(classifier, tiny, monkeypatch):
+def test_gradients_of_a_text_of_many_windows_are_of_a_sample(classifier, tiny, monkeypatch):
     """Their expectation is the gradient of all windows, and the vector is of all windows, whatever is drawn."""
     monkeypatch.setattr("components.train.classifier.DROPOUT", 0.0)
     own = preprocessor(tiny, "windows")
