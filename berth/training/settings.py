@@ -34,7 +34,7 @@ class Training(Section):
     head_rate: Literal["auto"] | Positive = Field(
         "auto",
         description="Factor of the learning rate for the classification head, which starts from nothing; `auto`: 10 "
-        "for more than two labels, else 1.",
+        "for more than two labels, 100 for more than 100 of a multi-label task, else 1.",
     )
     freeze_embeddings: bool = Field(False, description="Do not train the embeddings.")
     freeze_layers: int = Field(

@@ -2,16 +2,14 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from berth.encoders.adapter import INPUTS, TextAdapter, of_encoder, positions, standard_inputs, trainable_variables
 from berth.encoders.pooling import pool
 from berth.encoders.seeded_dropout import Seeds, with_seeded_dropout
 from berth.errors import BerthError, first_line
-
-if TYPE_CHECKING:
-    import numpy as np
-
 
 DROPOUT = 0.1
 
@@ -63,6 +61,18 @@ class Classifier:
             name="head",
         )
         self._variables = self._build(handle)
+
+    def start_from(self, shares: np.ndarray, texts: int) -> None:
+        """Let the untrained head give each label its share of the train texts, as Lin et al. (2017) start theirs.
+
+        From one half, hundreds of rare labels take all updates of a run to reach their shares.
+
+        Args:
+            shares: Float64 [labels].
+            texts: Of the train split; a label that none or all have is given half a text.
+        """
+        within = np.clip(shares, 0.5 / texts, 1 - 0.5 / texts)
+        self.head.bias.assign(np.log(within) - np.log1p(-within))
 
     def check_length(self, sequence_length: int, handle: str) -> None:
         """Raise BerthError if the encoder, named `handle`, does not accept texts of `sequence_length` tokens."""

@@ -40,6 +40,8 @@ _PAIRS = 80
 _CONTRAST_STEPS = 50
 _SMALL = 512
 """Size of the vectors up to which an encoder is a small one, which takes and needs a higher learning rate."""
+_MANY_LABELS = 100
+"""More of them in a multi-label task are learnt at ten times the rate of fewer."""
 FEW_VALIDATION = 50
 """A validation split of fewer texts cannot tell which epoch is best: the last one is kept."""
 
@@ -65,6 +67,7 @@ class Facts:
     """Of the train split."""
     validation: int
     """Texts of the validation split."""
+    task: str = "single_label"
 
 
 def choose_pooling(pooling: str, encoder: str, recipe: Recipe) -> str:
@@ -109,11 +112,11 @@ def _every(step: int, chunks: Iterable[list[str]]) -> list[str]:
     return list(itertools.islice(itertools.chain.from_iterable(chunks), 0, None, step))
 
 
-def for_few(recipe: Recipe, facts: Facts, task: str) -> Recipe:
+def for_few(recipe: Recipe, facts: Facts) -> Recipe:
     """Return `recipe`, or the one that does better with as few texts; what the user steers stays as it is."""
     few = facts.texts <= min(_FEW, _FEW_OF_LABEL * facts.labels)
     steered = recipe.epochs or recipe.batch_size or recipe.learning_rate or _steered(recipe.training)
-    if not recipe.facts.few or not few or steered or task != "single_label":
+    if not recipe.facts.few or not few or steered or facts.task != "single_label":
         return recipe
     return replace(recipe, recipe=recipe.facts.few)
 
@@ -146,7 +149,7 @@ def settle(recipe: Recipe, facts: Facts) -> Recipe:
             "learning_rate": _rate(facts),
         }
         options = {
-            "head_rate": 10.0 if facts.labels > 2 else 1.0,
+            "head_rate": _head_rate(facts),
             "select_by": "val_loss" if facts.validation >= FEW_VALIDATION else "last",
         }
     training = recipe.training.model_copy(
@@ -159,6 +162,13 @@ def settle(recipe: Recipe, facts: Facts) -> Recipe:
 def _rate(facts: Facts) -> float:
     """Return the peak learning rate that suits an encoder of this size."""
     return 1e-4 if facts.encoder == BUILT_IN or facts.hidden <= _SMALL else 3e-5
+
+
+def _head_rate(facts: Facts) -> float:
+    """Return the factor of the learning rate for the head: of many labels a text has few, each learns from few."""
+    if facts.task == "multi_label" and facts.labels > _MANY_LABELS:
+        return 100.0
+    return 10.0 if facts.labels > 2 else 1.0
 
 
 def pairs_of(texts: int) -> int:

@@ -141,8 +141,9 @@ def train_model(
         f"texts to train on {_fate(prepare, len(splits['train']), truncated)}",
         flush=True,
     )
-    facts = Facts(encoder, classifier.hidden, len(manifest.labels), len(splits["train"]), len(splits["validation"]))
-    recipe = settle(for_few(recipe, facts, manifest.task), facts)
+    sizes = len(manifest.labels), len(splits["train"]), len(splits["validation"])
+    facts = Facts(encoder, classifier.hidden, *sizes, manifest.task)
+    recipe = settle(for_few(recipe, facts), facts)
     print(in_words(recipe, sequence_length, pooling, len(splits["train"])), flush=True)
     if doubt := warning(recipe, len(splits["train"])):
         print(f"anomaly warn {doubt}", flush=True)

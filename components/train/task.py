@@ -67,6 +67,9 @@ class ClassificationTask:
         self._looked_at = texts_of_every_class(validation.targets)
         """The validation rows that show whether the model has collapsed."""
         self._shares = shares_of(train.targets, len(classifier.labels))
+        if classifier.task == "multi_label" and recipe.facts.adapts:
+            for own in (classifier, replicated):
+                own.start_from(self._shares, len(train))
         self._predicted: Predictions | None = None
         """Of the whole split, with the weights that were evaluated or restored last."""
         self._objective = objective(recipe.training, classifier.task, train.targets, len(classifier.labels))

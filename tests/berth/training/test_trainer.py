@@ -31,6 +31,19 @@ def splits(preprocessor, real_rows) -> dict[str, TokenisedSplit]:
     }
 
 
+def test_hundreds_of_rare_labels_start_from_their_shares(tiny, preprocessor, splits):
+    """From one half each, a run of usual length ended where it gave no text a label."""
+    labels = [str(number) for number in range(200)]
+    both = splits["train"], splits["validation"]
+    rare = [TokenisedSplit(own.tokens, np.eye(200, dtype=np.int32)[np.arange(len(own)) % 200]) for own in both]
+    classifier = Classifier(tiny.encoder, "tiny", labels, 0, "multi_label")
+    still = Recipe("berth", 1, 32, 1e-30, 0.1, 0.01, 0, Training())
+    task = ClassificationTask(classifier, classifier, preprocessor, *rare, still)
+    share = 1 / 200
+    entropy = -share * np.log(share) - (1 - share) * np.log(1 - share)
+    assert task.evaluate()["val_loss"] == pytest.approx(entropy, rel=0.2)
+
+
 @pytest.fixture
 def fitted(tiny, preprocessor, splits):
     """Return a function that trains a new classifier; it returns the outcome and what was logged, in order."""

@@ -17,8 +17,8 @@ def recipe(name="berth", training=None, **changes) -> Recipe:
     return Recipe(**values, training=Training.model_validate(training or {}))
 
 
-def facts(texts: int, encoder="minilm", hidden=384, validation=0, labels=2) -> Facts:
-    return Facts(encoder, hidden, labels, texts, validation or texts // 8)
+def facts(texts: int, encoder="minilm", hidden=384, validation=0, labels=2, task="single_label") -> Facts:
+    return Facts(encoder, hidden, labels, texts, validation or texts // 8, task)
 
 
 def test_few_texts_get_small_batches_and_many_epochs():
@@ -29,17 +29,17 @@ def test_few_texts_get_small_batches_and_many_epochs():
 def test_few_texts_are_told_apart_by_contrast():
     """Unless the user steers training, or has more texts than it was measured for, or texts have several labels."""
     few, more = facts(128), facts(129)
-    assert for_few(recipe(), few, "single_label").recipe == "contrast"
-    assert for_few(recipe("auto", {"truncate": "tail"}), few, "single_label").recipe == "contrast"
-    for own, data, task in (
-        (recipe(), more, "single_label"),
-        (recipe(), few, "multi_label"),
-        (recipe(epochs=3), few, "single_label"),
-        (recipe(training={"layer_decay": 0.9}), few, "single_label"),
-        (recipe("frozen"), few, "single_label"),
-        (recipe("baseline"), few, "single_label"),
+    assert for_few(recipe(), few).recipe == "contrast"
+    assert for_few(recipe("auto", {"truncate": "tail"}), few).recipe == "contrast"
+    for own, data in (
+        (recipe(), more),
+        (recipe(), facts(128, task="multi_label")),
+        (recipe(epochs=3), few),
+        (recipe(training={"layer_decay": 0.9}), few),
+        (recipe("frozen"), few),
+        (recipe("baseline"), few),
     ):
-        assert for_few(own, data, task) == own
+        assert for_few(own, data) == own
 
 
 @pytest.mark.parametrize("texts", [8, 128, 384, 3_000])
@@ -67,7 +67,9 @@ def test_a_tiny_validation_split_does_not_choose_the_epoch():
 
 def test_the_head_of_many_classes_learns_faster():
     """It starts from nothing; one logit for two classes keeps up with the encoder."""
-    assert [settle(recipe(), facts(5_000, labels=labels)).head_rate for labels in (2, 3, 50)] == [1, 10, 10]
+    assert [settle(recipe(), facts(5_000, labels=labels)).head_rate for labels in (2, 3, 500)] == [1, 10, 10]
+    several = [facts(5_000, labels=labels, task="multi_label") for labels in (3, 100, 101)]
+    assert [settle(recipe(), own).head_rate for own in several] == [10, 10, 100]
 
 
 def test_what_the_user_has_set_stays():
