@@ -8,7 +8,6 @@ regularisation, balanced classes: evaluate's own baseline), learn from train and
 choose.
 """
 
-import json
 import sys
 from pathlib import Path
 
@@ -30,7 +29,7 @@ def newest(pattern: str) -> Path:
     return found[-1].parent
 
 
-def main(dataset: Path, model: Path, as_json: bool) -> None:
+def main(dataset: Path, model: Path) -> None:
     labels = Manifest.read(dataset).labels
     train, validation, test = (read_split(dataset, split) for split in ("train", "validation", "test"))
 
@@ -44,10 +43,6 @@ def main(dataset: Path, model: Path, as_json: bool) -> None:
     }
     predictions["Berth"], _ = load(model).predict(test[0])
 
-    if as_json:
-        chosen = {"Berth": "Berth", list(classical)[1]: "TF-IDF + logistic regression"}
-        print(json.dumps({name: _scores(test[1], predictions[own]) for own, name in chosen.items()}))
-        return
     print(f"{len(test[0])} test texts, classes {', '.join(labels)}\n")
     print(f"| model | accuracy | macro F1 | F1 of {labels[-1]} |\n| --- | --- | --- | --- |")
     for name, predicted in predictions.items():
@@ -59,16 +54,9 @@ def main(dataset: Path, model: Path, as_json: bool) -> None:
         print(f"| {name} | " + " | ".join(f"{score:.4f}" for score in scores) + " |")
 
 
-def _scores(truth: list[str], predicted: list[str]) -> dict[str, float]:
-    present = sorted(set(truth))
-    macro_f1 = f1_score(truth, predicted, labels=present, average="macro", zero_division=0)
-    return {"accuracy": accuracy_score(truth, predicted), "macro_f1": macro_f1}
-
-
 if __name__ == "__main__":
-    arguments = [Path(argument) for argument in sys.argv[1:] if argument != "--json"]
+    arguments = [Path(argument) for argument in sys.argv[1:]]
     main(
         arguments[0] if arguments else newest("pipeline/**/dataset/manifest.json"),
         arguments[1] if len(arguments) > 1 else newest("pipeline/**/model/saved_model.pb"),
-        "--json" in sys.argv,
     )
