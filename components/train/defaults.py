@@ -22,7 +22,7 @@ from berth.training.settings import Training
 
 FEW_STEPS = 100
 """A run of fewer updates of the weights has hardly begun to learn."""
-_WHOLE = 0.98
+_WHOLE = 0.999
 """Share of the train texts that `sequence_length: auto` leaves whole."""
 _SAMPLE = 10_000
 """Train texts that are measured for it."""
@@ -84,7 +84,7 @@ def settle_encoder(recipe: Recipe, is_trainable: bool) -> Recipe:
 
 
 def choose_length(dataset: str | Path, loaded: Any, handle: str, pairs: bool, accepts: Callable[[int], bool]) -> int:
-    """Return the tokens that hold 98% of the train texts whole: a multiple of 16, at most 512.
+    """Return the tokens that hold all but one in a thousand of the train texts whole: a multiple of 16, at most 512.
 
     Args:
         dataset: The dataset's folder.
