@@ -1,16 +1,19 @@
 """A configuration's fields as parameters of a KFP pipeline."""
 
 import inspect
+import sys
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any, get_origin
 
+from kfp.dsl import pipeline_task
 from pydantic.fields import FieldInfo
 
 from berth.cluster_settings import BY_STEP, OF_A_RUN, Cluster, StepResources
 from berth.settings import Section
 from pipeline.config.explain import without_none
 from pipeline.config.pipeline_config import PipelineConfig
+from pipeline.replaced import replaced
 
 
 def with_parameters(body: Callable[[SimpleNamespace], None], config: type[PipelineConfig]) -> Callable[..., None]:
@@ -37,7 +40,9 @@ def with_parameters(body: Callable[[SimpleNamespace], None], config: type[Pipeli
     parameters.sort(key=lambda parameter: parameter.default is not inspect.Parameter.empty)
 
     def pipeline(*arguments: Any) -> None:
-        body(SimpleNamespace(**dict(zip([parameter.name for parameter in parameters], arguments, strict=True))))
+        own = SimpleNamespace(**dict(zip([parameter.name for parameter in parameters], arguments, strict=True)))
+        with replaced(pipeline_task, "inspect", SimpleNamespace(stack=_stack)):
+            body(own)
 
     pipeline.__name__ = body.__name__
     pipeline.__doc__ = f"{body.__doc__}\n\nArgs:\n" + "\n".join(
@@ -45,6 +50,16 @@ def with_parameters(body: Callable[[SimpleNamespace], None], config: type[Pipeli
     )
     pipeline.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return pipeline
+
+
+def _stack() -> list[tuple[None, None, None, str]]:
+    """Return the names of the two innermost functions, all that kfp takes of inspect.stack(), for an error's text.
+
+    For each setting of a step inspect.stack() reads the source files of the whole stack: half of what building takes.
+    """
+    frame = sys._getframe(1)
+    assert frame.f_back is not None
+    return [(None, None, None, own.f_code.co_name) for own in (frame, frame.f_back)]
 
 
 def _fields(config: type[PipelineConfig]) -> Iterator[tuple[str, FieldInfo]]:

@@ -19,6 +19,7 @@ from berth.cluster_settings import TRAINING_STEPS
 from pipeline import home
 from pipeline.local.runner import Reporter, Step, StepRunner
 from pipeline.local.step_log import error_in, is_final, obituary
+from pipeline.replaced import replaced
 
 LONG_STEPS = TRAINING_STEPS
 """A cluster tries them again because a node may be taken away; here they would only take long to fail again."""
@@ -103,17 +104,6 @@ def patched_kfp(
         finally:
             root.removeHandler(handler)
             handler.close()
-
-
-@contextlib.contextmanager
-def replaced(owner: object, name: str, value: object) -> Iterator[None]:
-    """Set the attribute `name` of `owner` to `value` for as long as the block runs."""
-    before = getattr(owner, name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, before)
 
 
 def _tell(reporter: Reporter, step: str, line: str) -> None:
