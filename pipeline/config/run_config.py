@@ -144,8 +144,8 @@ class RunConfig(PipelineConfig):
         0,
         ge=0,
         le=LONGEST,
-        description="Longest input in tokens, at least 8; the rest of a text is cut off. `auto`: so long that all but one "
-        "in a thousand of the train texts are whole, at most 512.",
+        description="Longest input in tokens, at least 8; the rest of a text is cut off. `auto`: so long that all but "
+        "one in a thousand of the train texts are whole, at most 512.",
     )
     long_texts: Literal["truncate", "windows", "windows_max"] = Field(
         "truncate",
