@@ -12,21 +12,30 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def without(*packages: str) -> Iterator[None]:
-    """Hide `packages` from imports in the block, and pause the garbage collector, which would find nothing there.
+def hidden(*packages: str) -> Iterator[None]:
+    """Hide `packages` from imports in the block.
 
     A package that is imported already stays visible; after the block all can be imported again.
     """
-    hidden = [name for name in packages if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: "not found"
-    enabled = gc.isenabled()
-    gc.disable()
+    names = [name for name in packages if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(names))  # type: ignore[arg-type]  # None: "not found"
     try:
         yield
     finally:
-        for name in hidden:
+        for name in names:
             if sys.modules.get(name, name) is None:
                 del sys.modules[name]
+
+
+@contextlib.contextmanager
+def without(*packages: str) -> Iterator[None]:
+    """Hide `packages` as `hidden` does, and pause the garbage collector, which would find nothing in the block."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        with hidden(*packages):
+            yield
+    finally:
         gc.freeze()
         if enabled:
             gc.enable()

@@ -4,13 +4,20 @@ Exit codes: 0 done, 1 the run or its input failed, 2 bad usage, 3 a run with `--
 blessed model (a run that found nothing new counts as done: 0), 130 interrupted.
 """
 
+import gc
 import sys
 
 import typer
 
 from berth.errors import BerthError
+from berth.lean_import import hidden
 from pipeline.cli import cluster, config, encoders, models, run, runs, schedules, schema
 from pipeline.display import encoding
+
+_NOT_NEEDED = ("pandas", "scipy", "mako.ext.pygmentplugin")
+"""What MLflow imports if it is there, a third of what a command takes. Steps run in other processes."""
+_OBJECTS = 50_000
+"""New objects, which imports make, before the garbage collector looks at them; Python's own number is 700."""
 
 app = typer.Typer(
     help="Fine-tune BERT text classifiers as a Kubeflow pipeline; every run is an MLflow run.",
@@ -48,8 +55,10 @@ for group, commands in (
 def main() -> None:
     """Run the command line; a user's mistake, or MLflow's refusal, ends in one line and exit code 1."""
     encoding.prepare()
+    gc.set_threshold(_OBJECTS)
     try:
-        app()
+        with hidden(*_NOT_NEEDED):
+            app()
     except BerthError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from berth.lean_import import without
+from berth.lean_import import hidden, without
 
 
 def test_packages_are_hidden_in_the_block_only():
@@ -22,6 +22,11 @@ def test_packages_are_hidden_in_the_block_only():
             importlib.import_module("wave")
     assert gc.isenabled()
     assert importlib.import_module("wave")
+
+
+def test_long_block_collects_its_garbage():
+    with hidden("wave"):
+        assert gc.isenabled()
 
 
 def test_only_processes_of_berth_hide_packages():

@@ -31,6 +31,14 @@ def test_help_names_the_commands_and_loads_nothing_heavy(tmp_path):
     assert subprocess.check_output([sys.executable, "-c", code], text=True, cwd=ROOT).strip() == "[]"
 
 
+def test_listing_the_runs_does_without_pandas(tmp_path):
+    """MLflow imports pandas and SciPy if they are there, a third of what the command takes."""
+    ask = "print([m for m in ('mlflow', 'pandas', 'scipy') if sys.modules.get(m)])"
+    code = f"import sys; from pipeline.cli import app; sys.argv = ['berth', 'runs']\ntry: app.main()\nfinally: {ask}"
+    done = subprocess.run([sys.executable, "-c", code], text=True, cwd=tmp_path, capture_output=True)
+    assert done.stdout.splitlines()[-1] == "['mlflow']", done.stderr
+
+
 @pytest.mark.parametrize("arguments", [["frobnicate"], ["run"], ["run", "x.yaml", "--nope"], ["ui", "--port", "0"]])
 def test_bad_usage_is_exit_code_2(tmp_path, arguments):
     assert berth(*arguments, cwd=tmp_path).returncode == 2
