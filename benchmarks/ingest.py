@@ -1,11 +1,12 @@
 """Ingest compared with the obvious pandas script: wall time, rows/s and peak memory, each in a process of its own.
 
     .venv/core/bin/python -m benchmarks.ingest [ROWS ...]      (default: 100000 1000000 10000000)
+    .venv/core/bin/python -m benchmarks.ingest --corpus [DOCUMENTS ...]
 
 Both read the same CSV of made-up texts (about 150 bytes a row, 1 in 100 rows a copy, 1 in 100 a near-duplicate),
 clean it, drop copies and conflicting labels, split by a hash of the normalised text, and write Parquet; the second time
 they also leave out near-duplicates across splits, by MinHash. Berth writes its manifest and the rejected rows too.
-pandas runs up to 1 M rows.
+pandas runs up to 1 M rows. With --corpus, ingest_corpus alone reads the same texts as documents.
 """
 
 import itertools
@@ -42,6 +43,14 @@ def berth(source: str, out: str, near_duplicates: float) -> None:
         {"source": {"files": source}, "cleaning": {"near_duplicates": near_duplicates}}
     )
     ingest_source(settings, f"{out}/dataset", f"{out}/rejected")
+
+
+def corpus(source: str, out: str, near_duplicates: float) -> None:
+    from components.ingest.corpus.step import ingest_documents
+    from components.ingest.settings import CorpusSettings
+
+    settings = CorpusSettings.of(source={"files": source}, cleaning={"near_duplicates": near_duplicates})
+    ingest_documents(settings, f"{out}/corpus", f"{out}/rejected")
 
 
 def pandas(source: str, out: str, near_duplicates: float) -> None:
@@ -118,7 +127,16 @@ print(json.dumps([time.perf_counter() - start, used.ru_utime + used.ru_stime, us
     return seconds, cpu, memory
 
 
-def main(sizes: list[int]) -> None:
+_TASKS = {
+    "pandas": "pandas({source}, {out}, 0)",
+    "Berth": "berth({source}, {out}, 0)",
+    "pandas, near-duplicates too": "pandas({source}, {out}, 0.9)",
+    "Berth, near-duplicates too (the default)": "berth({source}, {out}, 0.9)",
+}
+_OF_A_CORPUS = {"ingest_corpus": "corpus({source}, {out}, 0.9)"}
+
+
+def main(sizes: list[int], tasks: dict[str, str]) -> None:
     table = Table("rows", "CSV", "by", "seconds", "CPU-seconds", "rows/s", "peak memory", "times pandas", box=None)
     with tempfile.TemporaryDirectory(prefix="berth-bench-") as folder:
         for rows in sizes:
@@ -128,12 +146,6 @@ def main(sizes: list[int]) -> None:
             duckdb.execute(_MADE_UP.format(rows=rows, path=source))
             size = f"{source.stat().st_size / 1e9:.2f} GB"
             pandas_speed = None
-            tasks = {
-                "pandas": "pandas({source}, {out}, 0)",
-                "Berth": "berth({source}, {out}, 0)",
-                "pandas, near-duplicates too": "pandas({source}, {out}, 0.9)",
-                "Berth, near-duplicates too (the default)": "berth({source}, {out}, 0.9)",
-            }
             for name, task in tasks.items():
                 if name.startswith("pandas") and rows > _PANDAS_UP_TO:
                     continue
@@ -153,10 +165,18 @@ def main(sizes: list[int]) -> None:
                         ratio,
                     )
                 )
-                print(f"{rows:,} rows by {name}: {seconds:.1f} s", file=sys.stderr, flush=True)
+                print(
+                    f"{rows:,} rows by {name}: {seconds:.1f} s, {cpu:.1f} of CPU, {memory:.2f} GB",
+                    file=sys.stderr,
+                    flush=True,
+                )
             source.unlink()
     Console(width=125).print(table)
 
 
 if __name__ == "__main__":
-    main([int(size) for size in sys.argv[1:]] or [100_000, 1_000_000, 10_000_000])
+    numbers = [argument for argument in sys.argv[1:] if argument != "--corpus"]
+    main(
+        [int(size) for size in numbers] or [100_000, 1_000_000, 10_000_000],
+        _TASKS if numbers == sys.argv[1:] else _OF_A_CORPUS,
+    )

@@ -27,17 +27,21 @@ def locate(
     documents: str = "row",
     exclude: list = [],  # noqa: B006  KFP's own default
     corrections: dict = {},  # noqa: B006  KFP's own default
+    model_name: str = "",
+    model_kind: str = "",
 ) -> str:
     """Return the fingerprint of the source. It is an input of ingest, so the cache never serves a changed source.
 
     `encoder_fingerprint` is one of the steps that use the encoder, so that the cache never serves what was made with
     other files of it; `encoder` is empty where there is none. Test texts to `exclude` count as part of the source.
 
-    As the first step, it also opens the MLflow run of the pipeline run, in the experiment `name`.
+    As the first step, it also opens the MLflow run of the pipeline run, in the experiment `name`, and refuses a
+    `model_name` that models of another kind than `model_kind` have (`encoder`, or empty for classifiers).
     """
     from pathlib import Path
 
     from berth.encoders import present
+    from berth.registry import versions
     from berth.tracking import pipeline_run, tags
     from berth.tracking.step_run import log_to_parent, step_run
     from components.ingest.corpus import exclusion
@@ -53,6 +57,7 @@ def locate(
     }
     log_to_parent(tags={key: value for key, value in facts.items() if value})
     with step_run("locate"):
+        versions.check_kind(model_name or name, model_kind)
         settings = IngestSettings.of(
             source=source,
             columns=columns,

@@ -19,6 +19,7 @@ from kfp import dsl
 from kfp.dsl.graph_component import GraphComponent
 
 from berth.cluster_settings import Cluster
+from berth.tracking import tags
 from components.evaluate_encoder.component import evaluate_encoder
 from components.finish.component import finish
 from components.ingest.component import ingest_corpus, ingest_probe, locate
@@ -52,6 +53,8 @@ def _run_steps(p: SimpleNamespace, cluster: Cluster) -> None:
                 preprocessor=p.preprocessor,
                 documents=p.documents,
                 exclude=p.exclude,
+                model_name=p.model_name,
+                model_kind=tags.ENCODER,
             )
         )
         ingested = ingest_corpus(

@@ -143,6 +143,7 @@ def _run_steps(p: SimpleNamespace, cluster: Cluster) -> None:
                 config_file=p.config_file,
                 encoder=p.encoder,
                 preprocessor=p.preprocessor,
+                model_name=p.model_name,
             )
         )
         ingested = ingest(

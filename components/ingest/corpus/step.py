@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 
@@ -48,11 +49,11 @@ def ingest_documents(settings: CorpusSettings, corpus: str | Path, rejected: str
     name = settings.source.files or "source"
     _check(settings)
     try:
-        with (
-            tempfile.TemporaryDirectory(prefix="berth-ingest-", ignore_cleanup_errors=True) as folder,
-            database.opened(settings.memory_limit, Path(folder)) as connection,
-        ):
-            return _ingest(connection, settings, Path(folder), Path(corpus), Path(rejected))
+        with tempfile.TemporaryDirectory(prefix="berth-ingest-", ignore_cleanup_errors=True) as folder:
+            source = _opened(settings, Path(folder))
+            size = sum(file.path.stat().st_size for file in source.rows.files)
+            with database.opened(settings.memory_limit, Path(folder), size) as connection:
+                return _ingest(connection, settings, source, Path(folder), Path(corpus), Path(rejected))
     except BaseException as error:
         shutil.rmtree(corpus, ignore_errors=True)
         Path(rejected).unlink(missing_ok=True)
@@ -69,16 +70,32 @@ def _check(settings: CorpusSettings) -> None:
         raise BerthError(f"documents: {settings.documents} is for text files; a query's rows are documents: row.")
 
 
-def _ingest(
-    connection: duckdb.DuckDBPyConnection, settings: CorpusSettings, scratch: Path, corpus: Path, rejected: Path
-) -> CorpusManifest:
-    asked = settings
+class _Source(NamedTuple):
+    rows: Rows
+    """The documents, a row each."""
+    files: list[File]
+    """What they are from."""
+    settings: CorpusSettings
+    """How the rows are read."""
+
+
+def _opened(settings: CorpusSettings, scratch: Path) -> _Source:
     if settings.documents == "row":
         rows = open_rows(settings, scratch)
-        files = rows.files
-    else:
-        rows, files = store_documents(settings, scratch)
-        settings = settings.model_copy(update={"documents": "row", "text_column": TEXT, "columns": [], "encoding": ""})
+        return _Source(rows, rows.files, settings)
+    as_rows = {"documents": "row", "text_column": TEXT, "columns": [], "encoding": ""}
+    return _Source(*store_documents(settings, scratch), settings.model_copy(update=as_rows))
+
+
+def _ingest(
+    connection: duckdb.DuckDBPyConnection,
+    asked: CorpusSettings,
+    source: _Source,
+    scratch: Path,
+    corpus: Path,
+    rejected: Path,
+) -> CorpusManifest:
+    rows, files, settings = source
     counts = read_rows(connection, rows, settings, scratch)
     drop_copies(connection, settings)
     _check_for_labels(connection, settings)

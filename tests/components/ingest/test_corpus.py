@@ -10,6 +10,7 @@ import pytest
 from berth.data.corpus import Corpus
 from berth.data.dataset import Manifest
 from berth.errors import BerthError
+from components.ingest import database
 from components.ingest.corpus import exclusion, parts
 from components.ingest.corpus.sentences import sentences
 from components.ingest.corpus.step import ingest_documents, notes_on
@@ -236,15 +237,50 @@ def test_three_documents_are_no_corpus(ingest, tmp_path):
         ingest(folder, documents="file")
 
 
+def of_text_files(folder):
+    """Return what locate and ingest_corpus both get of text files."""
+    return {"source": {"files": str(folder)}, "columns": [], "encoding": "", "text_column": "text", "documents": "file"}
+
+
+def of_run(folder, **changes):
+    """Return what locate alone gets."""
+    unused = {"text_pair_column": "", "label_column": "", "split": {}, "slice_columns": []}
+    facts = {"pipeline_run_id": "p", "git_commit": "", "config_file": "c.yaml", "name": "n", "kfp_ui": ""}
+    encoder = {"encoder": "minilm", "preprocessor": "", "encoder_fingerprint": str(folder / "encoder")}
+    return unused | facts | encoder | changes
+
+
+@pytest.mark.parametrize(("has", "wanted", "is_one"), [("", "encoder", "a classifier"), ("encoder", "", "an encoder")])
+def test_name_of_another_kind_of_model_is_refused_first(store, tmp_path, has, wanted, is_one):
+    """push refuses it, too, but hours later."""
+    from berth.tracking import tags
+
+    name = f"taken-by-{has or 'classifier'}"
+    store.client.create_registered_model(name)
+    store.client.create_model_version(name, "file:///nowhere", tags={tags.KIND: has} if has else {})
+    data = of_text_files(files_of(tmp_path / "texts", DOCUMENTS)) | of_run(tmp_path, model_name=name, model_kind=wanted)
+    with pytest.raises(BerthError, match=f"model_name: {name} is registered, and is {is_one}. Choose another"):
+        component_body("ingest", "locate")(**data)
+
+
+def test_large_corpus_is_on_the_disk_and_the_same(ingest, monkeypatch):
+    """Where the source is large against memory_limit, DuckDB's rows are in a file that leaves memory."""
+    opened = []
+    connect = duckdb.connect
+    monkeypatch.setattr(duckdb, "connect", lambda path, **more: opened.append(str(path)) or connect(path, **more))
+    small, _ = ingest(MESSAGES, "small", columns=["label", "text"], cleaning={"near_duplicates": 0.9})
+    monkeypatch.setattr(database, "_PARTS", 1e6)
+    large, _ = ingest(MESSAGES, "large", columns=["label", "text"], cleaning={"near_duplicates": 0.9})
+    assert [path.rpartition("/")[2] for path in opened] == [":memory:", "rows.duckdb"]
+    assert large.manifest.digest == small.manifest.digest
+
+
 def test_component_logs_what_the_corpus_holds(store, artifact, tmp_path):
     from berth.tracking import run_tree
 
     folder = files_of(tmp_path / "texts", DOCUMENTS)
-    data = {"source": {"files": str(folder)}, "columns": [], "encoding": "", "text_column": "text", "documents": "file"}
-    located = data | {"text_pair_column": "", "label_column": "", "split": {}, "slice_columns": []}
-    tags = {"pipeline_run_id": "p", "git_commit": "", "config_file": "c.yaml", "name": "n", "kfp_ui": ""}
-    tags |= {"encoder": "minilm", "preprocessor": "", "encoder_fingerprint": str(tmp_path / "encoder")}
-    data["source_fingerprint"] = component_body("ingest", "locate")(**located, **tags)
+    data = of_text_files(folder)
+    data["source_fingerprint"] = component_body("ingest", "locate")(**data, **of_run(tmp_path))
     data |= {"exclude": [], "held_out": 0.02, "cleaning": {"near_duplicates": 0.9}, "memory": "1GB"}
     corpus = artifact("corpus")
     component_body("ingest", "ingest_corpus")(**data, corpus=corpus, rejected=artifact("rejected"))
