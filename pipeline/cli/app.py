@@ -10,7 +10,7 @@ import sys
 import typer
 
 from berth.errors import BerthError
-from berth.lean_import import hidden
+from berth.hidden_packages import hidden
 from pipeline.cli import cluster, config, encoders, models, run, runs, schedules, schema
 from pipeline.display import encoding
 

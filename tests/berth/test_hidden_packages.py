@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from berth.lean_import import hidden, without
+from berth.hidden_packages import hidden, without
 
 
 def test_packages_are_hidden_in_the_block_only():
@@ -31,5 +31,5 @@ def test_long_block_collects_its_garbage():
 
 def test_only_processes_of_berth_hide_packages():
     """What MLflow ships with a model does not: the loader runs in a user's program."""
-    code = "import sys, berth.models.pyfunc, berth.models.saved_model; print('berth.lean_import' in sys.modules)"
+    code = "import sys, berth.models.pyfunc, berth.models.saved_model; print('berth.hidden_packages' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
