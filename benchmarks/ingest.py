@@ -1,7 +1,7 @@
 """Ingest compared with the obvious pandas script: wall time, rows/s and peak memory, each in a process of its own.
 
     .venv/core/bin/python -m benchmarks.ingest [ROWS ...]      (default: 100000 1000000 10000000)
-    .venv/core/bin/python -m benchmarks.ingest --corpus [DOCUMENTS ...]
+    .venv/core/bin/python -m benchmarks.ingest --corpus [--memory 1GB] [DOCUMENTS ...]
 
 Both read the same CSV of made-up texts (about 150 bytes a row, 1 in 100 rows a copy, 1 in 100 a near-duplicate),
 clean it, drop copies and conflicting labels, split by a hash of the normalised text, and write Parquet; the second time
@@ -9,6 +9,7 @@ they also leave out near-duplicates across splits, by MinHash. Berth writes its 
 pandas runs up to 1 M rows. With --corpus, ingest_corpus alone reads the same texts as documents.
 """
 
+import argparse
 import itertools
 import json
 import re
@@ -45,11 +46,12 @@ def berth(source: str, out: str, near_duplicates: float) -> None:
     ingest_source(settings, f"{out}/dataset", f"{out}/rejected")
 
 
-def corpus(source: str, out: str, near_duplicates: float) -> None:
+def corpus(source: str, out: str, near_duplicates: float, memory_limit: str) -> None:
     from components.ingest.corpus.step import ingest_documents
     from components.ingest.settings import CorpusSettings
 
-    settings = CorpusSettings.of(source={"files": source}, cleaning={"near_duplicates": near_duplicates})
+    cleaning = {"near_duplicates": near_duplicates}
+    settings = CorpusSettings.of(source={"files": source}, cleaning=cleaning, memory_limit=memory_limit)
     ingest_documents(settings, f"{out}/corpus", f"{out}/rejected")
 
 
@@ -133,7 +135,6 @@ _TASKS = {
     "pandas, near-duplicates too": "pandas({source}, {out}, 0.9)",
     "Berth, near-duplicates too (the default)": "berth({source}, {out}, 0.9)",
 }
-_OF_A_CORPUS = {"ingest_corpus": "corpus({source}, {out}, 0.9)"}
 
 
 def main(sizes: list[int], tasks: dict[str, str]) -> None:
@@ -175,8 +176,10 @@ def main(sizes: list[int], tasks: dict[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    numbers = [argument for argument in sys.argv[1:] if argument != "--corpus"]
-    main(
-        [int(size) for size in numbers] or [100_000, 1_000_000, 10_000_000],
-        _TASKS if numbers == sys.argv[1:] else _OF_A_CORPUS,
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sizes", nargs="*", type=int, default=[100_000, 1_000_000, 10_000_000])
+    parser.add_argument("--corpus", action="store_true")
+    parser.add_argument("--memory", default="1GB", help="memory_limit of ingest_corpus")
+    chosen = parser.parse_args()
+    of_a_corpus = {f"ingest_corpus, {chosen.memory}": f"corpus({{source}}, {{out}}, 0.9, {chosen.memory!r})"}
+    main(chosen.sizes, of_a_corpus if chosen.corpus else _TASKS)
