@@ -57,7 +57,7 @@ class Preprocessor:
     def compiled_tokenize(self) -> tf.types.experimental.PolymorphicFunction:
         """`tokenize` that also returns the texts' uncut lengths, int64 [batch]; compiled once for any batch size."""
 
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
         def tokenize(texts: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
             tokens = self._tokenize(texts)
             return self._cut(tokens, self.room), tokens.row_lengths()

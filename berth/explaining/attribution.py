@@ -138,7 +138,8 @@ class Explainer:
         single = self._task == "single_label"
 
         @tf.function(
-            input_signature=[[tf.TensorSpec([None], tf.string)] * (1 + self._pairs), tf.TensorSpec([None], tf.int32)]
+            input_signature=[[tf.TensorSpec([None], tf.string)] * (1 + self._pairs), tf.TensorSpec([None], tf.int32)],
+            autograph=False,
         )
         def gradient(given: list[tf.Tensor], columns: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             with tf.GradientTape(watch_accessed_variables=False) as tape:

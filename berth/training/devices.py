@@ -154,7 +154,7 @@ class Devices:
         """Return a compiled function: int32 [any] -> its sum over processes; all but the chief pass zeros."""
         import tensorflow as tf
 
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)])
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)], autograph=False)
         def summed(numbers: Any) -> Any:
             return self.run(lambda index: self.sum([numbers if index == 0 else tf.zeros_like(numbers)])[0])
 

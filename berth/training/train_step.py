@@ -203,15 +203,15 @@ class TrainStep:
 
         run = self.devices.run
 
-        @tf.function(input_signature=[shares_signature, number, number, number])
+        @tf.function(input_signature=[shares_signature, number, number, number], autograph=False)
         def fused(shares: list[Batch], rows: tf.Tensor, rate: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
             return run(lambda replica: step(shares[replica], rows, rate, weight))
 
-        @tf.function(input_signature=[shares_signature, number])
+        @tf.function(input_signature=[shares_signature, number], autograph=False)
         def gradients(shares: list[Batch], rows: tf.Tensor) -> tuple[tf.Tensor, list[Gradient]]:
             return run(lambda replica: differentiate(shares[replica], rows))
 
-        @tf.function(reduce_retracing=True)
+        @tf.function(reduce_retracing=True, autograph=False)
         def apply(gradients: Sequence[Gradient], rate: tf.Tensor, weight: tf.Tensor) -> None:
             run(lambda _: update(gradients, rate, weight))
 

@@ -45,7 +45,7 @@ class ProbedEncoder:
         length = min(_LENGTH, positions(loaded) or _LENGTH)
         self._prepare = Preprocessor(load("preprocessor", str(preprocessor), handle), length, handle)
         self._made: _Tuner | None = None
-        self._compiled = tf.function(self._call, input_signature=[_RAGGED])
+        self._compiled = tf.function(self._call, input_signature=[_RAGGED], autograph=False)
 
     def tokens(self, texts: list[str]) -> TokenIds:
         """Return the token ids of `texts`, cut to 128."""
@@ -111,7 +111,9 @@ class _Tuner:
         everything = [*variables, *self._head]
         self._optimizer = AdamW(everything, _DECAY, [1.0] * len(variables) + [_HEAD_RATE] * 2)
 
-        @tf.function(input_signature=[_RAGGED, tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.float32)])
+        @tf.function(
+            input_signature=[_RAGGED, tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.float32)], autograph=False
+        )
         def step(ids: tf.RaggedTensor, truth: tf.Tensor, rate: tf.Tensor) -> None:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(everything)
@@ -119,7 +121,7 @@ class _Tuner:
                 loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(truth, logits))
             self._optimizer.apply(tape.gradient(loss, everything), everything, rate)
 
-        @tf.function(input_signature=[_RAGGED])
+        @tf.function(input_signature=[_RAGGED], autograph=False)
         def predict(ids: tf.RaggedTensor) -> tf.Tensor:
             return tf.matmul(call(ids), self._head[0]) + self._head[1]
 

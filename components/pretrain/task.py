@@ -108,7 +108,7 @@ class PretrainingTask:
 def judge_of(model: PretrainingModel) -> Judge:
     """Return a compiled function from a batch to what the model's heads say of it, without dropout."""
 
-    @tf.function(input_signature=Batch.signature())
+    @tf.function(input_signature=Batch.signature(), autograph=False)
     def call(*batch: Any) -> tuple[tf.Tensor, ...]:
         return model.losses(Batch(*batch), training=False)
 

@@ -31,7 +31,7 @@ Evaluation = Callable[[list[tf.RaggedTensor], np.ndarray], tuple[tf.Tensor, tf.T
 def evaluation_function(classifier: Classifier, preprocessor: Preprocessor) -> Evaluation:
     """Return a compiled function: (segments, targets) -> (probabilities, loss of each)."""
 
-    @tf.function(input_signature=list(batch_signature(classifier, preprocessor)))
+    @tf.function(input_signature=list(batch_signature(classifier, preprocessor)), autograph=False)
     def evaluation(segments: list[tf.RaggedTensor], targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         logits = classifier.logits_of(vectors(classifier, preprocessor, segments, training=False), training=False)
         return classifier.probabilities(logits), classifier.loss(logits, targets)

@@ -75,7 +75,9 @@ def export(
 
         names = ("text", "text_pair") if preprocessor.pairs else ("text",)
         signature = [tf.TensorSpec([None], tf.string, name=name) for name in names]
-        signatures = {SERVE: tf.function(serve, signature), BULK: tf.function(bulk, signature)}
+        signatures = {
+            name: tf.function(function, signature, autograph=False) for name, function in ((SERVE, serve), (BULK, bulk))
+        }
 
         root = tf.Module()
         root.cleaning = cleaning

@@ -87,7 +87,7 @@ def loss_with_random_labels(probabilities: np.ndarray, targets: np.ndarray) -> t
 def encode(classifier: Classifier, preprocessor: Preprocessor, split: TokenisedSplit) -> np.ndarray:
     """Return the vector of each text of `split`, float32 [texts, hidden]; no dropout."""
 
-    @tf.function(input_signature=[batch_signature(classifier, preprocessor)[0]])
+    @tf.function(input_signature=[batch_signature(classifier, preprocessor)[0]], autograph=False)
     def vectors(own: list[tf.RaggedTensor]) -> tf.Tensor:
         return long_texts.vectors(classifier, preprocessor, own, training=False)
 

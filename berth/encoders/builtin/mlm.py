@@ -123,7 +123,7 @@ def part(encoder: Any, call: Call, heads: Heads) -> Any:
         return outputs
 
     made = reusable([*trainable_variables(encoder), *heads.variables])
-    made.transform = tf.function(lambda: _constants(heads.transform), input_signature=[])
+    made.transform = tf.function(lambda: _constants(heads.transform), input_signature=[], autograph=False)
     made.__call__ = tf.function(predict, autograph=False)
     names = (*INPUTS, "masked_lm_positions")
     specification = {name: tf.TensorSpec([None, None], tf.int32, name=name) for name in names}
