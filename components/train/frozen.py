@@ -5,8 +5,6 @@ import warnings
 
 import numpy as np
 import tensorflow as tf
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 
 from berth.data.token_ids import TokenisedSplit, segments
 from berth.encoders.preprocessor import Preprocessor
@@ -97,6 +95,8 @@ def encode(classifier: Classifier, preprocessor: Preprocessor, split: TokenisedS
 
 def _regression(vectors: np.ndarray, targets: np.ndarray, strength: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the kernel, float32 [hidden, logits], and the bias, float32 [logits]; multi-label: a column a label."""
+    from sklearn.exceptions import ConvergenceWarning  # here: a second of every training's start
+    from sklearn.linear_model import LogisticRegression
 
     def fit(own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         with warnings.catch_warnings():
