@@ -27,9 +27,9 @@ _WHOLE = 0.999
 _SAMPLE = 10_000
 """Train texts that are measured for it."""
 _SHORTEST = 16
-_STEPS = 500
-"""Updates that `epochs: auto` aims at, between the fewest and the most epochs."""
-_FEWEST, _MOST = 4, 20
+_STEPS, _STEPS_OF_LABEL, _LABELS = 300, 4, 200
+"""Updates that `epochs: auto` aims at, more of them for each of so many labels, within the fewest and most epochs."""
+_FEWEST, _MOST = 3, 20
 """But so many at least that a run makes FEW_STEPS updates."""
 _BATCHES = ((500, 8), (1_000, 16), (math.inf, 32))
 """The most texts, and the batch size for them: small batches give few texts more updates."""
@@ -143,8 +143,9 @@ def settle(recipe: Recipe, facts: Facts) -> Recipe:
     else:
         batch_size = recipe.batch_size or next(size for most, size in _BATCHES if facts.texts <= most)
         steps = math.ceil(facts.texts / batch_size)
+        enough = math.ceil((_STEPS + _STEPS_OF_LABEL * min(facts.labels, _LABELS)) / steps)
         chosen = {
-            "epochs": max(min(_MOST, max(_FEWEST, math.ceil(_STEPS / steps))), math.ceil(FEW_STEPS / steps)),
+            "epochs": max(min(_MOST, max(_FEWEST, enough)), math.ceil(FEW_STEPS / steps)),
             "batch_size": batch_size,
             "learning_rate": _rate(facts),
         }
