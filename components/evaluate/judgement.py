@@ -1,7 +1,7 @@
 """The judgement of a model: scores, findings and the verdict."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from berth.interval import Interval
 from berth.verdict import Verdict
@@ -10,16 +10,14 @@ from components.evaluate.behaviour import Result
 from components.evaluate.champion import Champion
 from components.evaluate.gates import SliceResult
 from components.evaluate.mistakes import Mistake
-from components.evaluate.scores import Evaluation
+from components.evaluate.scores import ClassScores, Evaluation
 from components.evaluate.serving_check import Served
-
-if TYPE_CHECKING:
-    pass
-
 
 CHALLENGER, CHAMPION, BASELINE = "challenger", "champion", "baseline"
 _SLASH = "\u2215"
 """For a label's slash: in a metric's name that would make a group, and another character might make another label."""
+_MOST_CHARTED = 50
+"""Labels with metrics of their own; the report has all of them."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +60,9 @@ class Judgement:
         found = dict(own.evaluation.scores)
         for score in ("accuracy", "macro_f1"):
             found[f"{score}/low"], found[f"{score}/high"] = own.intervals[score].low, own.intervals[score].high
-        for scores in own.evaluation.classes:
-            if scores.support:
-                label = scores.label.replace("/", _SLASH)
-                found |= {f"{name}_{label}": getattr(scores, name) for name in ("precision", "recall", "f1")}
+        for scores in charted(own.evaluation.classes):
+            label = scores.label.replace("/", _SLASH)
+            found |= {f"{name}_{label}": getattr(scores, name) for name in ("precision", "recall", "f1")}
         for name, scored in self.models.items():
             if name != CHALLENGER:
                 found |= {f"{name}/{score}": value for score, value in scored.evaluation.scores.items()}
@@ -88,3 +85,9 @@ class Judgement:
                 f"{other.evaluation.scores['macro_f1']:.4f}."
             )
         return found
+
+
+def charted(classes: Sequence[ClassScores]) -> list[ClassScores]:
+    """Return the classes that texts have, at most 50: with more, those of the lowest F1, the frequent ones first."""
+    found = [scores for scores in classes if scores.support]
+    return sorted(found, key=lambda scores: (scores.f1, -scores.support))[:_MOST_CHARTED]

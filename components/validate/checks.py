@@ -99,7 +99,8 @@ def from_tfdv(
         for reason in info.reason or [info]:
             type = kinds.Name(reason.type) if hasattr(reason, "type") else ""
             if type == "CUSTOM_VALIDATION":
-                made = _about_texts(reason.short_description, split, feature, statistics, scan, checks)
+                kind = reason.short_description
+                made = _about_texts(kind, split, feature, statistics, scan, checks, pairs=manifest.pairs)
             elif type.startswith("COMPARATOR_"):
                 kind = "drift" if (feature, "drift") in far else "skew"
                 difference = _difference(feature, reason.description, statistics, baseline)
@@ -151,18 +152,23 @@ def _several(items: Sequence[str]) -> str:
 OF_A_SAMPLE = ("short_texts", "truncated_texts", "unknown_tokens")
 """Kinds that a sample is enough for while they are warnings; as errors they are decided on all texts."""
 
+_WINDOWS = " (long_texts: windows reads them whole)"
+"""Advice for single texts: the configuration rejects it with pairs."""
+
 _TEXT_WORDS = {
     "empty_texts": ("texts of at least one token, but for {bound:.1%}", "{value} empty"),
     "short_texts": ("at most {bound:.1%} very short texts", "{value}"),
     "truncated_texts": (
-        "at most {bound:.1%} of the texts to be cut off by sequence_length (long_texts: windows reads them whole)",
+        "at most {bound:.1%} of the texts to be cut off by sequence_length{advice}",
         "{value}",
     ),
     "unknown_tokens": ("at most {bound:.1%} unknown tokens", "{value}"),
 }
 
 
-def _about_texts(kind: str, split: str, feature: str, statistics: Any, scan: Scan, checks: Checks) -> Anomaly:
+def _about_texts(
+    kind: str, split: str, feature: str, statistics: Any, scan: Scan, checks: Checks, *, pairs: bool
+) -> Anomaly:
     _, bound = _bounds(checks)[kind]
     expected, found = _TEXT_WORDS[kind]
     examples = [text for _, text in scan.examples.get(kind, [])]
@@ -172,7 +178,7 @@ def _about_texts(kind: str, split: str, feature: str, statistics: Any, scan: Sca
         checks.severity_of(kind),
         split,
         TEXT,
-        expected.format(bound=bound),
+        expected.format(bound=bound, advice="" if pairs else _WINDOWS),
         found.format(value=f"{value:.1%}" if value >= 0.0005 else "less than 0.1%"),
         examples,
     )

@@ -8,6 +8,7 @@ from typing import Any, Union, get_args, get_origin
 from berth.errors import nearest
 from berth.settings import Section
 from berth.storage.addresses import without_secrets
+from pipeline.config.auto import takes_auto
 
 
 def explain_all(root: type[Section], problems: Sequence[Any]) -> str:
@@ -20,10 +21,7 @@ def explain(root: type[Section], problem: Any) -> str:
     """Say one pydantic error in the words of the file: which key, what is wrong, what was expected."""
     location = ".".join(str(part) for part in problem["loc"] if not _CHOICE.match(str(part)))
     if problem["type"] == "extra_forbidden":
-        section: Any = root
-        for part in problem["loc"][:-1]:
-            is_mapping = get_origin(section) is dict
-            section = get_args(section)[1] if is_mapping else without_none(section.model_fields[part].annotation)
+        section = _section(root, problem["loc"][:-1])
         keys = [field.alias or name for name, field in section.model_fields.items()]
         hint = nearest(str(problem["loc"][-1]), keys) or f" Valid keys: {', '.join(keys)}."
         return f"unknown key {location!r}.{hint}"
@@ -32,10 +30,33 @@ def explain(root: type[Section], problem: Any) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "value_error":
         return f"{location}: {message}" if location else message
+    if location and _is_auto_or_number(root, location.split(".")):
+        message = message.replace("Input should be", "Input should be auto or", 1)
     given = problem["input"]
     # A number is a text in the file, and is shown as it is written.
     shown = given if isinstance(given, str) and _NUMBER.fullmatch(given) else without_secrets(repr(given))
     return f"{location}: {message[0].lower()}{message[1:]}, not {shown}"
+
+
+def _section(root: type[Section], location: Sequence[str]) -> Any:
+    """Return the type of what is at `location`."""
+    section: Any = root
+    for part in location:
+        is_mapping = get_origin(section) is dict
+        section = get_args(section)[1] if is_mapping else without_none(section.model_fields[part].annotation)
+    return section
+
+
+def _is_auto_or_number(root: type[Section], location: Sequence[str]) -> bool:
+    section = root
+    for part in location[:-1]:
+        field = section.model_fields.get(part)
+        own = without_none(field.annotation) if field else None
+        if not (isinstance(own, type) and issubclass(own, Section)):
+            return False
+        section = own
+    field = section.model_fields.get(location[-1])
+    return field is not None and takes_auto(field)
 
 
 def without_none(annotation: Any) -> Any:

@@ -19,9 +19,10 @@ from berth.settings import (
     Split,
 )
 from berth.training.settings import Training
+from pipeline.config.auto import Auto
 from pipeline.config.pipeline_config import PIPELINE
 from pipeline.config.pretraining_config import PretrainingConfig
-from pipeline.config.run_config import RunConfig, number_or_auto
+from pipeline.config.run_config import RunConfig
 
 
 def reference() -> str:
@@ -62,7 +63,7 @@ def _table(level: str, title: str, prefix: str, section: type[Section]) -> list[
     for name, field in section.model_fields.items():
         default = "required" if field.is_required() else _show_default(field.default)
         kind = _type_name(field.annotation)
-        if any(getattr(own, "func", None) is number_or_auto for own in field.metadata):
+        if Auto in field.metadata:
             default, kind = "`auto`", f"{kind} or `auto`"
         cells = (f"`{prefix}{field.alias or name}`", kind, default, field.description or "")
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")

@@ -1,7 +1,6 @@
 """Run configuration: one YAML file is one run. Its fields are documented here and in berth/settings.py."""
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -13,10 +12,11 @@ from berth.data.source import Source, as_section
 from berth.encoders.builtin.weights import BUILT_IN
 from berth.encoders.fetch.handle import is_hub_page
 from berth.errors import BerthError
-from berth.settings import AUTO, LONGEST, TRUNCATE, Address, Checks, Cleaning, Evaluation, Gates, RareLabels, Split
+from berth.settings import LONGEST, TRUNCATE, Address, Checks, Cleaning, Evaluation, Gates, RareLabels, Split
 from berth.training.recipe import unused_settings
 from berth.training.settings import Training
 from pipeline.config import yaml_file
+from pipeline.config.auto import Auto
 from pipeline.config.pipeline_config import (
     NO_NOTIFICATIONS,
     PODS,
@@ -45,22 +45,12 @@ def _without_nulls(labels: Any) -> Any:
     return {old: "" if new is None else new for old, new in labels.items()} if isinstance(labels, dict) else labels
 
 
-def number_or_auto(value: Any) -> Any:
-    """Return 0 for `auto`: the pipeline's parameters are numbers. A 0 in the file is not meant as that."""
-    if value == AUTO:
-        return 0
-    if re.fullmatch(r"-.*|0+(\.0*)?", str(value).strip()):
-        raise ValueError("write auto, or a number above 0")
-    return value
-
-
 def _long_enough(length: int) -> int:
     if 0 < length < _SHORTEST:
         raise ValueError(f"write auto, or at least {_SHORTEST} tokens")
     return length
 
 
-_Auto = BeforeValidator(number_or_auto)
 _SHORTEST = 8
 
 
@@ -140,7 +130,7 @@ class RunConfig(PipelineConfig):
         "first token (`cls`) or the `mean` over the text. `auto`: what the encoder was trained for, which is mean for "
         "minilm; for others pooled_output where they have one, else cls.",
     )
-    sequence_length: Annotated[int, _Auto, AfterValidator(_long_enough)] = Field(
+    sequence_length: Annotated[int, Auto, AfterValidator(_long_enough)] = Field(
         0,
         ge=0,
         le=LONGEST,
@@ -163,16 +153,16 @@ class RunConfig(PipelineConfig):
         "on the validation split is kept. `baseline`: the original recipe as it is: plain Adam at 1e-3, every text "
         "padded to `sequence_length`. It tends to collapse.",
     )
-    epochs: Annotated[int, _Auto] = Field(
+    epochs: Annotated[int, Auto] = Field(
         0,
         ge=0,
         description="Passes over the train split; `training.select_by` decides what is kept. `auto`: 4, or up to 20 "
         "with few texts.",
     )
-    batch_size: Annotated[int, _Auto] = Field(
+    batch_size: Annotated[int, Auto] = Field(
         0, ge=0, description="Texts in a training step. `auto`: 32, or down to 8 with few texts."
     )
-    learning_rate: Annotated[float, _Auto] = Field(
+    learning_rate: Annotated[float, Auto] = Field(
         0.0,
         ge=0,
         description="Peak learning rate. `auto`: 1e-4 for small encoders such as minilm, 3e-5 for others, and 1e-3 of "

@@ -6,7 +6,8 @@ import pytest
 from berth.errors import BerthError
 from components.evaluate import scores
 from components.evaluate.indicators import ModelOutputs, indicator
-from components.evaluate.scores import evaluate
+from components.evaluate.judgement import charted
+from components.evaluate.scores import ClassScores, evaluate
 
 BINARY = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.3, 0.7]], np.float32)
 TRUTH = ["ham", "spam", "spam", "ham"]
@@ -98,3 +99,10 @@ def test_what_cannot_be_scored_is_said():
         score(["a", "b"], ["a"], [[np.nan, 1.0]])
     with pytest.raises(BerthError, match="labels that the model does not know: c"):
         indicator(["a", "b"], ["c"])
+
+
+def test_of_many_labels_the_worst_have_metrics():
+    classes = [ClassScores(f"label {number}", 0.5, 0.5, number / 100, 1 + number) for number in range(80)]
+    found = charted([*classes, ClassScores("rare", 0.0, 0.0, 0.0, 1), ClassScores("absent", 0.0, 0.0, 0.0, 0)])
+    assert [own.label for own in found] == ["label 0", "rare", *(f"label {number}" for number in range(1, 49))]
+    assert len(charted(classes[:40])) == 40

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from berth.data.dataset import Manifest
+from berth.data.dataset import Manifest, split_dir
 from berth.errors import BerthError
 from berth.settings import Checks
 from tests.components.validate.conftest import SCHEMA, SPLITS, kinds, lines
@@ -160,6 +160,22 @@ def test_long_texts_that_are_read_in_windows_are_no_anomaly(run, tmp_path, real_
     assert "truncated_texts" in {found.kind for found in run(dataset).anomalies}
     read = Checks.model_validate({}).of("windows").severity
     assert "truncated_texts" not in {found.kind for found in run(dataset, severity=read).anomalies}
+
+
+def test_windows_are_advised_for_single_texts_only(run, tmp_path, real_rows):
+    """The configuration rejects `long_texts: windows` with pairs."""
+    import pyarrow.parquet as pq
+
+    rows = real_rows | {"test": [*real_rows["test"], *[("word " * 200, "ham")] * 20]}
+    dataset = write_dataset(tmp_path / "long", rows, ["ham", "spam"])
+    for pairs in (False, True):
+        for split in SPLITS if pairs else ():
+            part = split_dir(dataset, split) / "part-00000.parquet"
+            table = pq.read_table(part)
+            pq.write_table(table.append_column("text_pair", table["text"]), part)
+        Manifest.read(dataset).model_copy(update={"pairs": pairs}).write(dataset)
+        (found,) = [found for found in run(dataset).anomalies if found.kind == "truncated_texts"]
+        assert ("windows" in str(found)) is not pairs
 
 
 def test_texts_without_a_token_are_found_outside_the_sample(run, tmp_path, real_rows):

@@ -78,19 +78,27 @@ def test_schema_travels_by_content(load, tmp_path):
             "unknown key 'cluster.resources.evaluate.gpu_counts'. Did you mean 'gpu_count'?",
         ),
         ("name: a\n", "'source' is missing"),
-        ("name: a\nsource: b\nepochs: many\n", "epochs: input should be a valid integer"),
+        ("name: a\nsource: b\nepochs: many\n", "epochs: input should be auto or a valid integer"),
         ("name: a\nsource: b\nepochs: -1\n", "epochs: write auto, or a number above 0"),
         (
             "name: a\nsource: b\ntraining: {head_rate: 0}\n",
-            "config.yaml: training.head_rate: input should be greater than 0, not 0",
+            "config.yaml: training.head_rate: input should be auto or greater than 0, not 0",
+        ),
+        (
+            "name: a\nsource: b\ntraining: {head_rate: many}\n",
+            "training.head_rate: input should be auto or a valid number",
+        ),
+        (
+            "name: a\nsource: b\nsequence_length: 1000\n",
+            "sequence_length: input should be auto or less than or equal to 512, not 1000",
         ),
         ("name: a\nsource: b\nepochs: 0\n", "epochs: write auto, or a number above 0"),
         (
             "name: a\nsource: b\ngates: {min_accuracy: 98}\n",
             "gates.min_accuracy: input should be less than or equal to 1",
         ),
-        ("name: a\nsource: b\nlearning_rate: .nan\n", "learning_rate: input should be a valid number"),
-        ("name: a\nsource: b\nlearning_rate: nan\n", "learning_rate: input should be a finite number"),
+        ("name: a\nsource: b\nlearning_rate: .nan\n", "learning_rate: input should be auto or a valid number"),
+        ("name: a\nsource: b\nlearning_rate: nan\n", "learning_rate: input should be auto or a finite number"),
         ("name: a\nsource: b\nsplit: {train: 0.9}\n", "split: train, validation and test must add up to 1, not 1.1"),
         (
             "name: a\nsource: b\nrecipe: best\n",
