@@ -1,6 +1,10 @@
 """Settings and fixtures of every test: nothing but loopback is asked, and MLflow stays quiet."""
 
 import os
+import tempfile
+from collections.abc import Iterator
+
+import pytest
 
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -11,3 +15,16 @@ pytest_plugins = [
     "tests.support.pretraining",
     "tests.support.pushes",
 ]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_folder(tmp_path_factory) -> Iterator[None]:
+    """Have what tests and their processes leave in the temporary folder removed at the end, also if they are killed."""
+    tmp_path_factory.getbasetemp()  # first: pytest keeps that one
+    with (
+        tempfile.TemporaryDirectory(prefix="berth-tests-", ignore_cleanup_errors=True) as folder,
+        pytest.MonkeyPatch.context() as patched,
+    ):
+        patched.setenv("TMPDIR", folder)
+        patched.setattr(tempfile, "tempdir", folder)
+        yield

@@ -26,10 +26,16 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def first(folder) -> Done:
+def scratch(tmp_path_factory) -> Path:
+    """The temporary folder of the first run and of a prediction."""
+    return tmp_path_factory.mktemp("scratch")
+
+
+@pytest.fixture(scope="module")
+def first(folder, scratch) -> Done:
     (folder / "messages.tsv").write_text("".join(MESSAGES[::3]), encoding="utf-8")
     write_config(folder, gates={"min_accuracy": 0.95, "min_macro_f1": 0.9})
-    return berth(folder, "run", "config.yaml")
+    return berth(folder, "run", "config.yaml", TMPDIR=str(scratch))
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +90,24 @@ def test_every_step_is_a_run_nested_in_the_pipeline_run(client):
     assert run.data.params["encoder"] == "minilm"
 
 
-def test_the_champion_tells_spam_from_ham(folder, first):
-    done = berth(folder, "predict", "sms-spam", SPAM, HAM)
+def test_report_shows_the_words_behind_the_mistakes(client, tmp_path):
+    (run, *_) = parents(client)
+    evaluate = next(one for one in run_tree.children(client, run.info.run_id) if one.data.tags[tags.STEP] == "evaluate")
+    html = Path(client.download_artifacts(evaluate.info.run_id, "report.html", str(tmp_path))).read_text()
+    assert ('class="word"' in html) == (run.data.metrics["accuracy"] < 1)
+
+
+@pytest.fixture(scope="module")
+def predicted(folder, first, scratch) -> Done:
+    return berth(folder, "predict", "sms-spam", SPAM, HAM, TMPDIR=str(scratch))
+
+
+def test_run_and_predict_leave_no_temporary_files(predicted, scratch):
+    assert not list(scratch.iterdir())
+
+
+def test_the_champion_tells_spam_from_ham(predicted):
+    done = predicted
     assert done.returncode == 0, done.stderr
     assert [line.split("\t")[0] for line in done.stdout.splitlines()] == ["spam", "ham"]
 

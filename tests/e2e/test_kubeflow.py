@@ -18,7 +18,7 @@ import yaml
 from berth.tracking import tags
 from pipeline import image_lock
 from pipeline.cli.app import main
-from tests.support.calling import MESSAGES
+from tests.support.calling import MESSAGES, QUICK
 from tests.support.cluster_calls import Called, references
 from tests.support.kfp_server import kfp_server
 from tests.support.kfp_twin.backend import Backend
@@ -31,7 +31,7 @@ DATA = "".join(MANY).encode()
 SETTINGS = {
     **{"name": "sms-spam", "source": "s3://texts/messages.tsv", "columns": ["label", "text"]},
     **{"encoder": "s3://texts/encoder", "preprocessor": "s3://texts/preprocessor", "push_to": "s3://texts/serving"},
-    **{"epochs": 1, "sequence_length": 32, "gates": {"min_accuracy": 0.0}, "evaluation": {"resamples": 1000}},
+    **{"epochs": 1, "sequence_length": 32, "gates": {"min_accuracy": 0.0}, "evaluation": QUICK["evaluation"]},
 }
 KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "very-secret", "AWS_DEFAULT_REGION": "us-east-1"}
 

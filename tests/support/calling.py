@@ -10,8 +10,16 @@ import yaml
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "examples" / "sms-spam"
 MESSAGES = (DEMO / "sms_spam_collection.tsv").read_text(encoding="utf-8").splitlines(keepends=True)
-QUICK = {"epochs": 1, "sequence_length": 32, "gates": {"min_accuracy": 0.5}, "evaluation": {"resamples": 1000}}
-"""Settings of a run that has to go through every step and need not learn."""
+QUICK = {
+    "epochs": 1,
+    "sequence_length": 32,
+    "gates": {"min_accuracy": 0.5},
+    "evaluation": {"resamples": 1000, "explain": 0},
+}
+"""Settings of a run that has to go through every step and need not learn.
+
+To explain a mistake takes 4 CPU-seconds, for which the model is loaded again: the demo's runs do it.
+"""
 
 Done = subprocess.CompletedProcess[str]
 
