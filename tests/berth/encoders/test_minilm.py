@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,27 @@ from berth.encoders.builtin import minilm
 REFERENCE = json.loads((Path(__file__).parent / "fixtures/minilm_reference.json").read_text(encoding="utf-8"))
 
 
+@dataclass(frozen=True)
+class Converted:
+    """The cache folder of two runs that converted minilm at once, and the handles that each got."""
+
+    cache: Path
+    first: tuple[str, str]
+    second: tuple[str, str]
+
+
 @pytest.fixture(scope="module")
-def handles(tmp_path_factory):
-    """The encoder and the preprocessor, converted here and not taken from an earlier run's cache."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield minilm.handles()
+def converted(tmp_path_factory) -> Converted:
+    """Convert here, not taken from an earlier run's cache. Two processes that import TensorFlow take 20 s of CPU."""
+    cache = tmp_path_factory.mktemp("cache")
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        return Converted(cache, *pool.map(_convert, [str(cache)] * 2))
+
+
+@pytest.fixture(scope="module")
+def handles(converted) -> tuple[str, str]:
+    """The encoder and the preprocessor."""
+    return converted.first
 
 
 @pytest.fixture(scope="module")
@@ -83,9 +99,7 @@ def _convert(cache):
     return minilm.handles()
 
 
-def test_two_runs_that_convert_at_once_both_end_well(tmp_path):
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
-        first, second = pool.map(_convert, [str(tmp_path)] * 2)
-    assert first == second
-    visible = [path.name for path in (tmp_path / "berth").iterdir() if not path.name.startswith(".")]
+def test_two_runs_that_convert_at_once_both_end_well(converted):
+    assert converted.first == converted.second
+    visible = [path.name for path in (converted.cache / "berth").iterdir() if not path.name.startswith(".")]
     assert [name[:7] for name in visible] == ["minilm-"]

@@ -75,7 +75,10 @@ def preprocessor(tiny, name) -> Preprocessor:
 
 
 def test_windows_find_what_truncation_cuts_off(tiny, tmp_path):
-    """The deciding words are past sequence_length: truncation guesses, windows find them as in short texts."""
+    """The deciding words are past sequence_length: truncation guesses, windows find them as in short texts.
+
+    It trains and exports two models, 16 s of CPU, of which most is TensorFlow's tracing.
+    """
     rows = planted(80, 60, 0)
     found = {}
     for name in ("truncate", "windows"):
@@ -88,7 +91,7 @@ def test_windows_find_what_truncation_cuts_off(tiny, tmp_path):
 
 @pytest.mark.parametrize(("recipe", "epochs"), [("berth", 8), ("contrast", 2)])
 def test_windows_are_trained(recipe, epochs, tiny, tmp_path):
-    """The exported model answers as in training."""
+    """The exported model answers as in training. Either recipe takes 14 s of CPU, mostly TensorFlow's tracing."""
     rows = planted(96, 60, 0)
     how = Recipe(recipe, epochs, 8, 5e-3 if recipe == "berth" else 1e-3, 0.1, 0.01, 0)
     training = train(tmp_path, tiny, rows, long_texts="windows_max", recipe=how)
