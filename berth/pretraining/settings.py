@@ -13,6 +13,10 @@ BATCH_TOKENS = 4096
 """Of a batch, by default. A step updates the whole word table, which takes as long as hundreds of tokens of a small
 encoder: batches of few tokens are slow."""
 
+FEWEST_TO_COMPARE = 20
+"""Held-out documents that `must_improve` is judged on. Of fewer, the bootstrap's interval is too narrow: two are both
+better by chance in a quarter of the cases."""
+
 
 class Pretraining(Section):
     """Options of pre-training: masked language model and next sentence prediction."""

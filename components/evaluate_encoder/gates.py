@@ -6,7 +6,7 @@ import numpy as np
 
 from berth.interval import Interval, interval
 from berth.pretraining.held_out import Sums
-from berth.pretraining.settings import EncoderGates
+from berth.pretraining.settings import FEWEST_TO_COMPARE, EncoderGates
 from berth.verdict import Gate, Verdict
 
 _RESAMPLES, _AT_A_TIME = 2_000, 100
@@ -19,6 +19,8 @@ class Findings:
     mlm_loss: float
     change: Interval
     """Of mlm_loss, from the encoder before to this one."""
+    documents: int
+    """Held-out ones, which `change` is from."""
     probe: dict[str, Interval] = field(default_factory=dict)
     """Changes of accuracy, by the kind and the number of labels."""
     no_probe: str = ""
@@ -35,7 +37,13 @@ def judge(gates: EncoderGates, findings: Findings) -> Verdict:
         holds = findings.mlm_loss <= gates.max_mlm_loss
         words = f"{findings.mlm_loss:.4f} {'<=' if holds else '>'} {gates.max_mlm_loss:g}"
         judged.append(_gate("max_mlm_loss", findings.mlm_loss, gates.max_mlm_loss, holds, words))
-    if gates.must_improve:
+    if gates.must_improve and findings.documents < FEWEST_TO_COMPARE:
+        words = (
+            f"cannot be judged: {findings.documents} held-out documents are too few. Raise held_out until it is "
+            f"{FEWEST_TO_COMPARE}, or give more documents."
+        )
+        judged.append(_gate("must_improve", findings.change.value, 0.0, False, words))
+    elif gates.must_improve:
         change = findings.change
         holds = change.high < 0
         words = f"loss of masked tokens {_between(change, gates)}, {'better' if holds else 'not certainly better'}"

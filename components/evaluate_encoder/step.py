@@ -114,6 +114,7 @@ def evaluate_encoder(
     findings = gates.Findings(
         mlm_loss=after.metrics()["mlm_loss"],
         change=change,
+        documents=len(told.sums.loss),
         probe={own.name: own.change for own in probed if own.change},
         no_probe="no labelled source is named (probe)",
         new=not encoder,

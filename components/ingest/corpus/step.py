@@ -13,6 +13,7 @@ from berth.data import corpus as layout
 from berth.data.corpus import HELD_OUT, TRAIN, CorpusManifest
 from berth.data.dataset import SourceFile
 from berth.errors import BerthError
+from berth.pretraining.settings import FEWEST_TO_COMPARE
 from components.ingest import database
 from components.ingest.corpus import exclusion, near_test_texts
 from components.ingest.corpus.documents import TEXT, store_documents
@@ -187,9 +188,10 @@ def notes_on(manifest: CorpusManifest) -> list[str]:
     notes = list(manifest.notes)
     held_out, documents = manifest.documents[HELD_OUT], manifest.documents[TRAIN]
     if manifest.characters[HELD_OUT] < _FEW_HELD_OUT:
+        fails = f", and must_improve needs {FEWEST_TO_COMPARE}" if held_out < FEWEST_TO_COMPARE else ""
         notes.append(
             f"held_out: {held_out:,} documents of {manifest.characters[HELD_OUT]:,} characters are few, and what is "
-            "measured on them is rough. Raise held_out, or give more text."
+            f"measured on them is rough{fails}. Raise held_out, or give more text."
         )
     if manifest.of_one_sentence > documents / 2:
         notes.append(

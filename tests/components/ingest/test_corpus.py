@@ -231,6 +231,11 @@ def test_bad_corpus_is_refused_in_one_line(tmp_path, settings, message):
     assert not (tmp_path / "corpus").exists()
 
 
+def test_too_few_held_out_documents_for_must_improve_are_said(ingest, tmp_path):
+    corpus, _ = ingest(files_of(tmp_path / "texts", DOCUMENTS), documents="file")
+    assert "measured on them is rough, and must_improve needs 20. Raise held_out" in str(notes_on(corpus.manifest))
+
+
 def test_three_documents_are_no_corpus(ingest, tmp_path):
     folder = files_of(tmp_path / "texts", [*DOCUMENTS[:3], "", DOCUMENTS[0]])
     with pytest.raises(BerthError, match=r"too few documents \(3 usable, 1 duplicate, 1 empty text\)"):
