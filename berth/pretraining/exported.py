@@ -65,7 +65,7 @@ def input_batch(ids: list[np.ndarray], masked: list[np.ndarray], pad: int) -> Ba
     return Batch(padded, mask, np.zeros_like(padded), positions, np.zeros_like(positions), nothing, nothing)
 
 
-def _judged(logits: tf.Tensor, truth: Any) -> tuple[np.ndarray, np.ndarray]:
+def _judged(logits: tf.Tensor, truth: np.ndarray | tf.Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Return the cross-entropy of each row of `logits`, and whether the highest is the `truth`."""
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(truth, logits)
     return losses.numpy(), tf.argmax(logits, -1, tf.int32).numpy() == np.asarray(truth)

@@ -2,9 +2,14 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from berth.errors import BerthError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
 
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-6
 CLIP_NORM = 1.0
@@ -103,11 +108,17 @@ class AdamW:
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
 
     @property
-    def state(self) -> list[Any]:
+    def state(self) -> "list[tf.Variable]":
         """The variables that a checkpoint must hold, always in this order."""
         return [*self._moments, *self._squares, self.step]
 
-    def apply(self, gradients: Sequence[Any], variables: Sequence[Any], learning_rate: Any, weight: Any = 1.0) -> Any:
+    def apply(
+        self,
+        gradients: "Sequence[Gradient | None]",
+        variables: "Sequence[tf.Variable]",
+        learning_rate: "float | tf.Tensor",
+        weight: "float | tf.Tensor" = 1.0,
+    ) -> "tf.Tensor":
         """Update `variables`, in the order of the constructor; return the gradients' norm before clipping.
 
         A gradient is a tensor, IndexedSlices (rows may repeat), or None: no update. `weight` is the step's rows by
@@ -137,7 +148,14 @@ class AdamW:
 
 
 def _update(
-    gradient: Any, scale: Any, variable: Any, moment: Any, square: Any, rate: Any, decay: float, powers: Any
+    gradient: "tf.Tensor",
+    scale: "tf.Tensor",
+    variable: "tf.Variable",
+    moment: "tf.Variable",
+    square: "tf.Variable",
+    rate: "float | tf.Tensor",
+    decay: float,
+    powers: "tuple[tf.Tensor, tf.Tensor]",
 ) -> None:
     import tensorflow as tf
 
@@ -158,13 +176,20 @@ def _update(
 
 
 def _update_rows(
-    gradient: Any, scale: Any, variable: Any, moment: Any, square: Any, rate: Any, decay: float, powers: Any
+    gradient: "tf.IndexedSlices",
+    scale: "tf.Tensor",
+    variable: "tf.Variable",
+    moment: "tf.Variable",
+    square: "tf.Variable",
+    rate: "float | tf.Tensor",
+    decay: float,
+    powers: "tuple[tf.Tensor, tf.Tensor]",
 ) -> None:
     import tensorflow as tf
 
     rows, values = gradient.indices, gradient.values * scale
 
-    def read(table: Any) -> Any:
+    def read(table: "tf.Variable") -> "tf.Tensor":
         return tf.raw_ops.ResourceGather(resource=table.handle, indices=rows, dtype=tf.float32)
 
     m = _BETA_1 * read(moment) + (1.0 - _BETA_1) * values
@@ -176,7 +201,7 @@ def _update_rows(
     tf.raw_ops.ResourceScatterSub(resource=variable.handle, indices=rows, updates=delta)
 
 
-def _merge_rows(gradient: Any) -> Any:
+def _merge_rows(gradient: "Gradient | None") -> "Gradient | None":
     """Sum the slices for the same row of an IndexedSlices gradient."""
     import tensorflow as tf
 

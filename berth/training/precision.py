@@ -7,9 +7,14 @@ that runs inside `training` is affected: the validation loss that selects the ep
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 from berth.errors import BerthError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
 
 _REWRITES = {
     "float32": (),
@@ -70,15 +75,15 @@ class LossScale:
         self._good_steps = tf.Variable(0, dtype=tf.int64, trainable=False, name="good_steps")
 
     @property
-    def state(self) -> list[Any]:
+    def state(self) -> "list[tf.Variable]":
         """The variables that a checkpoint must hold, always in this order."""
         return [self._scale, self._good_steps]
 
-    def scale(self, loss: Any) -> Any:
+    def scale(self, loss: "tf.Tensor") -> "tf.Tensor":
         """Return the loss to differentiate."""
         return loss * self._scale
 
-    def unscale(self, gradients: Sequence[Any]) -> tuple[list[Any], Any]:
+    def unscale(self, gradients: "Sequence[Gradient | None]") -> "tuple[list[Gradient | None], tf.Tensor]":
         """Return the gradients of the loss itself, and whether all of them are finite, a bool scalar.
 
         Gradients must be summed over replicas before this call, so that all replicas decide the same.
@@ -91,7 +96,7 @@ class LossScale:
         finite = tf.math.is_finite(tf.linalg.global_norm(given))
         return [_times(gradient, inverse) for gradient in gradients], finite
 
-    def update(self, finite: Any) -> None:
+    def update(self, finite: "tf.Tensor") -> None:
         """Set the scale for the next step; `finite` is what `unscale` returned for this one."""
         import tensorflow as tf
 
@@ -106,7 +111,7 @@ class LossScale:
             tf.raw_ops.AssignVariableOp(resource=variable.handle, value=value)
 
 
-def _times(gradient: Any, factor: Any) -> Any:
+def _times(gradient: "Gradient | None", factor: "tf.Tensor") -> "Gradient | None":
     import tensorflow as tf
 
     if isinstance(gradient, tf.IndexedSlices):

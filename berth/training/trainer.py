@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass
 from functools import partial
 
 import numpy as np
-import tensorflow as tf
 
 from berth import progress
 from berth.training.background import Background
 from berth.training.batching import Batching, batches, padding
 from berth.training.checkpoints import Checkpoints, packed, unpacked
 from berth.training.devices import Devices
+from berth.training.flops import flops_per_token
 from berth.training.learning_rate import warmup_then_linear_decay
 from berth.training.pending import MOST, PendingLosses
 from berth.training.preemption import Interrupted, Preempted, Preemption, preemption
@@ -315,24 +315,6 @@ class Trainer:
         arrays |= {f"best/{number}": weight for number, weight in enumerate(self.best_weights)}
         self._writing.begin(partial(self.checkpoints.save, arrays, asdict(self.state)))
         self._saved = time.monotonic()
-
-
-def flops_per_token(variables: Sequence[tf.Variable], trained: Sequence[tf.Variable]) -> float:
-    """Return about how many floating-point operations training takes for a token.
-
-    Two for each weight of a matrix product forward, two more for each gradient of a weight, two for each gradient of an
-    input (Kaplan et al. 2020, which leaves attention's own products out too); embeddings are looked up, not multiplied.
-
-    Args:
-        variables: All of the model's variables.
-        trained: Those that are not frozen.
-    """
-
-    def weights(own: Sequence[tf.Variable]) -> int:
-        kernels = [variable for variable in own if len(variable.shape) > 1 and "embedding" not in variable.name]
-        return sum(int(np.prod(kernel.shape)) for kernel in kernels)
-
-    return 2.0 * weights(variables) + 4.0 * weights(trained)
 
 
 def _numbered(arrays: Mapping[str, np.ndarray], name: str) -> Iterator[np.ndarray]:

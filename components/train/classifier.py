@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,6 +10,9 @@ from berth.encoders.adapter import INPUTS, TextAdapter, of_encoder, positions, s
 from berth.encoders.pooling import pool
 from berth.encoders.seeded_dropout import Seeds, with_seeded_dropout
 from berth.errors import BerthError, first_line
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 DROPOUT = 0.1
 
@@ -122,18 +125,18 @@ class Classifier:
         return int(self.head.kernel.shape[0])
 
     @property
-    def variables(self) -> list[Any]:
+    def variables(self) -> "list[tf.Variable]":
         """The trainable variables that a call uses: the encoder's, then the head's kernel and bias."""
         return list(self._variables)
 
-    def logits(self, inputs: Mapping[str, Any], training: bool) -> Any:
+    def logits(self, inputs: "Mapping[str, tf.Tensor]", training: bool) -> "tf.Tensor":
         """Return float32 logits, [batch, 1] for two classes and [batch, classes] for more.
 
         Those that are not for training are divided by `temperature`, as it is when a function of them is compiled.
         """
         return self.logits_of(self.vectors(inputs, training), training)
 
-    def logits_of(self, pooled: Any, training: bool) -> Any:
+    def logits_of(self, pooled: "tf.Tensor", training: bool) -> "tf.Tensor":
         """Return the logits of texts whose vectors are `pooled`, as `vectors` returns them."""
         import tensorflow as tf
 
@@ -142,13 +145,13 @@ class Classifier:
         logits = tf.cast(self.head(pooled), tf.float32)
         return logits if training or self.temperature == 1 else logits / self.temperature
 
-    def vectors(self, inputs: Mapping[str, Any], training: bool) -> Any:
+    def vectors(self, inputs: "Mapping[str, tf.Tensor]", training: bool) -> "tf.Tensor":
         """Return one vector per text, float32 [batch, hidden]; `inputs` are the preprocessor's."""
         inputs = standard_inputs(inputs)
         outputs = self.interface.call(self.encoder, inputs, training)
         return pool(outputs, inputs["input_mask"], self.pooling)
 
-    def loss(self, logits: Any, targets: Any) -> Any:
+    def loss(self, logits: "tf.Tensor", targets: "tf.Tensor") -> "tf.Tensor":
         """Return the cross-entropy of each row, [batch]; `targets` are class indices, int32 [batch].
 
         For a multi-label task it is the mean over the labels, and `targets` are multi-hot, int32 [batch, labels].
@@ -162,7 +165,7 @@ class Classifier:
             return tf.nn.sigmoid_cross_entropy_with_logits(tf.cast(targets, tf.float32), logits[:, 0])
         return tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
 
-    def probabilities(self, logits: Any) -> Any:
+    def probabilities(self, logits: "tf.Tensor") -> "tf.Tensor":
         """Return the probability of every class, float32 [batch, classes]; multi-label: each is independent."""
         import tensorflow as tf
 

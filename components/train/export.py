@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from berth.data import windows
 from berth.data.cleaning import NO_RULES, TextRules
@@ -17,6 +17,9 @@ from berth.settings import TRUNCATE
 from components.train.classifier import Classifier
 from components.train.cleaning import TextCleaning
 from components.train.long_texts import vectors
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 BULK_TOKENS = 1024
 """Tokens, with padding, per chunk of `bulk`: few long texts or many short ones."""
@@ -61,15 +64,15 @@ def export(
 
         cleaning = TextCleaning(rules)
 
-        def answer(probabilities: Any) -> dict[str, Any]:
+        def answer(probabilities: "tf.Tensor") -> "dict[str, tf.Tensor]":
             label = _decided(classifier, probabilities, threshold, abstain_below)
             return {"label": label, "probabilities": probabilities}
 
-        def serve(*texts: Any) -> dict[str, Any]:
+        def serve(*texts: "tf.Tensor") -> "dict[str, tf.Tensor]":
             segments = [preprocessor.tokenize(cleaning(own)) for own in texts]
             return answer(_probabilities(classifier, preprocessor, segments))
 
-        def bulk(*texts: Any) -> dict[str, Any]:
+        def bulk(*texts: "tf.Tensor") -> "dict[str, tf.Tensor]":
             segments = [preprocessor.tokenize(cleaning(own)) for own in texts]
             return answer(_probabilities_by_length(classifier, preprocessor, segments))
 
@@ -94,13 +97,17 @@ def export(
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _probabilities(classifier: Classifier, preprocessor: Preprocessor, segments: list[Any]) -> Any:
+def _probabilities(
+    classifier: Classifier, preprocessor: Preprocessor, segments: "list[tf.RaggedTensor]"
+) -> "tf.Tensor":
     """Return float32 [batch, classes]; the whole batch is padded to its longest text."""
     found = vectors(classifier, preprocessor, segments, training=False)
     return classifier.probabilities(classifier.logits_of(found, training=False))
 
 
-def _probabilities_by_length(classifier: Classifier, preprocessor: Preprocessor, segments: list[Any]) -> Any:
+def _probabilities_by_length(
+    classifier: Classifier, preprocessor: Preprocessor, segments: "list[tf.RaggedTensor]"
+) -> "tf.Tensor":
     """Return float32 [batch, classes] in the order of the texts, computed in chunks of BULK_TOKENS by length."""
     import tensorflow as tf
 
@@ -113,13 +120,15 @@ def _probabilities_by_length(classifier: Classifier, preprocessor: Preprocessor,
         tf.float32, size=0, dynamic_size=True, element_shape=[None, len(classifier.labels)], infer_shape=False
     )
 
-    def work(start: Any, chunk: Any, done: Any) -> Any:
+    def work(
+        start: "tf.Tensor", chunk: "tf.Tensor", done: "tf.TensorArray"
+    ) -> "tuple[tf.Tensor, tf.Tensor, tf.TensorArray]":
         longest = tf.reduce_max(tf.gather(lengths, order[start : start + 1]))
         end = start + tf.maximum(BULK_TOKENS // tf.maximum(longest, 1), 1)
         own = [tf.gather(segment, order[start:end]) for segment in segments]
         return end, chunk + 1, done.write(chunk, _probabilities(classifier, preprocessor, own))
 
-    def is_left(start: Any, chunk: Any, done: Any) -> Any:
+    def is_left(start: "tf.Tensor", chunk: "tf.Tensor", done: "tf.TensorArray") -> "tf.Tensor":
         return (start < texts) | (chunk == 0)  # an empty batch is one empty chunk
 
     # One chunk at a time: each uses all cores, and only one needs memory.
@@ -127,7 +136,9 @@ def _probabilities_by_length(classifier: Classifier, preprocessor: Preprocessor,
     return tf.gather(done.concat(), tf.argsort(order))
 
 
-def _decided(classifier: Classifier, probabilities: Any, threshold: Threshold, abstain_below: float) -> Any:
+def _decided(
+    classifier: Classifier, probabilities: "tf.Tensor", threshold: Threshold, abstain_below: float
+) -> "tf.Tensor":
     """Return string [batch]: berth.models.saved_model.ServedClassifier.decide as a graph."""
     import tensorflow as tf
 

@@ -1,12 +1,13 @@
 """The loss that training minimises: cross-entropy with the options of `training`. Evaluation uses the plain loss."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from berth.training.settings import Training
 
 if TYPE_CHECKING:
     import numpy as np
+    import tensorflow as tf
 
     from components.train.classifier import Classifier
 
@@ -29,7 +30,7 @@ class Objective:
     class_weights: "np.ndarray | None"
     """float32 [classes]; multi-label: of a label that does not apply, and of one that does, [2, labels]."""
 
-    def __call__(self, classifier: "Classifier", logits: Any, targets: Any) -> Any:
+    def __call__(self, classifier: "Classifier", logits: "tf.Tensor", targets: "tf.Tensor") -> "tf.Tensor":
         """Return the loss of each row, float32 [batch]; the arguments are those of Classifier.loss."""
         import tensorflow as tf
 
