@@ -1,18 +1,21 @@
 """TFDV schemas: read them, infer them, complete them with the derived features, and compare them in words."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from berth.data.dataset import LABEL, PAIR, TEXT
 from berth.errors import BerthError
 from berth.settings import Checks
 from berth.statistics.text_features import CATEGORIES, COMPARED, DERIVED
 
+if TYPE_CHECKING:
+    from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
+
 _DOMAIN_LIMIT = 10_000
 """Most distinct values of a feature that TFDV may treat as a closed vocabulary; the label always is one."""
 _LISTED = 8
 
 
-def parse(text: str) -> Any:
+def parse(text: str) -> "schema_pb2.Schema":
     """Return the schema in `text`.
 
     Raises:
@@ -30,7 +33,7 @@ def parse(text: str) -> Any:
     return schema
 
 
-def infer(statistics: Any) -> Any:
+def infer(statistics: "statistics_pb2.DatasetFeatureStatisticsList") -> "schema_pb2.Schema":
     """Return the schema of the train split: its columns and its labels."""
     import tensorflow_data_validation as tfdv
 
@@ -47,14 +50,14 @@ def infer(statistics: Any) -> Any:
     return schema
 
 
-def _forget_domain(schema: Any, feature: Any) -> None:
+def _forget_domain(schema: "schema_pb2.Schema", feature: "schema_pb2.Feature") -> None:
     if feature.WhichOneof("domain_info") == "domain":
         for domain in [found for found in schema.string_domain if found.name == feature.domain]:
             schema.string_domain.remove(domain)
         feature.ClearField("domain")
 
 
-def completed(schema: Any, checks: Checks) -> Any:
+def completed(schema: "schema_pb2.Schema", checks: Checks) -> "schema_pb2.Schema":
     """Return `schema` with the derived features, and with drift and skew thresholds where it does not set them."""
     from tensorflow_metadata.proto.v0 import schema_pb2
 
@@ -79,7 +82,7 @@ def completed(schema: Any, checks: Checks) -> Any:
     return whole
 
 
-def domain(schema: Any, name: str) -> list[str] | None:
+def domain(schema: "schema_pb2.Schema", name: str) -> list[str] | None:
     """Return the values that the schema allows the feature `name`; None: any."""
     for feature in schema.feature:
         if feature.name != name:
@@ -96,7 +99,7 @@ def domain(schema: Any, name: str) -> list[str] | None:
     return None
 
 
-def explain_difference(old: Any, new: Any) -> list[str]:
+def explain_difference(old: "schema_pb2.Schema", new: "schema_pb2.Schema") -> list[str]:
     """Describe what changed from `old` to `new`, one line per change; empty if they mean the same."""
     before = {feature.name: feature for feature in old.feature}
     after = {feature.name: feature for feature in new.feature}
@@ -107,7 +110,9 @@ def explain_difference(old: Any, new: Any) -> list[str]:
     return sorted(lines)
 
 
-def _changes(old: Any, new: Any, before: Any, after: Any) -> list[str]:
+def _changes(
+    old: "schema_pb2.Schema", new: "schema_pb2.Schema", before: "schema_pb2.Feature", after: "schema_pb2.Feature"
+) -> list[str]:
     changes = []
     if before.type != after.type:
         changes.append(f"held {_kind(before)}, and holds {_kind(after)} now")
@@ -139,11 +144,11 @@ def _changes_of_domain(was: list[str] | None, is_now: list[str] | None) -> list[
     return changes
 
 
-def _kind(feature: Any) -> str:
+def _kind(feature: "schema_pb2.Feature") -> str:
     return {1: "text", 2: "whole numbers", 3: "numbers"}.get(feature.type, "values of no stated type")
 
 
-def _count(feature: Any) -> str:
+def _count(feature: "schema_pb2.Feature") -> str:
     least, most = feature.value_count.min, feature.value_count.max
     if not most:
         return f"{least} or more values" if least else "any number of values"
