@@ -29,8 +29,8 @@ def reference() -> str:
     """Return the reference of the configuration file as Markdown tables."""
     parts = ["# Configuration", "", "Written by `berth config docs`; one YAML file is one run.", ""]
     parts += [
-        "Plain values are read as they are written (YAML 1.2): the labels `no`, `on` and `01` need no quotes, and "
-        "numbers and `true` are what their fields make of them. `null`, `~` or nothing means no value. A key that is "
+        "Plain values are read as they are written (YAML 1.2): the labels `no`, `on` and `01` need no quotes, and",
+        "numbers and `true` are what their fields make of them. `null`, `~` or nothing means no value. A key that is",
         "given twice is an error.",
         "",
     ]
@@ -46,7 +46,7 @@ def reference() -> str:
             parts.append("")
     parts += ["## Pre-training run", ""]
     parts += [
-        f"A configuration of the pre-training pipeline says so: `{PIPELINE}: {PretrainingConfig.kind}`. "
+        f"A configuration of the pre-training pipeline says so: `{PIPELINE}: {PretrainingConfig.kind}`.",
         "`source`, `cleaning`, `notify` and `cluster` are as above. See [pretraining.md](pretraining.md).",
         "",
     ]
