@@ -33,7 +33,7 @@ _FEWEST, _MOST = 3, 20
 """But so many at least that a run makes FEW_STEPS updates."""
 _BATCHES = ((500, 8), (1_000, 16), (math.inf, 32))
 """The most texts, and the batch size for them: small batches give few texts more updates."""
-_FEW_OF_LABEL, _FEW = 64, 4_000
+_FEW_OF_LABEL, _FEW = 64, 1_000
 """Up to so many train texts for each label on average, and in all, `contrast` is better than fine-tuning."""
 _PAIRS = 80
 """Pairs of an epoch of `contrast`, or as many as there are texts."""

@@ -33,6 +33,7 @@ def test_few_texts_are_told_apart_by_contrast():
     assert for_few(recipe("auto", {"truncate": "tail"}), few).recipe == "contrast"
     for own, data in (
         (recipe(), more),
+        (recipe(), facts(1_001, labels=50)),
         (recipe(), facts(128, task="multi_label")),
         (recipe(epochs=3), few),
         (recipe(training={"layer_decay": 0.9}), few),
