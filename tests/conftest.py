@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterator
+from multiprocessing.util import get_temp_dir
 
 import pytest
 
@@ -21,6 +22,7 @@ pytest_plugins = [
 def temporary_folder(tmp_path_factory) -> Iterator[None]:
     """Have what tests and their processes leave in the temporary folder removed at the end, also if they are killed."""
     tmp_path_factory.getbasetemp()  # first: pytest keeps that one
+    get_temp_dir()  # nor is multiprocessing's below it, which it removes itself, after this
     with (
         tempfile.TemporaryDirectory(prefix="berth-tests-", ignore_cleanup_errors=True) as folder,
         pytest.MonkeyPatch.context() as patched,
