@@ -34,7 +34,7 @@ def scratch(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def first(folder, scratch) -> Done:
     (folder / "messages.tsv").write_text("".join(MESSAGES[::3]), encoding="utf-8")
-    write_config(folder, gates={"min_accuracy": 0.95, "min_macro_f1": 0.9})
+    write_config(folder, epochs=4, gates={"min_accuracy": 0.95, "min_macro_f1": 0.9})
     return berth(folder, "run", "config.yaml", TMPDIR=str(scratch))
 
 
