@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from berth.errors import BerthError
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
+    from berth.training.gradient import Gradient
 
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-6
 CLIP_NORM = 1.0
@@ -114,7 +114,7 @@ class AdamW:
 
     def apply(
         self,
-        gradients: "Sequence[Gradient | None]",
+        gradients: "Sequence[Gradient]",
         variables: "Sequence[tf.Variable]",
         learning_rate: "float | tf.Tensor",
         weight: "float | tf.Tensor" = 1.0,
@@ -139,26 +139,28 @@ class AdamW:
             if gradient is None:
                 continue
             update = _update_rows if isinstance(gradient, tf.IndexedSlices) else _update
-            update(gradient, scale, variable, moment, square, learning_rate * factor, decay, powers)
+            update(gradient, scale, _Slot(variable, moment, square, learning_rate * factor, decay), powers)
         return norm
+
+
+class _Slot(NamedTuple):
+    """A variable, its moments, and its own learning rate and decay."""
+
+    variable: "tf.Variable"
+    moment: "tf.Variable"
+    square: "tf.Variable"
+    rate: "float | tf.Tensor"
+    decay: float
 
 
 # These update a variable through its handle (in a replica: the handle of its own copy) with fused kernels: passes over
 # memory limit the speed of an optimizer for a small BERT.
 
 
-def _update(
-    gradient: "tf.Tensor",
-    scale: "tf.Tensor",
-    variable: "tf.Variable",
-    moment: "tf.Variable",
-    square: "tf.Variable",
-    rate: "float | tf.Tensor",
-    decay: float,
-    powers: "tuple[tf.Tensor, tf.Tensor]",
-) -> None:
+def _update(gradient: "tf.Tensor", scale: "tf.Tensor", slot: _Slot, powers: "tuple[tf.Tensor, tf.Tensor]") -> None:
     import tensorflow as tf
 
+    variable, moment, square, rate, decay = slot
     if decay:
         tf.raw_ops.AssignSubVariableOp(resource=variable.handle, value=rate * decay * variable.read_value())
     tf.raw_ops.ResourceApplyAdam(
@@ -176,17 +178,11 @@ def _update(
 
 
 def _update_rows(
-    gradient: "tf.IndexedSlices",
-    scale: "tf.Tensor",
-    variable: "tf.Variable",
-    moment: "tf.Variable",
-    square: "tf.Variable",
-    rate: "float | tf.Tensor",
-    decay: float,
-    powers: "tuple[tf.Tensor, tf.Tensor]",
+    gradient: "tf.IndexedSlices", scale: "tf.Tensor", slot: _Slot, powers: "tuple[tf.Tensor, tf.Tensor]"
 ) -> None:
     import tensorflow as tf
 
+    variable, moment, square, rate, decay = slot
     rows, values = gradient.indices, gradient.values * scale
 
     def read(table: "tf.Variable") -> "tf.Tensor":
@@ -201,7 +197,7 @@ def _update_rows(
     tf.raw_ops.ResourceScatterSub(resource=variable.handle, indices=rows, updates=delta)
 
 
-def _merge_rows(gradient: "Gradient | None") -> "Gradient | None":
+def _merge_rows(gradient: "Gradient") -> "Gradient":
     """Sum the slices for the same row of an IndexedSlices gradient."""
     import tensorflow as tf
 

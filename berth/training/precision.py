@@ -7,14 +7,14 @@ that runs inside `training` is affected: the validation loss that selects the ep
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from berth.errors import BerthError
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
+    from berth.training.gradient import Gradient
 
 _REWRITES = {
     "float32": (),
@@ -83,7 +83,7 @@ class LossScale:
         """Return the loss to differentiate."""
         return loss * self._scale
 
-    def unscale(self, gradients: "Sequence[Gradient | None]") -> "tuple[list[Gradient | None], tf.Tensor]":
+    def unscale(self, gradients: "Sequence[Gradient]") -> "tuple[list[Gradient], tf.Tensor]":
         """Return the gradients of the loss itself, and whether all of them are finite, a bool scalar.
 
         Gradients must be summed over replicas before this call, so that all replicas decide the same.
@@ -111,7 +111,7 @@ class LossScale:
             tf.raw_ops.AssignVariableOp(resource=variable.handle, value=value)
 
 
-def _times(gradient: "Gradient | None", factor: "tf.Tensor") -> "Gradient | None":
+def _times(gradient: "Gradient", factor: "tf.Tensor") -> "Gradient":
     import tensorflow as tf
 
     if isinstance(gradient, tf.IndexedSlices):

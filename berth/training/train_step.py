@@ -10,13 +10,13 @@ import tf_keras
 from berth.errors import BerthError
 from berth.training.background import Ahead
 from berth.training.devices import Devices
+from berth.training.gradient import Gradient
 from berth.training.optimizer import AdamW, rate_factors
 from berth.training.pending import StepLoss
 from berth.training.precision import LossScale, choose, training
 from berth.training.recipe import Recipe
 from berth.training.task import TrainingTask
 
-Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices | None
 Batch: TypeAlias = tuple[Any, ...]
 
 

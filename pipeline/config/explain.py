@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 
+from pydantic.fields import FieldInfo
+
 from berth.errors import nearest
 from berth.settings import Section
 from berth.storage.addresses import without_secrets
@@ -30,7 +32,9 @@ def explain(root: type[Section], problem: Any) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "value_error":
         return f"{location}: {message}" if location else message
-    if location and _is_auto_or_number(root, location.split(".")):
+    *outer, last = location.split(".")
+    field = _fields(_section(root, outer)).get(last)
+    if field and takes_auto(field):
         message = message.replace("Input should be", "Input should be auto or", 1)
     given = problem["input"]
     # A number is a text in the file, and is shown as it is written.
@@ -38,25 +42,21 @@ def explain(root: type[Section], problem: Any) -> str:
     return f"{location}: {message[0].lower()}{message[1:]}, not {shown}"
 
 
-def _section(root: type[Section], location: Sequence[str]) -> Any:
-    """Return the type of what is at `location`."""
+def _section(root: type[Section], location: Sequence[Any]) -> Any:
+    """Return the type of what is at `location`; None where pydantic's location is not of fields alone."""
     section: Any = root
     for part in location:
-        is_mapping = get_origin(section) is dict
-        section = get_args(section)[1] if is_mapping else without_none(section.model_fields[part].annotation)
+        if get_origin(section) is dict:
+            section = get_args(section)[1]
+        elif field := _fields(section).get(part):
+            section = without_none(field.annotation)
+        else:
+            return None
     return section
 
 
-def _is_auto_or_number(root: type[Section], location: Sequence[str]) -> bool:
-    section = root
-    for part in location[:-1]:
-        field = section.model_fields.get(part)
-        own = without_none(field.annotation) if field else None
-        if not (isinstance(own, type) and issubclass(own, Section)):
-            return False
-        section = own
-    field = section.model_fields.get(location[-1])
-    return field is not None and takes_auto(field)
+def _fields(section: Any) -> dict[str, FieldInfo]:
+    return getattr(section, "model_fields", {})
 
 
 def without_none(annotation: Any) -> Any:
