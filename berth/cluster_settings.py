@@ -1,7 +1,7 @@
 """The section `cluster`: what the steps' pods get on Kubeflow."""
 
 import re
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
 
@@ -25,6 +25,8 @@ _OBJECT_NAME = r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$"
 """Patterns that Kubernetes accepts: a quantity, and the name of a secret or a claim."""
 
 
+Toleration: TypeAlias = dict[str, Any]
+"""A toleration as Kubernetes writes it: texts, and `tolerationSeconds`, a number."""
 LabelKey = Annotated[str, Field(pattern=r"^([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")]
 LabelValue = Annotated[str, Field(pattern=r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$")]
 
@@ -36,7 +38,7 @@ class StepResources(Section):
     cpu: str = Field("", pattern=f"{_QUANTITY}|^$", description="CPUs that are reserved for the pod.")
     gpu_count: int | None = Field(None, ge=0, description="GPUs, of train and evaluate; evaluate has none by default.")
     node_selector: dict[str, str] | None = Field(None, description="Labels of the nodes, for train and evaluate.")
-    tolerations: list[dict[str, Any]] | None = Field(None, description="Tolerated taints, for train and evaluate.")
+    tolerations: list[Toleration] | None = Field(None, description="Tolerated taints, for train and evaluate.")
     hours: float | None = Field(
         None, gt=0, le=720, description="Time limit of the pod. Compiled in: this and the next two are no parameters."
     )
@@ -47,7 +49,7 @@ class StepResources(Section):
 
     @field_validator("tolerations")
     @classmethod
-    def _are_tolerations(cls, tolerations: list[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
+    def _are_tolerations(cls, tolerations: list[Toleration] | None) -> list[Toleration] | None:
         return None if tolerations is None else as_tolerations(tolerations)
 
 
@@ -59,7 +61,7 @@ class Cluster(Section):
     )
     gpu_count: int = Field(1, ge=0, description="How many of them; 0: train on the CPU.")
     node_selector: dict[str, str] = Field({}, description="Labels of the nodes that train may run on.")
-    tolerations: list[dict[str, Any]] = Field(
+    tolerations: list[Toleration] = Field(
         [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
         description="Taints that train's pod tolerates, as Kubernetes writes them.",
     )
@@ -107,7 +109,7 @@ class Cluster(Section):
 
     @field_validator("tolerations")
     @classmethod
-    def _are_tolerations(cls, tolerations: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def _are_tolerations(cls, tolerations: list[Toleration]) -> list[Toleration]:
         return as_tolerations(tolerations)
 
     @field_validator("resources")
@@ -127,12 +129,12 @@ class Cluster(Section):
         own = any(one.hours is not None or one.retries is not None or one.labels for one in self.resources.values())
         return own or bool(self.checkpoint_claim)
 
-    def by_step(self, pipeline: str) -> dict[str, Any]:
+    def by_step(self, pipeline: str) -> dict[str, object]:
         """Return what the pod of each step of `pipeline` gets, as values of pipeline parameters.
 
         A count of GPUs is a text: KFP fills a number into a pod's resources as nothing, and asks for no GPU.
         """
-        found: dict[str, Any] = {}
+        found: dict[str, object] = {}
         for step in STEPS[pipeline]:
             own = self.resources.get(step) or StepResources.model_validate({})
             is_train = step in TRAINING_STEPS
@@ -158,7 +160,7 @@ class Cluster(Section):
         return self
 
 
-def as_tolerations(tolerations: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def as_tolerations(tolerations: list[Toleration]) -> list[Toleration]:
     """Return tolerations as Kubernetes takes them; ValueError for a field that they do not have."""
     keys = {"key", "operator", "value", "effect", "tolerationSeconds"}
     for toleration in tolerations:

@@ -13,6 +13,9 @@ def code_version(packages: Sequence[str] = _PACKAGES) -> str:
 
     Args:
         packages: The folders of code that count, relative to the root of the checkout.
+
+    Returns:
+        The first 16 hexadecimal digits of a SHA-256.
     """
     digest = hashlib.sha256()
     sources = (path for package in packages for path in (_ROOT / package).rglob("*"))

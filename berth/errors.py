@@ -15,12 +15,22 @@ class BerthError(Exception):
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what `error` says that is not blank; its type's name where it says nothing."""
+    """Return the first line of the message of `error` that is not blank; its type's name if it has no message.
+
+    Example:
+        >>> first_line(OSError("\\nno space left\\non device")), first_line(KeyError())
+        ('no space left', 'KeyError')
+    """
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def raised_in(line: str) -> BerthError | None:
-    """Return the BerthError of which `line` is the end of the traceback; None: it is another line."""
+    """Return the BerthError that `line`, the last line of a traceback, names; None: it is another line.
+
+    Example:
+        >>> raised_in("berth.errors.BerthError: data.csv is empty. Name another file.")
+        BerthError('data.csv is empty. Name another file.')
+    """
     match = _LAST_LINE.fullmatch(line)
     return BerthError(match[1]) if match else None
 
@@ -48,12 +58,22 @@ def check_exit(code: int, errors: str, what: str) -> None:
 
 
 def printable(text: str) -> str:
-    """Return `text` with its control characters spelled out, so that text from data cannot steer a terminal."""
+    r"""Return `text` with its control characters spelled out, so that text from data cannot steer a terminal.
+
+    Example:
+        >>> print(printable("red: \x1b[31m"))
+        red: \x1b[31m
+    """
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def nearest(word: str, candidates: list[str]) -> str:
-    """Return " Did you mean 'x'?" for the candidate closest to `word`, or an empty string when none is close."""
+    """Return " Did you mean 'x'?" for the candidate closest to `word`, or an empty string when none is close.
+
+    Example:
+        >>> nearest("epoch", ["epochs", "seed"])
+        " Did you mean 'epochs'?"
+    """
     import difflib
 
     close = difflib.get_close_matches(word.lower(), candidates, n=1, cutoff=0.6)

@@ -15,6 +15,10 @@ def hidden(*packages: str) -> Iterator[None]:
     """Hide `packages` from imports in the block.
 
     A package that is imported already stays visible; after the block all can be imported again.
+
+    Example:
+        >>> with hidden("pandas"):
+        ...     import mlflow
     """
     names = [name for name in packages if name not in sys.modules]
     sys.modules.update(dict.fromkeys(names))  # type: ignore[arg-type]  # None: "not found"

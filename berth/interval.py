@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Interval:
-    """A score, and where it lies with the asked-for confidence."""
+    """A score, and the bounds that it lies between with the confidence that was asked for."""
 
     value: float
     low: float
@@ -17,7 +17,18 @@ class Interval:
 
 
 def interval(value: float, resampled: "np.ndarray", confidence: float) -> Interval:
-    """Return the percentile interval of `resampled`, [resamples], around `value`."""
+    """Return the percentile interval of a score.
+
+    Args:
+        value: The score itself.
+        resampled: The score in each resample, float64 [resamples]; those that are not finite are left out.
+        confidence: The share of resamples inside the interval, such as 0.95.
+
+    Example:
+        >>> import numpy as np
+        >>> interval(0.5, np.arange(101) / 100, 0.5)
+        Interval(value=0.5, low=0.25, high=0.75)
+    """
     import numpy as np
 
     finite = resampled[np.isfinite(resampled)]

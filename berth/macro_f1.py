@@ -9,7 +9,13 @@ if TYPE_CHECKING:
 def macro_f1(truth: "np.ndarray", decided: "np.ndarray") -> float:
     """Return the unweighted mean F1 of the labels that the truth or the decisions have, bool [texts, labels] each.
 
-    A label that nobody has and nobody decides is left out: the split says nothing about it.
+    A label that no text has and no decision names is left out: the split does not measure it. Without any label that
+    counts, the score is 0.
+
+    Example:
+        >>> import numpy as np
+        >>> macro_f1(np.array([[True, False], [True, False]]), np.array([[True, False], [False, False]]))
+        0.6666666666666666
     """
     import numpy as np
 

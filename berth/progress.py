@@ -24,6 +24,11 @@ def report(done: int, total: int, detail: str) -> None:
 
 
 def parse(line: str) -> Progress | None:
-    """Return the progress that `line` of a step's log reports, or None when it reports none."""
+    """Return the progress that `line` of a step's log reports, or None when it reports none.
+
+    Example:
+        >>> parse("progress 3/10 epoch 1, loss 0.21")
+        Progress(done=3, total=10, detail='epoch 1, loss 0.21')
+    """
     match = _LINE.match(line.rstrip())
     return Progress(int(match[1]), int(match[2]), match[3]) if match else None

@@ -26,6 +26,8 @@ LONGEST = 512
 
 
 class Section(BaseModel):
+    """A section of a configuration: it cannot be changed, and an unknown key, NaN or infinity is an error."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
@@ -213,6 +215,7 @@ class Checks(Section):
         return self.model_copy(update={"severity": self.severity | {"truncated_texts": "ignore"}})
 
     def severity_of(self, kind: str) -> Severity:
+        """Return how severe an anomaly of `kind`, a key of KINDS, is in this run."""
         return self.severity.get(kind, KINDS[kind][0])
 
 

@@ -1,7 +1,7 @@
 """The verdict on a model: its gates with what came of each. No gates, no blessing."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from berth.tracking.tags import TAG_LIMIT
 
@@ -35,7 +35,13 @@ class Gate:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Every gate with its outcome."""
+    """Every gate with its outcome; its text is what a user reads.
+
+    Example:
+        >>> gate = Gate("min_accuracy", 0.88, 0.9, "fail", "is 0.880, below 0.9")
+        >>> str(Verdict([gate]))
+        'NOT BLESSED: min_accuracy is 0.880, below 0.9'
+    """
 
     gates: list[Gate]
 
@@ -54,6 +60,6 @@ class Verdict:
             failed.insert(0, "no gates are configured")
         return f"NOT BLESSED: {'; '.join(failed)}"[:TAG_LIMIT] if failed else "BLESSED"
 
-    def as_dicts(self) -> list[dict[str, Any]]:
+    def as_dicts(self) -> list[dict[str, object]]:
         """Return the gates as what JSON can hold."""
         return [asdict(gate) | {"words": gate.words[:_WORDS]} for gate in self.gates]

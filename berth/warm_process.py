@@ -29,6 +29,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
+    """Import the modules of the command line, wait for a request and run it; see the module's docstring."""
     mode, *modules = sys.argv[1:]
     _die_with_parent(signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # without a traceback in the step's log

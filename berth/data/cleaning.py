@@ -4,7 +4,7 @@ import html
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import Self
 
 CONTROL_RANGES = ((0x00, 0x08), (0x0B, 0x0B), (0x0E, 0x1F), (0x7F, 0x84), (0x86, 0x9F))
 """Code points of all control characters except the tab and line ends (U+0085 is one)."""
@@ -22,7 +22,7 @@ class TextRules:
     html_entities: bool = False
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Self:
+    def of(cls, values: Mapping[str, object]) -> Self:
         """Return the rules among `values`, a run's `cleaning`; what is not there is off."""
         return cls(**{own.name: bool(values.get(own.name, False)) for own in fields(cls)})
 
@@ -35,6 +35,10 @@ def clean(text: str, rules: TextRules) -> str:
 
     A cleaned text stays as it is when it is cleaned again: `&amp;lt;` becomes `<`, not `&lt;`. The exported model
     cleans every text, and cannot know which has been cleaned before.
+
+    Example:
+        >>> clean("fish &amp; chips\\x07", TextRules(control_characters=True, html_entities=True))
+        'fish & chips'
     """
     while True:
         cleaned = html.unescape(text) if rules.html_entities else text

@@ -10,7 +10,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic import BaseModel
 
@@ -20,6 +20,9 @@ SPLITS = ("train", "validation", "test")
 TEXT = "text"
 PAIR = "text_pair"
 LABEL = "label"
+
+Columns: TypeAlias = dict[str, list[Any]]
+"""A split's columns by name, all of the same length: texts, or for a multi-label dataset's `label` lists of texts."""
 
 
 class SourceFile(BaseModel):
@@ -73,6 +76,7 @@ class Manifest(BaseModel):
     """The packages that made the dataset."""
 
     def write(self, dataset: str | Path) -> None:
+        """Write `manifest.json` into the folder `dataset`, which has to exist."""
         (Path(dataset) / "manifest.json").write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
     def positive_label(self, chosen: str = "") -> str:
@@ -98,6 +102,15 @@ class Manifest(BaseModel):
 
     @classmethod
     def read(cls, dataset: str | Path) -> "Manifest":
+        """Read the manifest of the folder `dataset`.
+
+        Raises:
+            FileNotFoundError: the folder has none, so that it is not a whole dataset.
+
+        Example:
+            >>> Manifest.read(dataset).labels
+            ['ham', 'spam']
+        """
         return cls.model_validate_json((Path(dataset) / "manifest.json").read_text(encoding="utf-8"))
 
 
@@ -107,14 +120,20 @@ def split_dir(dataset: str | Path, split: str) -> Path:
 
 
 def read_split(dataset: str | Path, split: str) -> tuple[list[str], list[str]]:
-    """Return the texts and labels of `split`, two lists of the same length, in the dataset's own order."""
+    """Return the texts and labels of `split`, two lists of the same length, in the dataset's own order.
+
+    Example:
+        >>> texts, labels = read_split(dataset, "test")
+        >>> texts[0], labels[0]
+        ('Free entry in 2 a wkly comp', 'spam')
+    """
     import pyarrow.parquet as pq
 
     table = pq.read_table(split_dir(dataset, split), columns=[TEXT, LABEL])
     return table[TEXT].to_pylist(), table[LABEL].to_pylist()
 
 
-def read_columns(dataset: str | Path, split: str) -> dict[str, list[Any]]:
+def read_columns(dataset: str | Path, split: str) -> Columns:
     """Return every column of `split`: `text`, `label`, and `text_pair` and slice columns if the dataset has them."""
     import pyarrow.parquet as pq
 

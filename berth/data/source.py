@@ -1,7 +1,7 @@
 """The section `source` of a run configuration."""
 
 import re
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -60,7 +60,7 @@ class Source(Section):
         return {name: getattr(self, name) for name in ("train", "validation", "test") if getattr(self, name)}
 
 
-def as_section(source: Any) -> Any:
+def as_section(source: object) -> object:
     """Return a source that is a plain text as the section that it means."""
     return {"files": source} if isinstance(source, str) else source
 

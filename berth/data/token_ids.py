@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TokenIds:
-    """The token ids of many texts, without special tokens, one text after the other."""
+    """The token ids of many texts, without special tokens, one text after the other.
+
+    Example:
+        >>> ids = TokenIds.of([[2023, 2003], [], [4937]])
+        >>> len(ids), ids.lengths().tolist(), ids[0].tolist()
+        (3, [2, 0, 1], [2023, 2003])
+    """
 
     values: np.ndarray
     """int32 [tokens]."""

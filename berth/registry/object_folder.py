@@ -9,15 +9,18 @@ import datetime
 import hashlib
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from berth.errors import BerthError
 from berth.models import integrity
 from berth.storage import leases, locks
 from berth.storage.object_store import explained, store_of
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 _LAST = "saved_model.pb"
 _LOCK = ".lock"
@@ -132,14 +135,14 @@ class ObjectFolder:
         return versions
 
     @cached_property
-    def _store(self) -> Any:
+    def _store(self) -> "AbstractFileSystem":
         return store_of(self.address)
 
     def _explained(self) -> contextlib.AbstractContextManager[None]:
         return explained("push_to", self.address, "written")
 
 
-def _changed(info: dict[str, Any]) -> datetime.datetime:
+def _changed(info: Mapping[str, object]) -> datetime.datetime:
     value = info.get("LastModified") or info.get("updated") or info.get("mtime")
     if isinstance(value, str):
         value = datetime.datetime.fromisoformat(value)

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from berth.errors import BerthError
 from berth.registry import serving_folder, versions
@@ -41,9 +40,9 @@ def publish(folder: serving_folder.ServingFolder, name: str, version: int, saved
 
 
 def retain(folder: serving_folder.ServingFolder, name: str, keep: int) -> None:
-    """Remove versions below the champion from `folder` until `keep` of this registry's are left; none is destroyed.
+    """Remove versions below the champion from `folder` until `keep` of this registry's are left.
 
-    The champion stays, then what a rollback goes to, then the newest.
+    The champion stays, then what a rollback goes to, then the newest. The registry keeps every version.
     """
     aliases = versions.aliases(name)
     champion, previous = aliases.get(CHAMPION, 0), aliases.get(PREVIOUS, 0)
@@ -79,10 +78,18 @@ def publish_again(
     name: str,
     saved_model: Path,
     model_uri: str,
-    tags: Mapping[str, Any],
+    tags: Mapping[str, object],
     description: str,
 ) -> int:
-    """Register the logged model, publish it and return its version; what fails leaves neither version nor files."""
+    """Register a logged model, publish it and return its version; a failure leaves neither version nor files.
+
+    Args:
+        folder: Where users get the model. None: it is published in the registry alone.
+        saved_model: The folder of the SavedModel to copy.
+        model_uri: The same model as MLflow logged it, `runs:/RUN/model`.
+        tags: Tags of the version; each value is kept as its text.
+        description: Markdown that MLflow shows with the version.
+    """
     version = versions.register(model_uri, name, tags, description)
     address = ""
     try:
@@ -98,4 +105,5 @@ def publish_again(
 
 
 def warn(words: str) -> None:
+    """Print a warning to the step's log: what went wrong, and did not stop the push."""
     print(f"warning: {words}", file=sys.stderr, flush=True)

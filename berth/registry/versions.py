@@ -8,7 +8,7 @@ sees what all of them published, so that the alias ends where it belongs without
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from berth.errors import BerthError, nearest
 from berth.tracking import tags
@@ -33,6 +33,7 @@ class Version:
 
     @classmethod
     def of(cls, found: "ModelVersion") -> "Version":
+        """Return MLflow's version `found` as one of Berth's."""
         return cls(int(found.version), dict(found.tags), found.creation_timestamp / 1000)
 
     @property
@@ -88,8 +89,15 @@ def check_kind(name: str, kind: str) -> None:
         raise BerthError(f"model_name: {name} is registered, and is {is_one}. Choose another model_name.")
 
 
-def register(model_uri: str, name: str, tags: Mapping[str, Any], description: str) -> int:
-    """Register the logged model as a new version of `name` and return the version's number."""
+def register(model_uri: str, name: str, tags: Mapping[str, object], description: str) -> int:
+    """Register the logged model as a new version of `name` and return the version's number.
+
+    Args:
+        model_uri: The model as MLflow logged it, `runs:/RUN/model`.
+        name: The registered model; it is made if it does not exist.
+        tags: Tags of the version; each value is kept as its text.
+        description: Markdown that MLflow shows with the version.
+    """
     import mlflow
 
     registered = mlflow.register_model(model_uri, name, tags={key: str(value) for key, value in tags.items()})
@@ -113,7 +121,12 @@ def withdraw(name: str, version: int, missing_ok: bool = False) -> None:
 
 
 def versions(name: str) -> list[Version]:
-    """Return every version of `name`, newest first; none if there is no such model."""
+    """Return every version of `name`, newest first; an empty list if there is no such model.
+
+    Example:
+        >>> [version.number for version in versions("sms-spam") if version.blessed]
+        [3, 1]
+    """
     import mlflow
 
     quote = '"' if "'" in name else "'"
@@ -138,7 +151,12 @@ def find(name: str, number: str) -> Version:
 
 
 def aliases(name: str) -> dict[str, int]:
-    """Return the version that each alias of `name` points to; none if there is no such model."""
+    """Return the version that each alias of `name` points to; an empty dict if there is no such model.
+
+    Example:
+        >>> aliases("sms-spam")
+        {'champion': 3, 'previous': 1}
+    """
     import mlflow
     from mlflow.exceptions import MlflowException
 
@@ -180,6 +198,10 @@ def converge(name: str) -> int:
     """Move the champion's alias to the highest version that is published and not withdrawn, and return that version.
 
     `previous` becomes what was champion; the champion's alias moves last.
+
+    Raises:
+        BerthError: another program keeps moving the alias.
+        ValueError: no version is published.
     """
     import mlflow
 
@@ -215,7 +237,7 @@ def abandoned(name: str, address: str, older_than: float) -> list[Version]:
 def champion(model_name: str) -> "ModelVersion | None":
     """Return the version that users follow; None: nobody has pushed one.
 
-    Any other trouble with the registry is raised: a champion that cannot be seen is not none.
+    Every other error of the registry is raised: a champion that cannot be read is not a missing one.
     """
     import mlflow
     from mlflow.exceptions import MlflowException

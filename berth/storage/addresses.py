@@ -14,12 +14,22 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)")
 
 
 def has_secret(text: str) -> bool:
-    """Return whether `text` is or holds an address with a user, a password, a key or a signature in it."""
+    """Return whether `text` is or holds an address with a user, a password, a key or a signature in it.
+
+    Example:
+        >>> has_secret("https://ann:secret@texts.example/a.csv"), has_secret("s3://texts/a.csv")
+        (True, False)
+    """
     return any(_is_secret(address) for address in _ADDRESS.findall(text))
 
 
 def without_secrets(text: str) -> str:
-    """Return `text`, such as a library's message, without the users and queries of the addresses in it."""
+    """Return `text`, such as a library's message, without the users and queries of the addresses in it.
+
+    Example:
+        >>> without_secrets("404 for https://ann:secret@texts.example/a.csv?sig=abc")
+        '404 for https://...@texts.example/a.csv?...'
+    """
 
     def shown(found: re.Match[str]) -> str:
         scheme, _, rest = found[0].partition("://")
@@ -29,7 +39,12 @@ def without_secrets(text: str) -> str:
 
 
 def with_lower_scheme(address: str) -> str:
-    """Return `address` with the scheme in lower case, as libraries expect it: `S3://texts/A` becomes `s3://texts/A`."""
+    """Return `address` with its scheme in lower case, as libraries expect it; a path stays as it is.
+
+    Example:
+        >>> with_lower_scheme("S3://texts/A.csv")
+        's3://texts/A.csv'
+    """
     return _SCHEME.sub(lambda scheme: scheme[0].lower(), address, count=1) if _SCHEME.match(address) else address
 
 

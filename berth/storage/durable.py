@@ -5,7 +5,11 @@ from pathlib import Path
 
 
 def sync(path: Path) -> None:
-    """Return when the file or the folder `path`, its list of names, is on the disk."""
+    """Return when `path` is on the disk (fsync): a file's contents, or a folder's list of names.
+
+    Raises:
+        OSError: there is no such path, or the disk reports an error.
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

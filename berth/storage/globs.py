@@ -8,7 +8,7 @@ def with_literal_folders(pattern: str, is_folder: Callable[[str], bool]) -> str:
     """Return `pattern` with its leading folders escaped, as long as there are folders of exactly these names.
 
     Example:
-        >>> with_literal_folders("/data [old]/*.csv", os.path.isdir)
+        >>> with_literal_folders("/data [old]/*.csv", lambda folder: folder == "/data [old]")
         '/data [[]old]/*.csv'
     """
     *folders, name = pattern.split("/")

@@ -29,6 +29,11 @@ def leased(store: "AbstractFileSystem", path: str, timeout: float) -> Iterator[N
 
     Raises:
         LockTimeout: another process has renewed it for all of `timeout` seconds.
+        Exception: the store's own, where it cannot be reached or refuses to write.
+
+    Example:
+        >>> with leased(store_of("s3://models"), "models/sms/.lock", timeout=60):
+        ...     publish()
     """
     owner = uuid.uuid4().hex
     _wait(store, path, owner, timeout)

@@ -6,7 +6,7 @@ GOOGLE_APPLICATION_CREDENTIALS. Needs fsspec, with s3fs or gcsfs: the images cor
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from berth.errors import BerthError, first_line
 
@@ -37,9 +37,9 @@ def store_of(address: str) -> "AbstractFileSystem":
     return fsspec.filesystem(scheme_of(address), **options_of(address))
 
 
-def options_of(address: str) -> dict[str, Any]:
+def options_of(address: str) -> dict[str, object]:
     """Return the options of the client for an address in an object store: time limits, and no cache of any kind."""
-    options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
+    options: dict[str, object] = {"use_listings_cache": False, "skip_instance_cache": True}
     if scheme_of(address) == "gs":
         return {"timeout": TIMEOUT_SECONDS, **options}
     limits = {"connect_timeout": TIMEOUT_SECONDS, "read_timeout": TIMEOUT_SECONDS, "retries": {"max_attempts": 3}}
@@ -52,6 +52,10 @@ def explained(setting: str, address: str, verb: str) -> Iterator[None]:
 
     Raises:
         BerthError: in place of any other exception.
+
+    Example:
+        >>> with explained("push_to", "s3://models/sms", "written"):
+        ...     store.pipe_file("models/sms/probe", b"")
     """
     try:
         yield
@@ -62,7 +66,12 @@ def explained(setting: str, address: str, verb: str) -> Iterator[None]:
 
 
 def reason_of(error: Exception) -> str:
-    """Return in a few words why an object store failed."""
+    """Return in a few words why an object store failed.
+
+    Example:
+        >>> reason_of(FileNotFoundError("models/sms")), reason_of(TimeoutError())
+        ('not there', 'no answer')
+    """
     if isinstance(error, FileNotFoundError):
         return "not there"
     return "no answer" if isinstance(error, TimeoutError) else first_line(error)
@@ -74,6 +83,11 @@ def advice_on(address: str) -> str:
 
 
 def scheme_of(address: str) -> str:
-    """Return `s3` or `gs`, or any other address's scheme in lower case; `gcs://` is another name of `gs://`."""
+    """Return `s3` or `gs`, or any other address's scheme in lower case; `gcs://` is another name of `gs://`.
+
+    Example:
+        >>> scheme_of("gcs://models/sms"), scheme_of("HTTPS://texts.example/a.csv")
+        ('gs', 'https')
+    """
     scheme = address.partition("://")[0].lower()
     return "gs" if scheme == "gcs" else scheme

@@ -8,20 +8,32 @@ step's process, of which Linux takes 128 KiB: what grows with the data belongs i
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TypeVar
+
+Value = TypeVar("Value")
 
 
-def packed(value: Any) -> str:
+def packed(value: object) -> str:
     """Return a list or a dict as a text, which `unpacked` reads."""
     return json.dumps(value, ensure_ascii=False)
 
 
-def unpacked(metadata: Mapping[str, Any], key: str, default: Any) -> Any:
-    """Return what is packed under `key` of an artifact's metadata, or `default` where there is nothing."""
+def unpacked(metadata: Mapping[str, str], key: str, default: Value) -> Value:
+    """Return what is packed under `key` of an artifact's metadata, or `default` where there is nothing.
+
+    Example:
+        >>> unpacked({"labels": packed(["ham", "spam"])}, "labels", [])
+        ['ham', 'spam']
+    """
     text = metadata.get(key)
     return json.loads(text) if text else default
 
 
 def finite(numbers: Mapping[str, float]) -> dict[str, float]:
-    """Return `numbers` without those that are not finite."""
+    """Return `numbers` without those that are not finite, which fail a step on Kubeflow.
+
+    Example:
+        >>> finite({"loss": 0.5, "mcc": float("nan")})
+        {'loss': 0.5}
+    """
     return {name: value for name, value in numbers.items() if math.isfinite(value)}

@@ -7,7 +7,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from berth.errors import BerthError
 from berth.tracking import tags
@@ -33,8 +33,8 @@ _METRICS_LIMIT = 1000
 @contextlib.contextmanager
 def step_run(
     step: str,
-    params: Mapping[str, Any] | None = None,
-    upstream: Sequence[Mapping[str, Any]] = (),
+    params: Mapping[str, object] | None = None,
+    upstream: Sequence[Mapping[str, str]] = (),
     system_metrics: bool = False,
     repeats_errors: bool = True,
     resumes: bool = True,
@@ -47,6 +47,13 @@ def step_run(
     A cluster cannot tell a step's own error from a lost node and repeats both: with `repeats_errors` False, a step
     whose last try ended in a BerthError raises it again at once. It repeats a step that was stopped at its time limit,
     too: without `resumes`, such a step raises an error instead of starting from the beginning.
+
+    Raises:
+        BerthError: this process belongs to no pipeline run, or the error of an earlier try is raised again.
+
+    Example:
+        >>> with step_run("count", {"rows": 5_574}) as run:
+        ...     counts.metadata[tags.RUN_ID] = run.info.run_id
     """
     import mlflow
 
@@ -93,7 +100,7 @@ def end_run() -> None:
         close(parent_run().info.run_id, "FINISHED")
 
 
-def log_params(params: Mapping[str, Any]) -> None:
+def log_params(params: Mapping[str, object]) -> None:
     """Log `params` on the step's run and on the parent, where runs are compared: no two steps have one of a name."""
     import mlflow
     from mlflow.entities import Param
@@ -132,13 +139,23 @@ def log_to_parent(tags: Mapping[str, str] | None = None, metrics: Mapping[str, f
 
 
 def metric_name(name: str) -> str:
-    """Return `name` with what MLflow refuses in a metric's name replaced by underscores; a slash makes groups."""
+    """Return `name` with what MLflow refuses in a metric's name replaced by underscores; a slash makes groups.
+
+    Example:
+        >>> metric_name("recall/C++")
+        'recall/C__'
+    """
     name = re.sub(r"[^\w\-. /:]", "_", name)[:_NAME_LIMIT]
     return "/".join(part if part.strip(". ") else "_" for part in name.split("/"))
 
 
 def metric_names(names: Iterable[str]) -> dict[str, str]:
-    """Return the MLflow name of each of `names`, all different: names of symbols get the start of their SHA-256."""
+    """Return the MLflow name of each of `names`, all different: equal ones get the start of their name's SHA-256.
+
+    Example:
+        >>> metric_names(["recall/C#", "recall/C+"])
+        {'recall/C#': 'recall/C__4b2ec276', 'recall/C+': 'recall/C__acc001ce'}
+    """
     made = {name: metric_name(name) for name in names}
     many = Counter(made.values())
     return {

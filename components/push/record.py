@@ -104,7 +104,8 @@ def _as_step(
 
 def version_tags(report: Mapping[str, Any], dataset: Mapping[str, Any], settings_digest: str) -> dict[str, str]:
     """Return a version's tags: what it was made of, by which pipeline run, its verdict, and the gates that failed."""
-    failed = [gate for gate in unpacked(report, "gates", []) if gate.get("outcome") == "fail"]
+    gates: list[dict[str, str]] = unpacked(report, "gates", [])
+    failed = [gate for gate in gates if gate.get("outcome") == "fail"]
     return {
         tags.PIPELINE_RUN: pipeline_run.parent_run().info.run_id,
         tags.FINGERPRINT: dataset.get("fingerprint", ""),
@@ -122,7 +123,8 @@ def description(report: Mapping[str, Any], trained_on: str, headline: Sequence[s
     `headline`.
     """
     run = pipeline_run.parent_run()
-    scores = unpacked(report, "scores", {})
+    scores: dict[str, float] = unpacked(report, "scores", {})
+    gates: list[dict[str, str]] = unpacked(report, "gates", [])
     # The list of versions shows the first line, and its Markdown as it is written.
     head, _, why = str(report.get("verdict", "no verdict")).partition(": ")
     lines = [", ".join([head, *(f"{name} {scores[name]:.4f}" for name in headline if name in scores)]), ""]
@@ -131,7 +133,7 @@ def description(report: Mapping[str, Any], trained_on: str, headline: Sequence[s
     lines += [f"By the MLflow run {escaped(run.info.run_name)} (`{run.info.run_id}`).", ""]
     if scores:
         lines += [*table(["metric", "value"], [[name, f"{scores[name]:.4f}"] for name in sorted(scores)]), ""]
-    if gates := unpacked(report, "gates", []):
+    if gates:
         cells = [[str(gate.get(key, "")) for key in ("name", "outcome", "words")] for gate in gates]
         lines += [*table(["gate", "outcome", "in words"], cells), ""]
     return "\n".join(lines).rstrip() + "\n"

@@ -108,7 +108,7 @@ def closing_table(result: Result) -> Table:
     color = "green" if result.blessed else "cyan" if verdict == "UNCHANGED" else "yellow"
     tables.add(table, "verdict", Text(printable(verdict), style=f"bold {color}"))
     judged = "report" in outputs and verdict != "UNCHANGED"
-    gates = unpacked(outputs["report"].metadata, "gates", []) if judged else []
+    gates: list[dict[str, str]] = unpacked(outputs["report"].metadata, "gates", []) if judged else []
     failed = [f"{gate['name']} {gate['words']}" for gate in gates if gate["outcome"] == "fail"]
     for words in failed or [why] * bool(why):
         tables.add(table, "failed" if failed else "why", words)

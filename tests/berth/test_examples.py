@@ -1,0 +1,32 @@
+"""Examples in the docstrings of modules that need neither TensorFlow nor a server."""
+
+import pytest
+
+from tests.support import examples
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "berth.data.cleaning",
+        "berth.data.script",
+        "berth.data.seen_texts",
+        "berth.data.token_ids",
+        "berth.data.windows",
+        "berth.errors",
+        "berth.interval",
+        "berth.macro_f1",
+        "berth.progress",
+        "berth.storage.addresses",
+        "berth.storage.globs",
+        "berth.storage.object_store:reason_of",
+        "berth.storage.object_store:scheme_of",
+        "berth.tracking.artifacts",
+        "berth.tracking.sqlite_store",
+        "berth.tracking.step_run:metric_name",
+        "berth.tracking.step_run:metric_names",
+        "berth.verdict",
+    ],
+)
+def test_the_examples_of_a_docstring_are_true(name):
+    examples.check(name)
