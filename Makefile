@@ -5,6 +5,9 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
+# Bytecode of the checkout is kept, also where the environment says not to: the tests start hundreds of processes.
+export PYTHONDONTWRITEBYTECODE :=
+
 IMAGES := core validate train
 UV := $(or $(shell command -v uv),.tools/bin/uv)
 BERTH := .venv/core/bin/berth
