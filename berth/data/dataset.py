@@ -108,8 +108,7 @@ class Manifest(BaseModel):
             FileNotFoundError: the folder has none, so that it is not a whole dataset.
 
         Example:
-            >>> Manifest.read(dataset).labels
-            ['ham', 'spam']
+            >>> Manifest.read(dataset).labels  # such as ["ham", "spam"]
         """
         return cls.model_validate_json((Path(dataset) / "manifest.json").read_text(encoding="utf-8"))
 
@@ -124,8 +123,6 @@ def read_split(dataset: str | Path, split: str) -> tuple[list[str], list[str]]:
 
     Example:
         >>> texts, labels = read_split(dataset, "test")
-        >>> texts[0], labels[0]
-        ('Free entry in 2 a wkly comp', 'spam')
     """
     import pyarrow.parquet as pq
 

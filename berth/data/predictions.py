@@ -38,8 +38,7 @@ class TrainingPredictions:
     """The predictions that train saves for the model that it exports.
 
     Example:
-        >>> TrainingPredictions.read("predictions.parquet").validation.probabilities.shape
-        (557, 2)
+        >>> probabilities = TrainingPredictions.read("predictions.parquet").validation.probabilities
     """
 
     validation: SplitPredictions

@@ -16,6 +16,7 @@ from berth.errors import BerthError
 
 
 def add(text: str, label: str = "") -> None:
+    """Fetch or convert what the handle `text` leads to into the cache; `label` names a converted folder there."""
     handle = parse("HANDLE", text)
     if handle.kind == "folder":
         convert.handles(text, text, label)
@@ -24,6 +25,7 @@ def add(text: str, label: str = "") -> None:
 
 
 def verify(*names: str) -> None:
+    """Load the entries `names` of the cache and print what is wrong with each, and what it is, as JSON."""
     everything = cache.entries()
     for name in names:
         record = next(entry for entry in everything if entry.name == name)

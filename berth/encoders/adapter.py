@@ -3,11 +3,17 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 
 from berth.errors import BerthError
+
+LoadedModel: TypeAlias = Any
+"""What hub.load and tf.saved_model.load return: an object whose attributes are those of the SavedModel."""
+Outputs: TypeAlias = dict[str, tf.Tensor]
+"""An encoder's outputs by name; `encoder_outputs`, which Berth does not use, is a list of tensors."""
+_Specs: TypeAlias = dict[str, tf.TensorSpec] | list[tf.TensorSpec] | tuple[tf.TensorSpec, ...]
 
 INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
 _ALIASES = {
@@ -29,8 +35,7 @@ class EncoderAdapter:
     Example:
         >>> encoder = load("encoder", folder, "minilm")
         >>> inputs = preprocessor(tf.constant(["free entry", "see you"]))
-        >>> of_encoder(encoder, "minilm").call(encoder, inputs, training=False)["pooled_output"].shape
-        TensorShape([2, 384])
+        >>> vectors = of_encoder(encoder, "minilm").call(encoder, inputs, training=False)["pooled_output"]  # [2, 384]
     """
 
     names: tuple[str, ...]
@@ -41,7 +46,7 @@ class EncoderAdapter:
     takes_training: bool
     """Whether dropout can be switched on."""
 
-    def call(self, encoder: Any, inputs: Mapping[str, tf.Tensor], training: bool) -> dict[str, Any]:
+    def call(self, encoder: LoadedModel, inputs: Mapping[str, tf.Tensor], training: bool) -> Outputs:
         """Return the outputs: pooled_output, [batch, hidden]; sequence_output, [batch, length, hidden]; float32.
 
         Args:
@@ -53,7 +58,7 @@ class EncoderAdapter:
         mode = {"training": training} if self.takes_training else {}
         return outputs_by_name(encoder(own if self.as_list else dict(zip(self.names, own, strict=True)), **mode))
 
-    def outputs(self, loaded: Any) -> dict[str, Any]:
+    def outputs(self, loaded: LoadedModel) -> Outputs:
         """Return the outputs of the encoder `loaded` for one text without words, only [CLS] and [SEP]."""
         return self.call(loaded, {name: tf.ones([1, 2], tf.int32) for name in INPUTS}, training=False)
 
@@ -62,7 +67,7 @@ class EncoderAdapter:
 class TextAdapter(EncoderAdapter):
     """The way to call a module that takes texts, such as NNLM: their bytes are put together again."""
 
-    def call(self, encoder: Any, inputs: Mapping[str, tf.Tensor], training: bool) -> dict[str, Any]:
+    def call(self, encoder: LoadedModel, inputs: Mapping[str, tf.Tensor], training: bool) -> Outputs:
         """Return the vectors as pooled_output, float32 [batch, hidden]; inputs: berth.encoders.text_to_vector.Bytes."""
         lengths = tf.reduce_sum(inputs["input_mask"], 1)
         codes = tf.RaggedTensor.from_tensor(inputs["input_word_ids"], lengths)
@@ -71,7 +76,7 @@ class TextAdapter(EncoderAdapter):
         return {"pooled_output": next(value for value in given.values() if _is_vector(value))}
 
 
-def takes_texts(loaded: Any) -> bool:
+def takes_texts(loaded: LoadedModel) -> bool:
     """Return whether `loaded` is a module that takes texts and gives a vector for each, and not a preprocessor."""
     if not callable(loaded) or hasattr(loaded, "tokenize") or hasattr(loaded, "bert_pack_inputs"):
         return False
@@ -79,7 +84,12 @@ def takes_texts(loaded: Any) -> bool:
 
 
 def standard(name: str) -> str:
-    """Return the TF-Hub text API's name of an input."""
+    """Return the TF-Hub text API's name of an input.
+
+    Example:
+        >>> standard("attention_mask"), standard("input_mask")
+        ('input_mask', 'input_mask')
+    """
     return _ALIASES.get(name, name)
 
 
@@ -88,8 +98,13 @@ def standard_inputs(packed: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     return {standard(name): value for name, value in packed.items()}
 
 
-def outputs_by_name(given: Any) -> dict[str, Any]:
-    """Return an encoder's outputs as a dict: the first TF2 encoders return a pair, others a single tensor."""
+def outputs_by_name(given: Outputs | list[tf.Tensor] | tuple[tf.Tensor, ...] | tf.Tensor) -> Outputs:
+    """Return an encoder's outputs as a dict: the first TF2 encoders return a pair, others a single tensor.
+
+    Example:
+        >>> sorted(outputs_by_name((tf.zeros([2, 8]), tf.zeros([2, 5, 8]))))
+        ['pooled_output', 'sequence_output']
+    """
     if isinstance(given, Mapping):
         return {_OUTPUT_ALIASES.get(str(name), str(name)): value for name, value in given.items()}
     several = list(given) if isinstance(given, list | tuple) else [given]
@@ -97,7 +112,7 @@ def outputs_by_name(given: Any) -> dict[str, Any]:
     return {by_rank[one.shape.rank]: one for one in several if one.shape.rank in by_rank}
 
 
-def of_encoder(loaded: Any, handle: str) -> EncoderAdapter:
+def of_encoder(loaded: LoadedModel, handle: str) -> EncoderAdapter:
     """Return the adapter for the encoder `loaded`, found from its traces; `handle` is the user's name for it.
 
     Raises:
@@ -130,7 +145,7 @@ def of_encoder(loaded: Any, handle: str) -> EncoderAdapter:
     return EncoderAdapter(tuple(names), not named, tuple(spec.dtype for spec in own_specs), takes_training)
 
 
-def variables(loaded: Any) -> list[tf.Variable]:
+def variables(loaded: LoadedModel) -> list[tf.Variable]:
     """Return the variables of the encoder `loaded`: those that it lists, or without a list those that its traces use.
 
     TF-Hub's and Keras' SavedModels list them; a plain `tf.Module`'s does not.
@@ -141,20 +156,20 @@ def variables(loaded: Any) -> list[tf.Variable]:
     return list({id(variable): variable for variable in used}.values())
 
 
-def trainable_variables(loaded: Any) -> list[tf.Variable]:
+def trainable_variables(loaded: LoadedModel) -> list[tf.Variable]:
     """Return the variables of the encoder `loaded` that training may change, found as `variables` finds them."""
     if hasattr(loaded, "trainable_variables"):
         return list(loaded.trainable_variables)
     return [variable for variable in variables(loaded) if variable.trainable]
 
 
-def positions(loaded: Any) -> int | None:
+def positions(loaded: LoadedModel) -> int | None:
     """Return how many tokens the encoder's table of absolute positions has room for; None: it has none by that name."""
     tables = [own for own in variables(loaded) if _POSITIONS.search(own.name) and own.shape.rank >= 2]
     return max((max(own.shape[:-1]) for own in tables), default=None)
 
 
-def _inputs(function: Any) -> Any:
+def _inputs(function: tf.types.experimental.ConcreteFunction) -> _Specs | None:
     """Return the specifications of a trace's inputs, by name or in order; None where they are not token ids."""
     positional, _ = function.structured_input_signature
     first = positional[0] if positional else None
@@ -166,7 +181,7 @@ def _inputs(function: Any) -> Any:
     return None
 
 
-def _text_to_vector(function: Any) -> bool:
+def _text_to_vector(function: tf.types.experimental.ConcreteFunction) -> bool:
     """Return whether a trace takes strings [batch] and gives a vector for each."""
     positional, _ = function.structured_input_signature
     first = positional[0] if positional else None
@@ -174,17 +189,17 @@ def _text_to_vector(function: Any) -> bool:
     return takes and any(map(_is_vector, outputs_by_name(function.structured_outputs).values()))
 
 
-def _is_vector(output: Any) -> bool:
+def _is_vector(output: tf.TensorSpec | tf.Tensor) -> bool:
     return bool(output.dtype.is_floating and output.shape.rank == 2)
 
 
-def _training(function: Any) -> bool:
+def _training(function: tf.types.experimental.ConcreteFunction) -> bool:
     """Return whether a trace is for training."""
     positional, named = function.structured_input_signature
     return named.get("training") is True or any(one is True for one in positional)
 
 
-def _shown(function: Any) -> str:
+def _shown(function: tf.types.experimental.ConcreteFunction) -> str:
     positional, _ = function.structured_input_signature
     first = positional[0] if positional else None
     if isinstance(first, dict):

@@ -1,10 +1,9 @@
 """Load a SavedModel of the TF-Hub text API."""
 
-from typing import Any
-
 import tensorflow_hub as hub
 import tensorflow_text  # noqa: F401  registers the ops that preprocessors are made of
 
+from berth.encoders.adapter import LoadedModel
 from berth.errors import BerthError, first_line
 from berth.models import graph
 
@@ -17,11 +16,20 @@ def check_graph(field: str, folder: str, handle: str) -> None:
         raise BerthError(f"{field}: {handle!r} cannot be loaded ({reason}). Name a TF2 SavedModel.") from None
 
 
-def load(field: str, folder: str, handle: str) -> Any:
-    """Return the loaded SavedModel of `folder`; `field` is the setting that names it, `handle` the user's name of it.
+def load(field: str, folder: str, handle: str) -> LoadedModel:
+    """Return the loaded SavedModel of `folder`, an encoder or a preprocessor.
+
+    Args:
+        field: The setting that names it, with which errors begin.
+        folder: Where its saved_model.pb is.
+        handle: The user's name for it, which errors quote.
 
     Raises:
-        BerthError: TensorFlow cannot load it, or should not.
+        BerthError: TensorFlow cannot load it, or its graph could read or write files or run other code.
+
+    Example:
+        >>> folder, _ = berth.encoders.resolve.resolve("minilm", "")
+        >>> encoder = load("encoder", folder, "minilm")
     """
     check_graph(field, folder, handle)
     try:

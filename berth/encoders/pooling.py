@@ -54,6 +54,11 @@ def pool(outputs: Mapping[str, tf.Tensor], mask: tf.Tensor, pooling: str) -> tf.
 
     Raises:
         BerthError: the encoder does not give what `pooling` asks for.
+
+    Example:
+        >>> sequence = tf.constant([[[1.0], [3.0], [9.0]]])  # one text of three tokens, the last one padding
+        >>> pool({"sequence_output": sequence}, tf.constant([[1, 1, 0]]), "mean").numpy().tolist()
+        [[2.0]]
     """
     chosen = method(outputs, pooling)
     if chosen in _PER_TEXT:

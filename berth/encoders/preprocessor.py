@@ -2,12 +2,12 @@
 
 import functools
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from berth.data.token_ids import TokenIds, TokenisedSplit
+from berth.encoders.adapter import LoadedModel
 from berth.errors import BerthError
 from berth.settings import TRUNCATE
 
@@ -24,13 +24,13 @@ class Preprocessor:
         BerthError: `loaded` is not a preprocessor of the TF-Hub text API that packs.
 
     Example:
-        >>> Preprocessor(load("preprocessor", folder, "minilm"), 128, "minilm")(tf.constant(["free entry"]))
-        {'input_word_ids': <tf.Tensor: shape=(1, 4)>, 'input_mask': ..., 'input_type_ids': ...}
+        >>> preprocessor = Preprocessor(load("preprocessor", folder, "minilm"), 128, "minilm")
+        >>> preprocessor(tf.constant(["free entry"]))["input_word_ids"]  # int32 [1, 4]
     """
 
     def __init__(
         self,
-        loaded: Any,
+        loaded: LoadedModel,
         sequence_length: int,
         handle: str,
         pairs: bool = False,
@@ -139,7 +139,11 @@ class Preprocessor:
 def tokenize_all(preprocessor: Preprocessor, texts: Sequence[str], chunk: int = 4096) -> tuple[TokenIds, np.ndarray]:
     """Return the token ids of `texts`, cut, and how many tokens each has uncut, int32 [texts].
 
-    Each text is tokenised only once, by the same code that the exported model runs.
+    Each text is tokenised only once, by the same code that the exported model runs. `chunk` texts are in memory at a
+    time.
+
+    Example:
+        >>> ids, lengths = tokenize_all(preprocessor, ["free entry", "see you at 8"])
     """
     return tokenize_chunks(preprocessor, (texts[start : start + chunk] for start in range(0, len(texts), chunk)))
 

@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import urllib.request
 from pathlib import Path
-from typing import Any
 
 from berth.encoders import registered
 from berth.encoders.builtin.checkpoint import digest, is_checkpoint
@@ -103,6 +102,6 @@ def _of_web(handle: Handle) -> str:
 
 
 def _of_store(handle: Handle) -> str:
-    found: dict[str, dict[str, Any]] = store_of(handle.address).find(handle.address.partition("://")[2], detail=True)
+    found: dict[str, dict[str, object]] = store_of(handle.address).find(handle.address.partition("://")[2], detail=True)
     known = [(path, own.get("etag") or own.get("ETag"), own["size"]) for path, own in sorted(found.items())]
     return repr(known) if known and all(etag for _, etag, _ in known) else ""

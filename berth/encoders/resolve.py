@@ -7,10 +7,9 @@ A checkpoint of Hugging Face is converted. Anything that is not a local folder i
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from berth.encoders import registered
-from berth.encoders.adapter import takes_texts
+from berth.encoders.adapter import LoadedModel, takes_texts
 from berth.encoders.builtin import convert, minilm
 from berth.encoders.builtin.checkpoint import is_checkpoint
 from berth.encoders.builtin.weights import BUILT_IN
@@ -29,9 +28,16 @@ def resolve(encoder: str, preprocessor: str) -> tuple[str, str]:
 
     A module that takes texts has no preprocessor: the second is empty.
 
+    Args:
+        encoder: `minilm`, a TF-Hub or Kaggle URL, an https .tar.gz, gs://, s3://, a folder or models:/NAME@ALIAS.
+        preprocessor: Likewise; empty: the one that comes with the encoder.
+
     Raises:
         BerthError: a handle does not lead to a SavedModel or a checkpoint of BERT; the message names the field and what
             to change.
+
+    Example:
+        >>> encoder, preprocessor = resolve("minilm", "")
     """
     if encoder == BUILT_IN:
         found, own = minilm.handles()
@@ -47,7 +53,7 @@ def resolve(encoder: str, preprocessor: str) -> tuple[str, str]:
     return found, own
 
 
-def load_preprocessor(folder: str, handle: str) -> Any:
+def load_preprocessor(folder: str, handle: str) -> LoadedModel:
     """Return the loaded preprocessor of `folder`; `handle` is the user's name for it.
 
     Of an empty folder, which is what `resolve` gives for a module that takes texts, it is what stands in for one.

@@ -10,11 +10,14 @@ import itertools
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
+from tensorflow.core.framework.function_pb2 import FunctionDef, FunctionDefLibrary
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+from tensorflow.core.protobuf.saved_object_graph_pb2 import SavedObjectGraph
+
+from berth.encoders.adapter import LoadedModel
 
 _VARIABLE = "berth/dropout_seed"
 _DEVICE = "/device:CPU:0"
@@ -37,9 +40,13 @@ class Seeds:
     Args:
         encoder: The loaded SavedModel that `with_seeded_dropout` wrote.
         seed: The seed of the run.
+
+    Example:
+        >>> encoder = load("encoder", with_seeded_dropout(folder, scratch), "minilm")
+        >>> Seeds(encoder, seed=0).set(step=17, part=0)  # the masks of step 17, in any process
     """
 
-    def __init__(self, encoder: Any, seed: int) -> None:
+    def __init__(self, encoder: LoadedModel, seed: int) -> None:
         self._seed = seed % 2**_PLACE
         with tf.device(_DEVICE):
             self._handle = tf.raw_ops.VarHandleOp(dtype=tf.int64, shape=[2], shared_name=_variable_of(encoder))
@@ -67,7 +74,7 @@ class Seeds:
             return tf.random.experimental.stateless_shuffle(x, seed)
 
 
-def _variable_of(encoder: Any) -> str:
+def _variable_of(encoder: LoadedModel) -> str:
     """Return the name of the seed variable of `encoder`: TensorFlow makes it unique when it loads the encoder."""
     for function in getattr(encoder.__call__, "concrete_functions", ()):
         graph = function.graph.as_graph_def()
@@ -106,7 +113,7 @@ def with_seeded_dropout(encoder: str, scratch: str | Path) -> str:
     return str(folder)
 
 
-def _called_functions(objects: Any) -> list[str]:
+def _called_functions(objects: SavedObjectGraph) -> list[str]:
     """Return the names of the concrete functions behind the root object's __call__, which is what TF-Hub calls."""
     for child in objects.nodes[0].children if objects.nodes else ():
         if child.local_name == "__call__":
@@ -114,7 +121,7 @@ def _called_functions(objects: Any) -> list[str]:
     return []
 
 
-def _is_random(functions: dict[str, Any], name: str) -> bool:
+def _is_random(functions: dict[str, FunctionDef], name: str) -> bool:
     return any(
         node.op in _STATELESS or (node.op in _CALLS and _is_random(functions, node.attr["f"].func.name))
         for node in functions[name].node_def
@@ -122,7 +129,11 @@ def _is_random(functions: dict[str, Any], name: str) -> bool:
 
 
 def _replace(
-    functions: dict[str, Any], library: Any, function: Any, places: Iterator[int], copies: Iterator[int]
+    functions: dict[str, FunctionDef],
+    library: FunctionDefLibrary,
+    function: FunctionDef,
+    places: Iterator[int],
+    copies: Iterator[int],
 ) -> None:
     """Replace the random ops of `function` and its callees, with one copy per call: else masks would repeat."""
     for node in list(function.node_def):
@@ -135,8 +146,8 @@ def _replace(
             _make_stateless(function, node, next(places))
 
 
-def _make_stateless(function: Any, node: Any, place: int) -> None:
-    def add(suffix: str, op: str, inputs: list[str], **attributes: Any) -> None:
+def _make_stateless(function: FunctionDef, node: tf.compat.v1.NodeDef, place: int) -> None:
+    def add(suffix: str, op: str, inputs: list[str], **attributes: tf.compat.v1.AttrValue) -> None:
         made = function.node_def.add(name=f"{node.name}/{suffix}", op=op, input=inputs, device=_DEVICE)
         for key, value in attributes.items():
             made.attr[key].CopyFrom(value)

@@ -5,7 +5,6 @@ it is called (berth.encoders.adapter.TextAdapter), so that batches, export and s
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import tensorflow as tf
 
@@ -16,7 +15,12 @@ LONGEST = 1 << 20
 
 
 class Bytes(tf.Module):
-    """What stands in for a preprocessor: the ids of a text are its bytes, 0 to 255."""
+    """What stands in for a preprocessor: the ids of a text are its bytes, 0 to 255.
+
+    Example:
+        >>> Bytes().tokenize(tf.constant(["ab", ""])).to_list()
+        [[97, 98], []]
+    """
 
     def tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """Return ragged int32 [batch, (bytes)]; `texts` are strings [batch]."""
@@ -24,7 +28,9 @@ class Bytes(tf.Module):
         codes = tf.io.decode_raw(characters.values, tf.uint8)
         return characters.with_values(tf.reshape(tf.cast(codes, tf.int32), [-1]))
 
-    def bert_pack_inputs(self, segments: Sequence[tf.RaggedTensor], seq_length: int | tf.Tensor) -> dict[str, Any]:
+    def bert_pack_inputs(
+        self, segments: Sequence[tf.RaggedTensor], seq_length: int | tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         """Return the inputs that TextAdapter takes, int32 [batch, seq_length].
 
         Raises:

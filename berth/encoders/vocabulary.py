@@ -2,11 +2,10 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 import tensorflow as tf
 
-from berth.encoders.adapter import INPUTS, EncoderAdapter, variables
+from berth.encoders.adapter import INPUTS, EncoderAdapter, LoadedModel, variables
 from berth.errors import BerthError
 
 TABLE = re.compile(r"(word|token)_embedding", re.IGNORECASE)
@@ -16,7 +15,7 @@ ROUNDED_UP = 128
 """An encoder's table may have unused rows: its height may be rounded up to a multiple of at most this."""
 
 
-def size(preprocessor: Any, folder: str | Path) -> int | None:
+def size(preprocessor: LoadedModel, folder: str | Path) -> int | None:
     """Return how many tokens the loaded preprocessor of `folder` knows; None: not known.
 
     TF-Hub's report it (`tokenize.get_special_tokens_dict`); for others it is the length of the WordPiece file.
@@ -32,13 +31,13 @@ def size(preprocessor: Any, folder: str | Path) -> int | None:
         return sum(1 for _ in stream)
 
 
-def table(encoder: Any) -> tf.Variable | None:
+def table(encoder: LoadedModel) -> tf.Variable | None:
     """Return the loaded encoder's word table, [rows, size]; None: no variable has the name of one."""
     tables = [variable for variable in variables(encoder) if TABLE.search(variable.name) and variable.shape.rank == 2]
     return max(tables, key=lambda own: int(own.shape[0]), default=None)
 
 
-def rows(encoder: Any, interface: EncoderAdapter, largest: int) -> int | None:
+def rows(encoder: LoadedModel, interface: EncoderAdapter, largest: int) -> int | None:
     """Return how many rows the loaded encoder's word table has; None: not known.
 
     If no variable has the name of a word table, the encoder is called with the token id `largest`: an id beyond the
@@ -56,7 +55,7 @@ def rows(encoder: Any, interface: EncoderAdapter, largest: int) -> int | None:
 
 
 def check_vocabulary_fits(
-    encoder: Any, interface: EncoderAdapter, preprocessor: Any, folder: str | Path, seen: int
+    encoder: LoadedModel, interface: EncoderAdapter, preprocessor: LoadedModel, folder: str | Path, seen: int
 ) -> None:
     """Raise BerthError if the preprocessor returns token ids that the encoder's word table does not have a row for.
 

@@ -10,6 +10,11 @@ def cut(texts: tf.RaggedTensor, room: int) -> tuple[tf.RaggedTensor, tf.Tensor]:
 
     A text of at most `room` tokens is one window. Those of a longer text have `room` tokens each: a quarter of them is
     the end of the window before, of the last one more, since it ends where the text does.
+
+    Example:
+        >>> windows, owners = cut(tf.ragged.constant([[1, 2, 3, 4, 5], [6]]), 4)
+        >>> windows.to_list(), owners.numpy().tolist()
+        ([[1, 2, 3, 4], [2, 3, 4, 5], [6]], [0, 0, 1])
     """
     lengths = texts.row_lengths()
     counts = windows.count(lengths, room)
@@ -26,7 +31,7 @@ def pool(vectors: tf.Tensor, owners: tf.Tensor, texts: tf.Tensor, long_texts: st
     """Return one vector per text, [texts, hidden]; that of a single window is the window's own.
 
     Args:
-        vectors: Of the windows, [windows, hidden].
+        vectors: Of the windows, float32 [windows, hidden].
         owners: Which text each is of, int64 [windows].
         texts: How many there are, an integer.
         long_texts: `windows`: the mean. `windows_max`: the largest of each of the numbers.

@@ -42,8 +42,8 @@ class Vocabulary:
         """Return a BERT tokenizer (Hugging Face's tokenizers) of these pieces.
 
         Example:
-            >>> find_vocabulary("minilm", "").tokenizer().encode("unaffable", add_special_tokens=False).tokens
-            ['una', '##ffa', '##ble']
+            >>> Vocabulary(["[UNK]", "ship", "##s"], "").tokenizer().encode("Ships", add_special_tokens=False).tokens
+            ['ship', '##s']
         """
         from tokenizers import BertWordPieceTokenizer
 

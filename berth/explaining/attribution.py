@@ -7,15 +7,15 @@ works for every encoder that looks tokens up in one variable.
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from berth.data.cleaning import NO_RULES, TextRules, clean
+from berth.encoders.adapter import LoadedModel
 from berth.encoders.vocabulary import TABLE
 from berth.errors import BerthError, first_line
 from berth.explaining.explanation import ABSOLUTE, RELATIVE, Explanation, Part
@@ -36,6 +36,10 @@ class Explainer:
 
     Raises:
         BerthError: its graph does not have what that takes.
+
+    Example:
+        >>> (found,) = Explainer("serving/sms-spam/3").explain(["You have won!"], None, [1])
+        >>> found.words  # the heaviest first, each with its part in the log odds of label 1
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -52,13 +56,13 @@ class Explainer:
         known = "cleaning" in settings  # an older Berth's models clean texts as well and do not say how
         self._rules = [TextRules.of(settings["cleaning"])] if known else [NO_RULES, TextRules(True, True), _ALL_RULES]
         with tempfile.TemporaryDirectory(prefix="berth-explain-") as scratch:
-            self._loaded: Any = tf.saved_model.load(with_logits(folder, scratch, SERVE, "probabilities"))
+            self._loaded: LoadedModel = tf.saved_model.load(with_logits(folder, scratch, SERVE, "probabilities"))
         self._serve = self._loaded.signatures[SERVE]
         tables = [own for own in self._serve.variables if TABLE.search(own.name) and own.shape.rank == 2]
-        self._table: Any = max(tables, key=lambda own: int(own.shape[0]), default=None)
         preprocessor = getattr(self._loaded, "preprocessor", None)
-        if self._table is None or not hasattr(preprocessor, "tokenize"):
+        if not tables or not hasattr(preprocessor, "tokenize"):
             raise self._refusal("it has no variable with the name of a word table, or no tokenizer")
+        self._table: tf.Variable = max(tables, key=lambda own: int(own.shape[0]))
         self._gradient = self._compiled()
         try:
             probe = self._ids([["", "a a a a a a a a"]] * (2 if self._pairs else 1))[0]
@@ -69,9 +73,15 @@ class Explainer:
     def explain(
         self, texts: Sequence[str], pairs: Sequence[str] | None, columns: Sequence[int]
     ) -> list[Explanation | None]:
-        """Return what the words of each text did to one label, whose place among the labels is in `columns`.
+        """Return what the words of each text did to one label; None for a text whose tokens are not those of its words.
 
-        A text is None where the encoder's tokens are not those of its words.
+        Args:
+            texts: As their authors wrote them.
+            pairs: The second text of each; None: the model takes single texts.
+            columns: Each text's label, as its place among the model's labels.
+
+        Raises:
+            BerthError: the encoder looks a text's tokens up in another way than one by one.
         """
         found: list[Explanation | None] = [None] * len(texts)
         given = [list(texts), list(pairs or [])] if self._pairs else [list(texts)]
@@ -132,7 +142,7 @@ class Explainer:
         finally:
             self._table.scatter_update(tf.IndexedSlices(whole, words))
 
-    def _compiled(self) -> Callable[..., Any]:
+    def _compiled(self) -> tf.types.experimental.PolymorphicFunction:
         """Return the function of texts and columns that gives their log odds, and the gradient of the word table."""
         binary = self._task == "single_label" and len(self._labels) == 2
         single = self._task == "single_label"
@@ -159,7 +169,7 @@ class Explainer:
 
         return gradient
 
-    def _named(self, given: Sequence[Any]) -> dict[str, tf.Tensor]:
+    def _named(self, given: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
         return {name: tf.convert_to_tensor(column) for name, column in zip(("text", "text_pair"), given, strict=False)}
 
     def _ask(self, given: list[list[str]], columns: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -1,9 +1,13 @@
 """A copy of an exported classifier that answers with logits: of a sure model's probabilities no gradient is left."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from berth.errors import BerthError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    from tensorflow.core.framework.function_pb2 import FunctionDef
 
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _PASSED = ("Identity", "Cast")
@@ -36,7 +40,7 @@ def with_logits(model: str | Path, scratch: str | Path, signature: str, output: 
     return str(folder)
 
 
-def _unsquash(graph: Any, tensor: str) -> bool:
+def _unsquash(graph: "tf.compat.v1.GraphDef", tensor: str) -> bool:
     """Make the sigmoid or softmax that `tensor` of `graph` comes from the identity; return whether there is one."""
     functions = {function.signature.name: function for function in graph.library.function}
     body, nodes = None, {node.name: node for node in graph.node}
@@ -60,7 +64,7 @@ def _unsquash(graph: Any, tensor: str) -> bool:
             return False
 
 
-def _make_identity(body: Any, node: Any) -> None:
+def _make_identity(body: "FunctionDef", node: "tf.compat.v1.NodeDef") -> None:
     """Make `node` of a function an identity, whose output has another name than that of a sigmoid or a softmax."""
     old, new = f"{node.name}:{_SQUASHES[node.op]}:0", f"{node.name}:output:0"
     node.op = "Identity"

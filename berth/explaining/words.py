@@ -22,6 +22,8 @@ class Words:
     What stands between white space is split at its punctuation where the tokens of the parts are those of the whole.
 
     Example:
+        >>> def tokenize(texts):  # one token for each character that is not white space
+        ...     return [[ord(character) for character in text if not character.isspace()] for text in texts]
         >>> Words("Call now!", tokenize).parts
         ['Call', ' ', 'now', '!']
     """

@@ -8,7 +8,7 @@ Runs in the environment of the train image; `berth predict` is its caller.
 import json
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from berth.errors import BerthError
 from berth.explaining.explanation import Explanation
@@ -16,8 +16,15 @@ from berth.lean_import import import_tensorflow_for_serving
 from berth.models.decision_rule import decisions
 from berth.models.saved_model import ServedClassifier, load
 
+if TYPE_CHECKING:
+    import numpy as np
+
+Explain = Callable[[list[str], "np.ndarray"], list[dict[str, object] | None]]
+"""From texts and their probabilities, float32 [texts, labels], to an explanation of each text's label as JSON."""
+
 
 def main(folder: str, *flags: str) -> None:
+    """Answer the texts on stdin with the classifier in `folder`; see the module's docstring."""
     import_tensorflow_for_serving()
     classifier = load(folder)
     explain = _explainer(folder, classifier) if "--explain" in flags else None
@@ -34,7 +41,7 @@ def main(folder: str, *flags: str) -> None:
         print(json.dumps(predictions), flush=True)
 
 
-def _explainer(folder: str, classifier: ServedClassifier) -> Callable[[list[str], Any], list[dict[str, Any] | None]]:
+def _explainer(folder: str, classifier: ServedClassifier) -> Explain:
     """Return the function of texts and their probabilities that explains the label of each.
 
     Of a multi-label model that is the most probable one, whether it applies or not.
@@ -43,7 +50,7 @@ def _explainer(folder: str, classifier: ServedClassifier) -> Callable[[list[str]
 
     explainer = Explainer(folder)
 
-    def explain(texts: list[str], probabilities: Any) -> list[dict[str, Any] | None]:
+    def explain(texts: list[str], probabilities: "np.ndarray") -> list[dict[str, object] | None]:
         single = classifier.task == "single_label"
         chosen = decisions(probabilities, classifier.task, classifier.threshold) if single else probabilities
         columns = chosen.argmax(axis=1).tolist()
@@ -52,7 +59,7 @@ def _explainer(folder: str, classifier: ServedClassifier) -> Callable[[list[str]
     return explain
 
 
-def _as_json(explanation: Explanation | None) -> dict[str, Any] | None:
+def _as_json(explanation: Explanation | None) -> dict[str, object] | None:
     if explanation is None:
         return None
     return {

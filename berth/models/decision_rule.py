@@ -37,6 +37,7 @@ def decisions(
         bool [texts, labels]; in a single-label task one in each row is true, or none.
 
     Example:
+        >>> import numpy as np
         >>> decisions(np.array([[0.7, 0.3], [0.55, 0.45]], np.float32), "single_label", 0.4).argmax(axis=1)
         array([0, 1])
     """
@@ -57,7 +58,14 @@ def decisions(
 def decisions_in_graph(
     probabilities: "tf.Tensor", task: str, threshold: Threshold = DEFAULT_THRESHOLD, abstain_below: float = 0.0
 ) -> "tf.Tensor":
-    """Return what `decisions` returns, bool [batch, labels], for a float32 tensor whose number of labels is known."""
+    """Return what `decisions` returns, as a bool tensor [batch, labels]; also inside a graph.
+
+    Args:
+        probabilities: float32 [batch, labels]; the number of labels is known when the graph is traced.
+        task: As for `decisions`.
+        threshold: Likewise.
+        abstain_below: Likewise.
+    """
     import tensorflow as tf
 
     bounds = tf.constant(threshold, tf.float32)

@@ -5,15 +5,17 @@ MLflow ships this file with the model, so it imports nothing of the project but 
 
 import functools
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TypeAlias
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 
 from berth.errors import BerthError
 from berth.models.allowed_ops import ALLOWED
 
+_Messages: TypeAlias = Mapping[str, message.Message]
+"""Messages of _FIELDS by their names: functions, or nodes."""
 _SAVE = {"Save", "SaveSlices", "SaveV2", "MergeV2Checkpoints", "ShardedFilename", "ShardedFilespec"}
 _RESTORE = {"Restore", "RestoreSlice", "RestoreV2"}
 """Ops of the part of a graph that saves and restores variables, which no signature and no function may reach."""
@@ -92,7 +94,7 @@ def check_layers(folder: str | Path) -> None:
             _check_layer(node.metadata)
 
 
-def _parsed(kind: str, path: Path) -> Any:
+def _parsed(kind: str, path: Path) -> message.Message:
     parsed = _messages()[kind]()
     try:
         parsed.ParseFromString(path.read_bytes())
@@ -102,7 +104,7 @@ def _parsed(kind: str, path: Path) -> Any:
 
 
 @functools.cache
-def _messages() -> Mapping[str, Any]:
+def _messages() -> Mapping[str, type[message.Message]]:
     """Return the classes of the messages in _FIELDS."""
     file = descriptor_pb2.FileDescriptorProto(name="berth_saved_model.proto", package="berth", syntax="proto3")
     kinds = {"string": 9, "bytes": 12}
@@ -119,7 +121,7 @@ def _messages() -> Mapping[str, Any]:
     return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"berth.{name}")) for name in _FIELDS}
 
 
-def _check_meta_graph(meta: Any) -> None:
+def _check_meta_graph(meta: message.Message) -> None:
     for asset in meta.assets:
         path = PurePosixPath(asset.filename)
         if path.is_absolute() or ".." in path.parts or ":" in asset.filename or "\\" in asset.filename:
@@ -136,7 +138,7 @@ def _check_meta_graph(meta: Any) -> None:
     _check_nodes(meta, bodies, savers)
 
 
-def _saving(meta: Any, bodies: Mapping[str, Any]) -> dict[str, set[str]]:
+def _saving(meta: message.Message, bodies: _Messages) -> dict[str, set[str]]:
     """Return the functions that save or restore variables, or call one that does, and the ops that they have for it."""
     found = {
         name: own for name, body in bodies.items() if (own := {node.op for node in body.nodes} & (_SAVE | _RESTORE))
@@ -154,7 +156,7 @@ def _saving(meta: Any, bodies: Mapping[str, Any]) -> dict[str, set[str]]:
             found[name] = found.get(name, set()) | own
 
 
-def _mentioned(nodes: Iterable[Any], names: Mapping[str, Any]) -> Iterator[str]:
+def _mentioned(nodes: Iterable[message.Message], names: Container[str]) -> Iterator[str]:
     """Yield the functions among `names` that `nodes` call, as an op or by any attribute."""
     for node in nodes:
         if node.op in names:
@@ -164,7 +166,7 @@ def _mentioned(nodes: Iterable[Any], names: Mapping[str, Any]) -> Iterator[str]:
                 yield text
 
 
-def _texts(attributes: Iterable[Any]) -> Iterator[str]:
+def _texts(attributes: Iterable[message.Message]) -> Iterator[str]:
     """Yield the names of functions, and the texts that could be one, in attributes."""
     for attribute in attributes:
         value = attribute.value
@@ -181,7 +183,7 @@ def _texts(attributes: Iterable[Any]) -> Iterator[str]:
             yield from _texts(function.attributes)
 
 
-def _check_functions(meta: Any, bodies: Mapping[str, Any], savers: Mapping[str, set[str]]) -> None:
+def _check_functions(meta: message.Message, bodies: _Messages, savers: Mapping[str, set[str]]) -> None:
     """Raise BerthError for an op that is not allowed, and for a saving function that a caller or a swap can reach."""
     roots = {concrete.key for concrete in meta.objects.concrete}
     for node in meta.objects.nodes:
@@ -196,7 +198,7 @@ def _check_functions(meta: Any, bodies: Mapping[str, Any], savers: Mapping[str, 
             raise _refused(min(savers[name]))
 
 
-def _check_nodes(meta: Any, bodies: Mapping[str, Any], savers: Mapping[str, set[str]]) -> None:
+def _check_nodes(meta: message.Message, bodies: _Messages, savers: Mapping[str, set[str]]) -> None:
     """Raise BerthError for an op that is not allowed, and for a signature that saves or restores."""
     nodes = {node.name: node for node in meta.graph.nodes}
     if len(nodes) != len(meta.graph.nodes):
@@ -212,7 +214,7 @@ def _check_nodes(meta: Any, bodies: Mapping[str, Any], savers: Mapping[str, set[
                 raise _refused(min(own))
 
 
-def _roots(meta: Any) -> list[str]:
+def _roots(meta: message.Message) -> list[str]:
     """Return the tensors that a signature or a collection names."""
     roots = [name for own in meta.collections for name in own.value.nodes.value]
     for signature in meta.signatures:
@@ -221,7 +223,7 @@ def _roots(meta: Any) -> list[str]:
     return roots
 
 
-def _check_ops(nodes: Iterable[Any], bodies: Mapping[str, Any], from_outside: set[str]) -> None:
+def _check_ops(nodes: Iterable[message.Message], bodies: _Messages, from_outside: set[str]) -> None:
     """Raise BerthError for a node whose op is neither allowed nor a function, or that reads a file of its own choice.
 
     `from_outside` are the names of a function's arguments or of the graph's assets.
@@ -240,7 +242,7 @@ def _check_ops(nodes: Iterable[Any], bodies: Mapping[str, Any], from_outside: se
             raise BerthError(f"the graph reads a file that is not one of its assets ({node.op})")
 
 
-def _ancestors(nodes: Mapping[str, Any], names: Iterable[str]) -> set[str]:
+def _ancestors(nodes: _Messages, names: Iterable[str]) -> set[str]:
     """Return the names of the nodes in `names` and of all that they take, values and control, directly or not."""
     found: set[str] = set()
     left = [_node_of(name) for name in names]
@@ -252,7 +254,7 @@ def _ancestors(nodes: Mapping[str, Any], names: Iterable[str]) -> set[str]:
     return found
 
 
-def _tensor_names(tensor: Any) -> Iterator[str]:
+def _tensor_names(tensor: message.Message) -> Iterator[str]:
     yield from (tensor.name, tensor.sparse.values, tensor.sparse.indices, tensor.sparse.shape)
     for component in tensor.composite.components:
         yield from _tensor_names(component)

@@ -44,6 +44,9 @@ def verify(folder: str | Path) -> str:
 
     Raises:
         BerthError: a file is missing, new or not as it was, or the folder holds code.
+
+    Example:
+        >>> digest = verify("serving/sms-spam/3")  # 64 hexadecimal digits
     """
     folder = Path(folder)
     try:

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import berth
 from berth.models.saved_model import DEFAULTS, LABELS_ASSET, SETTINGS_ASSET
@@ -47,7 +47,7 @@ class ModelInterface:
     pairs: bool = False
 
     @classmethod
-    def of(cls, metadata: Mapping[str, Any], saved_model: str | Path) -> "ModelInterface":
+    def of(cls, metadata: Mapping[str, str], saved_model: str | Path) -> "ModelInterface":
         """Return what a model artifact says: its files, and `metadata` of the packages; an older Berth says less."""
         assets = Path(saved_model) / "assets"
         labels = (assets / LABELS_ASSET).read_text(encoding="utf-8").splitlines()
@@ -63,12 +63,12 @@ class ModelInterface:
 
     def signature(self) -> "ModelSignature":
         from mlflow.models import ModelSignature
-        from mlflow.types import ColSpec, Schema
+        from mlflow.types import ColSpec, Schema, TensorSpec
 
         names = [f"p({label})" for label in self.labels]
         if self.task != "multi_label":
             names.insert(0, "probability")
-        answers: list[Any] = [ColSpec("string", "label"), *(ColSpec("float", name) for name in names)]
+        answers: list[ColSpec | TensorSpec] = [ColSpec("string", "label"), *(ColSpec("float", name) for name in names)]
         # Without a schema of the inputs: given one, MLflow makes the text "None" of a missing text, hands a DataFrame's
         # first column to a nameless one, and takes no list for a named one. PyFunc checks its input itself.
         return ModelSignature(outputs=Schema(answers))
@@ -107,7 +107,15 @@ class EncoderInterface:
 
 
 def log_model(saved_model: str | Path, interface: Interface) -> str:
-    """Log the SavedModel as a pyfunc on the active MLflow run and return its models:/ URI; TensorFlow is not loaded."""
+    """Log a SavedModel as a pyfunc on the active MLflow run and return its models:/ URI; TensorFlow is not loaded.
+
+    Args:
+        saved_model: The sealed folder (`berth.models.integrity.seal`); it is copied as it is.
+        interface: What MLflow is told of it.
+
+    Example:
+        >>> uri = log_model(folder, ModelInterface.of(model.metadata, folder))
+    """
     import logging
 
     import mlflow

@@ -1,12 +1,13 @@
 """The pyfunc that `mlflow.pyfunc.load_model` returns."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from berth.errors import BerthError
 from berth.models.saved_model import ServedClassifier, load
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 
@@ -19,7 +20,7 @@ class PyFunc:
     def __init__(self, classifier: ServedClassifier) -> None:
         self._classifier = classifier
 
-    def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> "pd.DataFrame":
+    def predict(self, model_input: object, params: dict[str, object] | None = None) -> "pd.DataFrame":
         """Return `label`, `probability` (of that label) and `p(<label>)` of every label, a row a text.
 
         Where the model abstains, `label` is empty and `probability` that of the most probable label. Of a multi-label
@@ -32,6 +33,9 @@ class PyFunc:
         Raises:
             MlflowException: a text is missing, or no column is named text; `mlflow models serve` answers it as an
                 invalid request.
+
+        Example:
+            >>> mlflow.pyfunc.load_model("models:/sms-spam@champion").predict(["You have won!"])["label"]
         """
         import numpy as np
         import pandas as pd
@@ -52,7 +56,7 @@ class PyFunc:
         return pd.DataFrame({"label": labels, "probability": own} | columns)
 
 
-def _columns(model_input: Any, pairs: bool) -> tuple[list[str], list[str] | None]:
+def _columns(model_input: object, pairs: bool) -> tuple[list[str], list[str] | None]:
     """Return the texts, and the second texts where there are any, of what MLflow hands to PyFunc.predict."""
     import numpy as np
     import pandas as pd
@@ -68,7 +72,7 @@ def _columns(model_input: Any, pairs: bool) -> tuple[list[str], list[str] | None
     return _named(pd.DataFrame(values if values.ndim == 2 else values.reshape(-1, 1)), pairs)
 
 
-def _listed(column: Any) -> list[Any]:
+def _listed(column: "np.ndarray | Sequence[object]") -> list[object]:
     """Return a dict's column as a list; of one text `mlflow models serve` makes an array without a shape."""
     import numpy as np
 

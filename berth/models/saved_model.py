@@ -17,6 +17,7 @@ from berth.models.decision_rule import DEFAULT_THRESHOLD, decisions
 
 if TYPE_CHECKING:
     import numpy as np
+    import tensorflow as tf
 
 
 SERVE = "serving_default"
@@ -45,16 +46,25 @@ DEFAULTS = {
 
 
 class ServedClassifier:
-    """A loaded SavedModel.
+    """A loaded classifier; `load` makes it.
 
     Args:
         labels: The label vocabulary, in the order of the probabilities.
         serve: The signature `serving_default`.
         settings: What its asset classifier.json says.
         bulk: The signature `bulk`, where the model has it.
+
+    Example:
+        >>> labels, probabilities = load("serving/sms-spam/3").predict(["You have won!", "See you at 8."])
     """
 
-    def __init__(self, labels: list[str], serve: Any, settings: Mapping[str, Any] = DEFAULTS, bulk: Any = None) -> None:
+    def __init__(
+        self,
+        labels: list[str],
+        serve: "tf.types.experimental.ConcreteFunction",
+        settings: Mapping[str, Any] = DEFAULTS,
+        bulk: "tf.types.experimental.ConcreteFunction | None" = None,
+    ) -> None:
         self.labels = labels
         self.task = str(settings["task"])
         self.pairs = bool(settings["pairs"])
@@ -67,7 +77,7 @@ class ServedClassifier:
     def predict(
         self, texts: Sequence[str], pairs: Sequence[str] | None = None, batch_size: int = 64
     ) -> "tuple[list[Any], np.ndarray]":
-        """Return what `decide` makes of each text, and the probabilities, float32 [texts, classes].
+        """Return what `decide` makes of each text, and the probabilities, float32 [texts, labels].
 
         `pairs` are the second texts, where the model takes pairs. More than `batch_size` texts go to the signature
         `bulk`; a model without it gets batches of texts of similar length, so that padding stays small.
@@ -93,10 +103,11 @@ class ServedClassifier:
         import tensorflow as tf
 
         probabilities = np.zeros((len(texts), len(self.labels)), np.float32)
-        in_bulk = self._bulk is not None and len(texts) > batch_size
-        signature, size = (self._bulk, _BULK_TEXTS) if in_bulk else (self._serve, batch_size)
+        signature, size = self._serve, batch_size
+        if self._bulk is not None and len(texts) > batch_size:
+            signature, size = self._bulk, _BULK_TEXTS
         order = list(range(len(texts)))
-        if not in_bulk:
+        if signature is self._serve:
             lengths = [sum(map(len, row)) for row in zip(*inputs.values(), strict=True)]
             order.sort(key=lengths.__getitem__)
         for start in range(0, len(order), size):
@@ -124,6 +135,10 @@ def load(folder: str | Path) -> ServedClassifier:
 
     Raises:
         BerthError: the folder holds no classifier that Berth exported, or not as it was exported.
+
+    Example:
+        >>> classifier = load("serving/sms-spam/3")
+        >>> classifier.labels, classifier.task
     """
     folder = Path(folder)
     labels_file = folder / "assets" / LABELS_ASSET

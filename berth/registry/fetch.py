@@ -38,9 +38,7 @@ def resolve(model: str) -> tuple[str, Version]:
         BerthError: there is no such model, alias or version.
 
     Example:
-        >>> name, version = resolve("sms-spam@previous")
-        >>> name, version.number
-        ('sms-spam', 1)
+        >>> name, version = resolve("sms-spam@previous")  # the name, and the version before the champion
     """
     reference = model.removeprefix(_SCHEME).lstrip("/")
     name, slash, number = reference.rpartition("/")

@@ -29,8 +29,7 @@ def store_of(address: str) -> "AbstractFileSystem":
     Each call makes a new client, which keeps no listings: another process may write to the same place.
 
     Example:
-        >>> store_of("s3://models/sms").ls("models/sms", detail=False)
-        ['models/sms/1', 'models/sms/2']
+        >>> versions = store_of("s3://models/sms").ls("models/sms", detail=False)
     """
     import fsspec
 

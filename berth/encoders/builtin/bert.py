@@ -6,12 +6,12 @@ SavedModel APIs for text tasks". All weights are float32, named as in Hugging Fa
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_text as tf_text
 
+from berth.encoders.adapter import Outputs
 from berth.encoders.builtin import bert_ops as ops
 from berth.encoders.builtin.shape import BertConfig, weight_shapes
 from berth.encoders.builtin.tokenisation import read_vocabulary
@@ -21,23 +21,29 @@ def save_encoder(config: BertConfig, weights: Mapping[str, np.ndarray], folder: 
     """Write the encoder SavedModel to `folder`.
 
     It maps {input_word_ids, input_mask, input_type_ids}, int32 [batch, length], to pooled_output [batch, hidden] where
-    it has a pooler, sequence_output [batch, length, hidden] and encoder_outputs, one sequence_output per layer.
+    it has a pooler, sequence_output [batch, length, hidden] and encoder_outputs, one sequence_output per layer; all
+    float32.
     """
     write(encoder_root(config, weights), folder)
 
 
-def write(root: Any, folder: str | Path) -> None:
+def write(root: tf.train.Checkpoint, folder: str | Path) -> None:
     """Write what `encoder_root` returned to `folder`, the gradients written by hand included."""
     tf.saved_model.save(root, str(folder), options=tf.saved_model.SaveOptions(experimental_custom_gradients=True))
 
 
-def encoder_root(config: BertConfig, weights: Mapping[str, np.ndarray]) -> Any:
-    """Return the encoder, to be called and saved; `weights` by the names of `weight_shapes`."""
+def encoder_root(config: BertConfig, weights: Mapping[str, np.ndarray]) -> tf.train.Checkpoint:
+    """Return the encoder, to be called and saved.
+
+    Args:
+        config: Its shape.
+        weights: float32, by the names and in the shapes of `weight_shapes`.
+    """
     variables = {
         name: tf.Variable(weight, name=name.replace(".", "/")) for name, weight in _as_used(config, weights).items()
     }
 
-    def encode(inputs: dict[str, tf.Tensor], training: bool = False) -> dict[str, Any]:
+    def encode(inputs: dict[str, tf.Tensor], training: bool = False) -> Outputs:
         return _encode(config, variables, inputs, training)
 
     names = ("input_word_ids", "input_mask", "input_type_ids")
@@ -62,7 +68,7 @@ def save_preprocessor(vocabulary: str | Path, folder: str | Path, cased: bool = 
 
 
 def write_preprocessor(
-    tokenizer: Any,
+    tokenizer: tf.Module,
     tokenize: Callable[[tf.Tensor], tf.RaggedTensor],
     tokens: Sequence[str],
     vocabulary: str | Path,
@@ -112,7 +118,7 @@ def write_preprocessor(
     tf.saved_model.save(root, str(folder))
 
 
-def reusable(variables: list[tf.Variable] | None = None) -> Any:
+def reusable(variables: list[tf.Variable] | None = None) -> tf.train.Checkpoint:
     """Return an object whose attributes can form TF-Hub's reusable SavedModel interface.
 
     A Checkpoint accepts attributes with the interface's names; a tf.Module computes its own.
@@ -142,7 +148,7 @@ def _as_used(config: BertConfig, weights: Mapping[str, np.ndarray]) -> dict[str,
 
 def _encode(
     config: BertConfig, variables: Mapping[str, tf.Variable], inputs: Mapping[str, tf.Tensor], training: bool
-) -> dict[str, Any]:
+) -> Outputs:
     hidden, heads, size = config.hidden_size, config.heads, config.hidden_size // config.heads
     word_ids, mask = inputs["input_word_ids"], inputs["input_mask"]
     batch, length = tf.unstack(tf.shape(word_ids))

@@ -62,7 +62,7 @@ _DISTILBERT = {
 }
 KEYS = {"bert": _BERT, "distilbert": _DISTILBERT}
 """The fields of BertConfig by the keys of config.json, by model_type."""
-_DEFAULTS: dict[str, Any] = {"token_types": 2, "dropout": 0.1, "attention_dropout": 0.1, "norm_epsilon": 1e-12}
+_DEFAULTS: dict[str, int | float] = {"token_types": 2, "dropout": 0.1, "attention_dropout": 0.1, "norm_epsilon": 1e-12}
 """What transformers takes where an old config.json leaves it out."""
 
 
@@ -152,11 +152,11 @@ def _check_weights_are_there(folder: Path) -> None:
     )
 
 
-def _check_number(key: str, value: Any, is_share: bool) -> None:
+def _check_number(key: str, value: object, is_share: bool) -> None:
     """Raise BerthError unless `value` is a whole number above 0, or a share: a number from 0 to below 1."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if is_share and is_number and 0 <= value < 1:
-        return
-    if not is_share and is_number and isinstance(value, int) and value > 0:
-        return
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if is_share and 0 <= value < 1:
+            return
+        if not is_share and isinstance(value, int) and value > 0:
+            return
     raise BerthError(f"its config.json has {key}: {value}, which cannot be")

@@ -7,13 +7,12 @@ table, plus a bias for each word. The pooled output of a pair goes through one d
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from berth.encoders import vocabulary
-from berth.encoders.adapter import INPUTS, trainable_variables
+from berth.encoders.adapter import INPUTS, LoadedModel, Outputs, trainable_variables
 from berth.encoders.builtin import bert_ops
 from berth.encoders.builtin.bert import reusable
 
@@ -30,7 +29,7 @@ NSP = {
     "head/nsp/bias": re.compile(r"(^|/)(nsp|next_sentence\w*|seq_relationship)/(.*/)?bias"),
 }
 Weights = dict[str, np.ndarray]
-Call = Callable[[dict[str, tf.Tensor], bool], dict[str, Any]]
+Call = Callable[[dict[str, tf.Tensor], bool], Outputs]
 """Takes the inputs and whether dropout is on, and returns the outputs by name."""
 
 
@@ -46,9 +45,9 @@ class Transform:
 BERTS = Transform()
 
 
-def of_encoder(loaded: Any) -> tuple[Weights, Transform]:
+def of_encoder(loaded: LoadedModel) -> tuple[Weights, Transform]:
     """Return the trained heads that the SavedModel `loaded` brings in a part named `mlm`; those that it has."""
-    part: Any = getattr(loaded, "mlm", None)
+    part: LoadedModel = getattr(loaded, "mlm", None)
     variables = list(getattr(part, "variables", ()) or ())
     found: Weights = {}
     for name, pattern in {**MLM, **NSP}.items():
@@ -103,7 +102,7 @@ class Heads:
         return tf.matmul(pooled, self._own["head/nsp/kernel"]) + self._own["head/nsp/bias"]
 
 
-def part(encoder: Any, call: Call, heads: Heads) -> Any:
+def part(encoder: LoadedModel, call: Call, heads: Heads) -> tf.train.Checkpoint:
     """Return the part `mlm` of the encoder: called with its inputs and masked_lm_positions, int32 [batch, masked].
 
     `call` calls the encoder. The part returns the encoder's outputs and mlm_logits, float32 [batch, masked, words];
@@ -112,7 +111,7 @@ def part(encoder: Any, call: Call, heads: Heads) -> Any:
     table = vocabulary.table(encoder)
     assert table is not None
 
-    def predict(inputs: dict[str, tf.Tensor], training: bool = False) -> dict[str, Any]:
+    def predict(inputs: dict[str, tf.Tensor], training: bool = False) -> Outputs:
         outputs = call({name: inputs[name] for name in INPUTS}, training)
         vectors = tf.gather(outputs["sequence_output"], inputs["masked_lm_positions"], batch_dims=1)
         rows, masked = tf.unstack(tf.shape(vectors)[:2])

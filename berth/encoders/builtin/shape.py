@@ -26,7 +26,13 @@ class BertConfig:
 
 
 def weight_shapes(config: BertConfig) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every weight by name; a dense kernel is [out, in], as in PyTorch."""
+    """Return the shape of every weight by name; a dense kernel is [out, in], as in PyTorch.
+
+    Example:
+        >>> config = BertConfig(vocabulary_size=100, hidden_size=8, layers=1, heads=2, intermediate_size=32)
+        >>> weight_shapes(config)["encoder.layer.0.intermediate.dense.weight"]
+        (32, 8)
+    """
     hidden, inner = config.hidden_size, config.intermediate_size
 
     def dense(name: str, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:

@@ -36,7 +36,12 @@ class Tokenisation:
 
 
 def read_vocabulary(content: str) -> tuple[str, ...]:
-    """Return the pieces in the text of a vocab.txt, one a line."""
+    """Return the pieces in the text of a vocab.txt, one a line; a piece's id is its place.
+
+    Example:
+        >>> read_vocabulary("[PAD]\\n[UNK]\\nship\\n##s\\n")
+        ('[PAD]', '[UNK]', 'ship', '##s')
+    """
     lines = content.split("\n")
     return tuple(line.removesuffix("\r") for line in (lines[:-1] if lines[-1] == "" else lines))
 

@@ -28,6 +28,10 @@ def extract(archive: IO[bytes], folder: Path) -> None:
     Raises:
         BerthError: it is not a tar archive, is cut short, or holds members that a SavedModel must not have; discard
             `folder` then. The message is only the reason.
+
+    Example:
+        >>> with open("bert.tar.gz", "rb") as archive:
+        ...     extract(archive, Path("bert"))
     """
     limit = max(_SMALL, _MOST_TIMES * os.fstat(archive.fileno()).st_size)
     unpacked = 0

@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, TypeVar
 
 from berth import progress
 from berth.encoders.fetch.archive import extract
@@ -23,6 +23,7 @@ TOTAL_SECONDS = 1_800
 SILENT_SECONDS = 60
 """Downloads fail after this many seconds without data."""
 _BLOCK = 1 << 20
+Result = TypeVar("Result")
 _PROGRESS_SECONDS = 2.0
 
 
@@ -93,13 +94,13 @@ def _folder_of_store(address: str, folder: Path) -> None:
         store.get_file(path, str(target))
 
 
-def _within(seconds: float, work: Callable[[], Any]) -> Any:
+def _within(seconds: float, work: Callable[[], Result]) -> Result:
     """Return the result of `work`; raise BerthError after `seconds`.
 
     It runs in a thread that may outlive this call: a DNS lookup, or headers that arrive byte by byte, cannot be
     interrupted in another way.
     """
-    result: list[Any] = []
+    result: list[Result] = []
     failed: list[Exception] = []
 
     def run() -> None:

@@ -72,6 +72,11 @@ def parse(field: str, text: str) -> Handle:
 
     Raises:
         BerthError: it is not a handle, or holds a secret, which would be recorded with the run.
+
+    Example:
+        >>> handle = parse("encoder", "gs://models/bert.tar.gz")
+        >>> handle.kind, handle.is_archive
+        ('store', True)
     """
     if is_reference(text):
         return Handle(text, "registered", text, "")

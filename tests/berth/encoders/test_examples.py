@@ -1,0 +1,20 @@
+"""Examples in the docstrings of modules that need TensorFlow."""
+
+import pytest
+
+from tests.support import examples
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "berth.encoders.adapter:outputs_by_name",
+        "berth.encoders.adapter:standard",
+        "berth.encoders.builtin.word_pieces",
+        "berth.encoders.pooling",
+        "berth.encoders.text_to_vector",
+        "berth.encoders.windows",
+    ],
+)
+def test_the_examples_of_a_docstring_are_true(name):
+    examples.check(name)
