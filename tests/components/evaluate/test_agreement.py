@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from components.evaluate import model_process
 from components.evaluate.agreement import BOUND, largest_difference
 
 
@@ -38,3 +39,24 @@ def test_a_sure_model_is_compared_as_strictly_as_an_unsure_one():
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_what_is_not_a_number_differs(bad):
     assert largest_difference(np.float32([[bad, 0.5]]), np.float32([[0.5, 0.5]])) > BOUND
+
+
+class _Batched:
+    """Answers a text in a batch with `shift` more than alone, and notes the texts that it was asked."""
+
+    def __init__(self, shift: float) -> None:
+        self.shift, self.asked = shift, set()
+
+    def predict(self, texts, pairs, batch_size):
+        self.asked |= set(texts)
+        return None, np.full((len(texts), 1), 0.5 + self.shift * (len(texts) > 1), np.float32)
+
+
+@pytest.mark.parametrize(("shift", "problems"), [(0.0, []), (0.1, ["answers a batch of 256 differently, by 4.1e-01"])])
+def test_an_answer_must_not_depend_on_the_rest_of_its_batch(shift, problems):
+    model = _Batched(shift)
+
+    found = model_process._batches(model, ["long" * 999, "b", "long" * 999, "a"], None, np.full((4, 1), 0.5))
+
+    assert [problem.partition(" in the")[0] for problem in found] == problems
+    assert model.asked == {"a", "b"}
