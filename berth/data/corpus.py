@@ -63,9 +63,11 @@ class Corpus:
     """A corpus in a folder, read as a stream: one row group is in memory at a time.
 
     Example:
-        >>> write(folder, {"train": [["Ships sail.", "They sink."]], "held_out": []})
-        >>> next(Corpus(folder).documents("train"))
-        ['Ships sail.', 'They sink.']
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     manifest = write(folder, {"train": [["Ships sail.", "They sink."]]})
+        ...     print(manifest.documents, *Corpus(folder).documents("train"))
+        {'train': 1, 'held_out': 0} ['Ships sail.', 'They sink.']
     """
 
     def __init__(self, folder: str | Path) -> None:

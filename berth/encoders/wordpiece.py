@@ -42,7 +42,8 @@ class Vocabulary:
         """Return a BERT tokenizer (Hugging Face's tokenizers) of these pieces.
 
         Example:
-            >>> Vocabulary(["[UNK]", "ship", "##s"], "").tokenizer().encode("Ships", add_special_tokens=False).tokens
+            >>> vocabulary = Vocabulary(["[UNK]", "[CLS]", "[SEP]", "ship", "##s"], "")
+            >>> vocabulary.tokenizer().encode("Ships", add_special_tokens=False).tokens
             ['ship', '##s']
         """
         from tokenizers import BertWordPieceTokenizer

@@ -12,6 +12,7 @@ from berth.pretraining.fill import MaskFiller
 
 
 def main(folder: str, count: int) -> None:
+    """Fill in the texts on stdin with the encoder in `folder`; see the module's docstring."""
     with contextlib.redirect_stdout(sys.stderr):  # stdout is for answers, and a checkpoint is converted first
         filler = MaskFiller(folder)
     for line in sys.stdin:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self, TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -14,26 +14,28 @@ from berth.pretraining.sentence_pairs import Instance
 from berth.pretraining.settings import Pretraining
 from berth.pretraining.special_tokens import SpecialTokens
 
+Array: TypeAlias = np.ndarray | tf.Tensor
+
 
 class Batch(NamedTuple):
     """A batch, as arrays or tensors."""
 
-    ids: Any
+    ids: Array
     """int32 [rows, length], masked."""
-    mask: Any
+    mask: Array
     """1 for a token and 0 for padding, int32 [rows, length]."""
-    types: Any
+    types: Array
     """0 for the first segment and 1 for the second, int32 [rows, length]."""
-    positions: Any
+    positions: Array
     """The places of the tokens to predict in all rows one after the other, int32 [masked]."""
-    labels: Any
+    labels: Array
     """Those tokens, int32 [masked]."""
-    is_next: Any
+    is_next: Array
     """1 where the second segment follows the first, else 0, int32 [rows]."""
-    weights: Any
+    weights: Array
     """What a masked token of the row counts in the row's loss, float32 [rows]."""
 
-    def inputs(self) -> dict[str, Any]:
+    def inputs(self) -> dict[str, Array]:
         """Return the encoder's inputs by the names of INPUTS."""
         return dict(zip(INPUTS, (self.ids, self.mask, self.types), strict=True))
 
@@ -92,7 +94,12 @@ class Rows:
 
 
 def masked_tokens(widths: np.ndarray, probability: float) -> np.ndarray:
-    """Return how many tokens are predicted of rows of `widths`, int64 [rows]; with whole words it may be fewer."""
+    """Return how many tokens are predicted of rows of `widths`, int64 [rows]; with whole words it may be fewer.
+
+    Example:
+        >>> masked_tokens(np.array([5, 128]), 0.15).tolist()
+        [1, 19]
+    """
     return np.maximum(1, np.round(widths * probability)).astype(np.int64)
 
 
@@ -103,6 +110,10 @@ class Masker:
         settings: mlm_probability, whole_words and seed count.
         tokens: Of the preprocessor.
         multiple: What the length of a batch is rounded up to, at most to the longest of sequence_lengths.
+
+    Example:
+        >>> batch = Masker(settings, tokens).batch(rows, [0, 1])
+        >>> batch.ids  # int32 [2, length]
     """
 
     def __init__(self, settings: Pretraining, tokens: SpecialTokens, multiple: int = 1) -> None:

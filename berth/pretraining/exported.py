@@ -1,11 +1,11 @@
 """A pre-trained encoder as it was exported: a SavedModel with an `mlm` part."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from berth.encoders.adapter import LoadedModel, Outputs
 from berth.encoders.loading import load
 from berth.errors import BerthError
 from berth.pretraining.batches import Batch
@@ -20,7 +20,7 @@ class ExportedEncoder:
 
     def __init__(self, folder: str | Path, handle: str) -> None:
         self.loaded = load("encoder", str(folder), handle)
-        self._mlm: Any = getattr(self.loaded, "mlm", None)
+        self._mlm: LoadedModel = getattr(self.loaded, "mlm", None)
         if not callable(self._mlm):
             raise BerthError(
                 f"encoder: {handle!r} has no part mlm, so it cannot fill in words. Name one that berth pretrain made, "
@@ -50,7 +50,7 @@ class ExportedEncoder:
         positions = np.zeros((len(batch.ids), max(1, int(counts.max(initial=0)))), np.int32)
         positions[rows, column] = places
         inputs = {name: tf.constant(own) for name, own in batch.inputs().items()}
-        outputs: dict[str, Any] = self._mlm(inputs | {"masked_lm_positions": tf.constant(positions)}, training=False)
+        outputs: Outputs = self._mlm(inputs | {"masked_lm_positions": tf.constant(positions)}, training=False)
         return tf.gather_nd(outputs["mlm_logits"], np.stack([rows, column], 1)), outputs.get("nsp_logits")
 
 

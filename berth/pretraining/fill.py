@@ -43,8 +43,7 @@ class MaskFiller:
         BerthError: the encoder cannot fill in words.
 
     Example:
-        >>> [one.piece for one in MaskFiller(folder).fill("the [MASK] of the town")[0]]
-        ['center', 'edge', 'rest', 'people', 'name']
+        >>> [one.piece for one in MaskFiller(folder).fill("the [MASK] of the town")[0]]  # five words, likeliest first
     """
 
     def __init__(self, encoder: str | Path, preprocessor: str | Path = "") -> None:

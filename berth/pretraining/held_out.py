@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +12,7 @@ import pyarrow.parquet as pq
 
 from berth import progress
 from berth.models.saved_model import full_float32
-from berth.pretraining.batches import Batch, Masker, Rows
+from berth.pretraining.batches import Array, Batch, Masker, Rows
 from berth.pretraining.sentence_pairs import instances
 from berth.pretraining.settings import Pretraining
 from berth.pretraining.token_store import TokenStore
@@ -24,7 +23,7 @@ _PROGRESS_SECONDS = 1.0
 MOST_ROWS = 4_096
 """Of the held-out documents, in random order, that are evaluated."""
 
-Judge = Callable[[Batch], tuple[Any, ...]]
+Judge = Callable[[Batch], tuple[Array, ...]]
 """Returns what PretrainingModel.losses does."""
 
 
@@ -68,7 +67,7 @@ class Sums:
 
 def held_out_rows(documents: TokenStore, settings: Pretraining, separator: int, most: int = MOST_ROWS) -> Rows:
     """Return rows of the held-out documents, `most` at most; the same for every seed of the run."""
-    options: dict[str, Any] = {"sequence_length": settings.sequence_lengths[0], "seed": 0, "epoch": 0}
+    options: dict[str, int] = {"sequence_length": settings.sequence_lengths[0], "seed": 0, "epoch": 0}
     if not settings.nsp:
         options["separator"] = separator
     made = enumerate(itertools.islice(instances(documents, nsp=settings.nsp, **options), most))

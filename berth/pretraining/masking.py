@@ -36,8 +36,10 @@ def mask(
 
     Example:
         >>> ids = np.array([101, 2023, 2003, 2307, 102], np.int32)
-        >>> mask(ids, ids > 102, rng, probability=0.15, mask_id=103, vocabulary=30522)
-        (array([ 101, 2023,  103, 2307,  102]), array([2]), array([2003]))
+        >>> rng = np.random.default_rng(0)
+        >>> masked, positions, labels = mask(ids, ids > 102, rng, probability=0.15, mask_id=103, vocabulary=30522)
+        >>> masked.tolist(), positions.tolist(), labels.tolist()
+        ([101, 2023, 2003, 103, 102], [3], [2307])
     """
     candidates = np.flatnonzero(maskable)
     wanted = max(1, round(len(ids) * probability))

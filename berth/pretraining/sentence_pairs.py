@@ -62,6 +62,11 @@ def instances(
 
     Raises:
         BerthError: with NSP, there is only one document.
+
+    Example:
+        >>> document = [np.array([7, 8], np.int32), np.array([9], np.int32)]
+        >>> [one.first.tolist() for one in instances([document], sequence_length=8, seed=0, epoch=0, nsp=False)]
+        [[7, 8, 9]]
     """
     if nsp and len(documents) == 1:
         raise BerthError("nsp: the corpus has one document, and a pair needs a second. Set documents, or nsp: false.")

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from berth.encoders.adapter import LoadedModel
 from berth.encoders.wordpiece import find_vocabulary
 from berth.errors import BerthError
 
@@ -31,7 +31,7 @@ class SpecialTokens:
     """bool [vocabulary]."""
 
 
-def special_tokens(loaded: Any, folder: str | Path, handle: str) -> SpecialTokens:
+def special_tokens(loaded: LoadedModel, folder: str | Path, handle: str) -> SpecialTokens:
     """Return the special tokens of the `loaded` preprocessor of `folder`; `handle` is the user's name for it.
 
     [CLS], [SEP] and padding are what bert_pack_inputs puts around two segments; the others are found by name.

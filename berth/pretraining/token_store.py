@@ -23,9 +23,11 @@ class TokenStore(Sequence[list[np.ndarray]]):
     """The documents of a store: each a list of sentences, int32 [tokens].
 
     Example:
-        >>> TokenStore.write(folder, [[[7, 8], [9]], [[5]]])
-        >>> [sentence.tolist() for sentence in TokenStore(folder)[0]]
-        [[7, 8], [9]]
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     store = TokenStore.write(folder, [[[7, 8], [9]], [[5]]])
+        >>> len(store), [sentence.tolist() for sentence in store[0]]
+        (2, [[7, 8], [9]])
     """
 
     def __init__(self, folder: str | Path) -> None:

@@ -1,7 +1,13 @@
 """Distances between the statistics of two datasets."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
+
+Statistics: TypeAlias = "statistics_pb2.DatasetFeatureStatisticsList"
+"""TFDV's statistics of a split, or of several."""
 
 
 @dataclass(frozen=True)
@@ -17,15 +23,16 @@ class Distance:
     threshold: float
 
 
-def mean(statistics: Any, feature: str) -> float:
-    """Return the mean of a numeric feature."""
+def mean(statistics: Statistics | None, feature: str) -> float:
+    """Return the mean of a numeric feature; 0.0 where there are no statistics, or not of it."""
     for found in statistics.datasets[0].features if statistics else ():
         if ".".join(found.path.step) == feature:
             return float(found.num_stats.mean)
     return 0.0
 
 
-def distances(split: str, result: Any) -> list[Distance]:
+def distances(split: str, result: "anomalies_pb2.Anomalies") -> list[Distance]:
+    """Return the distances that TFDV has measured of `split`, in the `result` of its validation."""
     measures = {1: "L-infinity", 2: "Jensen-Shannon", 3: "normalised difference"}
     return [
         Distance(kind, split, ".".join(info.path.step), measures.get(one.type, "?"), one.value, one.threshold)
@@ -35,7 +42,8 @@ def distances(split: str, result: Any) -> list[Distance]:
     ]
 
 
-def share_of(statistics: Any, feature: str, value: str) -> float:
+def share_of(statistics: Statistics | None, feature: str, value: str) -> float:
+    """Return the share of a categorical feature's values that are `value`, 0 to 1; 0.0 without statistics of it."""
     for found in statistics.datasets[0].features if statistics else ():
         if ".".join(found.path.step) == feature:
             buckets = found.string_stats.rank_histogram.buckets

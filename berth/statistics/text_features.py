@@ -6,7 +6,7 @@ sample: a dataset's rows are in the order of a hash of their texts, so its first
 
 import functools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,7 +42,19 @@ class Features:
 
 
 class TextFeatures:
-    """Derives the features; without a vocabulary a token is a word, and no token is unknown."""
+    """Derives the features; without a vocabulary a token is a word, and no token is unknown.
+
+    Args:
+        vocabulary: The encoder's.
+        sequence_length: The tokens that a text is cut to, special ones included; 0: train chooses it.
+        checks: `short_tokens` counts.
+        pairs: Whether a row is two texts.
+
+    Example:
+        >>> features = TextFeatures(None, 128, Checks(), pairs=False).derive(["Call 12 now"], languages=False)
+        >>> features.values["token_count"], features.values["script"]
+        ([3], ['Latin'])
+    """
 
     def __init__(self, vocabulary: Vocabulary | None, sequence_length: int, checks: Checks, pairs: bool) -> None:
         self.tokenizer = vocabulary.tokenizer() if vocabulary else None
@@ -82,7 +94,7 @@ def _language(text: str) -> str:
 
 
 @functools.cache
-def _language_identifier() -> Any:
+def _language_identifier() -> Callable[[str], tuple[str, float]]:
     from py3langid import langid
 
     # The name of the loader changed between 0.2, which runs with NumPy 1, and 0.4.

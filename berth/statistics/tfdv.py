@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 from berth.data.dataset import LABEL, PAIR, TEXT, Manifest, split_dir
 from berth.data.tokenless import TOKEN
 from berth.errors import BerthError, first_line
+from berth.statistics.distances import Statistics
 from berth.statistics.text_features import CATEGORIES, EMPTY, SAMPLED, TextFeatures
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
+    import tensorflow_data_validation as tfdv
 
 
 _BATCH = 50_000
@@ -43,6 +45,7 @@ class Scan:
     """The labels' hashes, uint64."""
 
     def add(self, other: "Scan") -> "Scan":
+        """Add the findings of `other`, of further rows, to these and return these."""
         self.tokens.update(other.tokens)
         self.sampled += other.sampled
         self.lengths += other.lengths
@@ -60,10 +63,12 @@ class Scan:
 
 
 def shards(dataset: str | Path, split: str) -> list[Path]:
+    """Return the Parquet files of `split`, in the dataset's order."""
     return sorted(split_dir(dataset, split).glob("*.parquet"))
 
 
-def stats_options(number_of_labels: int) -> Any:
+def stats_options(number_of_labels: int) -> "tfdv.StatsOptions":
+    """Return TFDV's options for a dataset with so many labels."""
     import tensorflow_data_validation as tfdv
 
     # Domains are inferred from and checked with this histogram; TFDV's default is 1,000 values.
@@ -72,10 +77,21 @@ def stats_options(number_of_labels: int) -> Any:
 
 def in_memory(
     dataset: str | Path, split: str, features: TextFeatures | None, sample: int, processes: int | None = None
-) -> tuple[Any, Scan]:
+) -> tuple[Statistics, Scan]:
     """Return the TFDV statistics of `split` and the other findings of the pass over its rows; memory is bounded.
 
     `features=None` leaves out the derived features. Large splits are read by several processes.
+
+    Args:
+        dataset: Its folder.
+        split: One of its splits.
+        features: Derives the features of texts.
+        sample: The texts that these are derived of; 0: all.
+        processes: How many read; None: as many as there are cores, for a large split.
+
+    Example:
+        >>> statistics, scan = in_memory(dataset, "train", None, sample=0)
+        >>> statistics.datasets[0].num_examples
     """
     from tensorflow_data_validation.statistics import stats_impl
 
@@ -101,7 +117,9 @@ def in_memory(
     return stats_impl.extract_statistics_output(merged, generators), scan
 
 
-def with_beam(dataset: str | Path, split: str, features: TextFeatures | None, sample: int, beam_args: list[str]) -> Any:
+def with_beam(
+    dataset: str | Path, split: str, features: TextFeatures | None, sample: int, beam_args: list[str]
+) -> Statistics:
     """Return the same statistics, computed by an Apache Beam pipeline with the arguments `beam_args`.
 
     The result is passed through `--temp_location` if that is set: a runner's workers are on other machines.
@@ -168,7 +186,7 @@ def _quota(sample: int, files: list[Path]) -> int:
     return -(-sample // max(len(files), 1)) if sample else 0
 
 
-def _pass(arguments: tuple[list[Path], TextFeatures | None, int, int]) -> tuple[list[Any], Scan]:
+def _pass(arguments: tuple[list[Path], TextFeatures | None, int, int]) -> tuple[list[object], Scan]:
     """Return the generators' accumulators after all of the shards' batches, and the scan."""
     from tensorflow_data_validation.statistics import stats_impl
 
@@ -276,7 +294,7 @@ def _type(feature: str) -> "pa.DataType":
     return pa.string() if feature in CATEGORIES else pa.float64() if "share" in feature else pa.int64()
 
 
-def _as_lists(column: Any) -> Any:
+def _as_lists(column: "pa.Array") -> "pa.ListArray":
     """Return an Arrow array as one of lists of one value each; a null stays null, which means a missing value."""
     import numpy as np
     import pyarrow as pa

@@ -87,7 +87,12 @@ def _cut(order: np.ndarray, widths: np.ndarray, batching: Batching) -> list[np.n
 
 
 def padding(widths: np.ndarray, batching: Batching, padded_width: int = 0) -> int:
-    """Return the tokens of a batch of rows of these `widths`, padding included; `padded_width` is TrainingTask's."""
+    """Return the tokens of a batch of rows of these `widths`, padding included; `padded_width` is TrainingTask's.
+
+    Example:
+        >>> padding(np.array([9, 3]), Batching(2))
+        18
+    """
     longest = padded_width or batching.padded(int(_padded_together(widths, batching).max()))
     return int(np.maximum(widths, longest).sum())
 

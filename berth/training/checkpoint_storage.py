@@ -7,12 +7,15 @@ import uuid
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from berth.errors import BerthError
 from berth.storage.durable import sync
 from berth.storage.locks import LockTimeout, locked
 from berth.storage.object_store import OBJECT_STORES, explained, store_of
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 _INCOMING = ".incoming-"
 _PROBE = ".probe-"
@@ -50,6 +53,10 @@ def at(address: str) -> CheckpointFolder:
 
     Raises:
         BerthError: it is not the address of a folder.
+
+    Example:
+        >>> folder = at("s3://checkpoints/sms-spam")
+        >>> folder.prepare()
     """
     scheme, separator, rest = address.partition("://")
     if not separator:
@@ -171,7 +178,7 @@ class BucketFolder:
         """Do nothing: a folder of an object store exists only while an object is in it."""
 
     @cached_property
-    def _store(self) -> Any:
+    def _store(self) -> "AbstractFileSystem":
         return store_of(self.address)
 
     def _explained(self, verb: str) -> contextlib.AbstractContextManager[None]:

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from berth.errors import BerthError
 from berth.models.integrity import sha256_of
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+Restored: TypeAlias = "tuple[dict[str, np.ndarray], dict[str, Any]]"
+"""The arrays of a checkpoint by name, and the position of the training, as JSON has it."""
 _KEPT = 2
 _POSITION = "position"
 _NAME = re.compile(r"^(\d{6,})-([0-9a-f]{64})\.safetensors$")
@@ -42,6 +44,11 @@ class Checkpoints:
 
     Raises:
         BerthError: `folder` is not an address that can hold checkpoints.
+
+    Example:
+        >>> checkpoints = Checkpoints("s3://checkpoints/sms-spam", {"seed": "0"})
+        >>> checkpoints.save({"state/step": np.array(17)}, {"epoch": 1})
+        >>> arrays, position = checkpoints.restore()
     """
 
     def __init__(self, folder: str, identity: Mapping[str, str]) -> None:
@@ -56,8 +63,8 @@ class Checkpoints:
         """The address of the run's own checkpoints."""
         return self._own.address
 
-    def save(self, arrays: "Mapping[str, np.ndarray]", position: Mapping[str, Any]) -> None:
-        """Write a checkpoint and remove all but the last two.
+    def save(self, arrays: "Mapping[str, np.ndarray]", position: Mapping[str, object]) -> None:
+        """Write a checkpoint, `arrays` by name and `position` as JSON, and remove all but the last two.
 
         If it cannot be written, a message is printed, training continues, and the checkpoint before stays. Nothing is
         written if a number is not finite: a step with a finite loss may leave such weights, and the next step fails.
@@ -82,7 +89,7 @@ class Checkpoints:
         except (BerthError, OSError, SafetensorError) as error:
             print(f"no checkpoint saved: {error}. Training continues.".replace("..", "."), flush=True)
 
-    def restore(self) -> "tuple[dict[str, np.ndarray], dict[str, Any]] | None":
+    def restore(self) -> Restored | None:
         """Return the arrays and the position of the newest intact checkpoint; None: there is none.
 
         A damaged one is reported in a printed line and removed.
@@ -113,7 +120,7 @@ class Checkpoints:
     def _found(self) -> list[_Found]:
         return _checkpoints(self._own)
 
-    def _read(self, folder: CheckpointFolder, found: _Found) -> "tuple[dict[str, np.ndarray], dict[str, Any]] | None":
+    def _read(self, folder: CheckpointFolder, found: _Found) -> Restored | None:
         """Return the contents of `found`, None if it is damaged; raise BerthError if it belongs to another run."""
         from safetensors import safe_open
 
@@ -137,7 +144,7 @@ class Checkpoints:
             )
 
 
-def packed(restored: "tuple[dict[str, np.ndarray], dict[str, Any]] | None") -> bytes:
+def packed(restored: Restored | None) -> bytes:
     """Return the result of Checkpoints.restore as bytes, for other processes of the run."""
     import numpy as np
     from safetensors.numpy import save
@@ -149,7 +156,7 @@ def packed(restored: "tuple[dict[str, np.ndarray], dict[str, Any]] | None") -> b
     return bytes(save({**arrays, _POSITION: text}))
 
 
-def unpacked(content: bytes) -> "tuple[dict[str, np.ndarray], dict[str, Any]] | None":
+def unpacked(content: bytes) -> Restored | None:
     """Return the value that `packed` was called with."""
     from safetensors.numpy import load
 

@@ -19,6 +19,9 @@ from berth.training.preemption import Preempted
 
 if TYPE_CHECKING:
     import numpy as np
+    import tensorflow as tf
+
+    from berth.training.gradient import Gradient
 
 
 T = TypeVar("T")
@@ -29,9 +32,16 @@ _CHUNK = 2**24
 
 
 class Devices:
-    """Replicas of the model, `here` in this process and `replicas` in all."""
+    """Replicas of the model, `here` in this process and `replicas` in all; `find` makes it.
 
-    def __init__(self, strategy: Any, worker: int, chief: bool, gpu: bool = False) -> None:
+    Args:
+        strategy: TensorFlow's way to keep the replicas alike.
+        worker: The place of this process among those of the run.
+        chief: Whether it is the one that writes.
+        gpu: Whether the replicas are on GPUs.
+    """
+
+    def __init__(self, strategy: "tf.distribute.Strategy", worker: int, chief: bool, gpu: bool = False) -> None:
         self.strategy = strategy
         self.worker = worker
         self.chief = chief
@@ -46,7 +56,7 @@ class Devices:
         """Whether this is the only process of the run."""
         return self.replicas == self.here
 
-    def scope(self) -> AbstractContextManager[Any]:
+    def scope(self) -> AbstractContextManager[object]:
         """Return the context in which the variables of the model and the optimizer must be made."""
         return self.strategy.scope()
 
@@ -55,7 +65,7 @@ class Devices:
         own = assign(rows, widths[rows], self.replicas) if self.replicas > 1 else [rows]
         return own[self.worker * self.here : (self.worker + 1) * self.here]
 
-    def run(self, replica: Callable[[int], Any]) -> Any:
+    def run(self, replica: Callable[[int], T]) -> T:
         """Run `replica(index)` in each replica here, inside a compiled function; return what the first one returns."""
         import tensorflow as tf
 
@@ -63,14 +73,14 @@ class Devices:
             return replica(0)
 
         @tf.autograph.experimental.do_not_convert
-        def call() -> Any:
+        def call() -> T:
             number = tf.get_static_value(tf.distribute.get_replica_context().replica_id_in_sync_group)
             return replica(int(number) % self.here)
 
         results = self.strategy.run(call)
         return tf.nest.map_structure(lambda value: self.strategy.experimental_local_results(value)[0], results)
 
-    def sum(self, values: Sequence[Any]) -> list[Any]:
+    def sum(self, values: "Sequence[Gradient]") -> "list[Gradient]":
         """Return each of `values` summed over all replicas; called in `run`. None stays None, IndexedSlices sparse."""
         import tensorflow as tf
 
@@ -150,12 +160,12 @@ class Devices:
             return self._sum_of_first(numbers).numpy()
 
     @cached_property
-    def _sum_of_first(self) -> Any:
+    def _sum_of_first(self) -> "tf.types.experimental.PolymorphicFunction":
         """Return a compiled function: int32 [any] -> its sum over processes; all but the chief pass zeros."""
         import tensorflow as tf
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)], autograph=False)
-        def summed(numbers: Any) -> Any:
+        def summed(numbers: tf.Tensor) -> tf.Tensor:
             return self.run(lambda index: self.sum([numbers if index == 0 else tf.zeros_like(numbers)])[0])
 
         return summed
@@ -166,6 +176,11 @@ def find(require_gpu: bool = False) -> Devices:
 
     Raises:
         BerthError: there is no GPU and `require_gpu` asks for one, or TF_CONFIG is not valid.
+
+    Example:
+        >>> devices = find()
+        >>> with devices.scope():
+        ...     weight = tf.Variable(0.0)
     """
     import tensorflow as tf
 
@@ -189,6 +204,11 @@ def assign(rows: "np.ndarray", widths: "np.ndarray", replicas: int) -> "list[np.
     """Return `rows`, of `widths` tokens each, in `replicas` parts with about equal rows, tokens and padding.
 
     The rows, longest first, go to the replicas in order, then in reverse order, and so on.
+
+    Example:
+        >>> import numpy as np
+        >>> [part.tolist() for part in assign(np.arange(4), np.array([9, 1, 8, 2]), 2)]
+        [[0, 1], [2, 3]]
     """
     import numpy as np
 

@@ -15,6 +15,11 @@ def flops_per_token(variables: Sequence[tf.Variable], trained: Sequence[tf.Varia
     Args:
         variables: All of the model's variables.
         trained: Those that are not frozen.
+
+    Example:
+        >>> kernel = tf.Variable(tf.zeros([4, 8]), name="kernel")
+        >>> flops_per_token([kernel], [kernel])
+        192.0
     """
 
     def weights(own: Sequence[tf.Variable]) -> int:

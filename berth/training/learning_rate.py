@@ -6,6 +6,10 @@ def warmup_then_linear_decay(done: int, batch: int, total: int, peak: float, war
 
     It rises from 0 to `peak` over `warmup_fraction` of the texts, then falls linearly to nearly 0 (Devlin et al. 2018).
     Progress is counted in texts: with a token budget, batches differ in size and their number is not known in advance.
+
+    Example:
+        >>> warmup_then_linear_decay(done=0, batch=10, total=100, peak=1.0, warmup_fraction=0.2)
+        0.5
     """
     after = done + batch
     warmup = max(batch, warmup_fraction * total)

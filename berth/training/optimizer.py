@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from berth.errors import BerthError
 
@@ -40,6 +40,11 @@ def rate_factors(
 
     Raises:
         BerthError: a setting needs embeddings or layers and the names do not show them, or there are fewer layers.
+
+    Example:
+        >>> names = ["word_embeddings:0", "layer_0/kernel:0", "layer_1/kernel:0", "head/kernel:0"]
+        >>> rate_factors(names, layer_decay=0.5, freeze_embeddings=True, freeze_layers=0)
+        [0.0, 0.25, 0.5, 1.0]
     """
     numbers = [int(found[1]) if (found := _LAYER.search(name)) else None for name in names]
     order = sorted({number for number in numbers if number is not None})  # some count from 1
@@ -86,10 +91,16 @@ class AdamW:
         variables: The variables to train, float32.
         weight_decay: The decay per step, which is multiplied by the learning rate.
         rate_factors: The factor of the learning rate for each variable; None: 1.0 for all.
+
+    Example:
+        >>> weight = tf.Variable([[1.0, 1.0]], name="kernel")
+        >>> norm = AdamW([weight], weight_decay=0.0).apply([tf.constant([[0.3, 0.0]])], [weight], 0.1)
+        >>> weight.numpy().round(3).tolist()
+        [[0.9, 1.0]]
     """
 
     def __init__(
-        self, variables: Sequence[Any], weight_decay: float, rate_factors: Sequence[float] | None = None
+        self, variables: "Sequence[tf.Variable]", weight_decay: float, rate_factors: Sequence[float] | None = None
     ) -> None:
         import tensorflow as tf
 

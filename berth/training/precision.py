@@ -49,7 +49,12 @@ def choose(precision: str) -> str:
 
 @contextlib.contextmanager
 def training(precision: str) -> Iterator[None]:
-    """Run compiled functions that are called inside in `precision`, which `choose` returned."""
+    """Run compiled functions that are called inside in `precision`, which `choose` returned.
+
+    Example:
+        >>> with training(choose("auto")):
+        ...     loss = step(batch)
+    """
     import tensorflow as tf
 
     rewrites = _REWRITES[precision]

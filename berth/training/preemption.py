@@ -62,6 +62,11 @@ def preemption() -> Iterator[Preemption]:
 
     Training calls it after each step, to save and stop; Kubernetes allows 30 s. A second SIGINT interrupts at once. If
     a signal came and the context still ends normally, the signal then has its usual effect.
+
+    Example:
+        >>> with preemption() as is_asked:
+        ...     while not is_asked():
+        ...         step()
     """
     found = Preemption()
     if threading.current_thread() is not threading.main_thread():  # only the main thread can have handlers

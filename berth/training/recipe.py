@@ -125,5 +125,10 @@ class Recipe:
 
 
 def unused_settings(recipe: str) -> tuple[str, ...]:
-    """Return the settings that `recipe` has no use for, by RunConfig's names."""
+    """Return the settings that `recipe` has no use for, by RunConfig's names.
+
+    Example:
+        >>> unused_settings("baseline")[:2]
+        ('warmup_fraction', 'weight_decay')
+    """
     return _FACTS[recipe].unused

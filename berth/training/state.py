@@ -6,19 +6,31 @@ from typing import Any
 
 @dataclass
 class Throughput:
-    """What has been trained on; `seconds` is of steps alone, evaluations are not counted."""
+    """What has been trained on.
+
+    Example:
+        >>> trained = Throughput(loss=2.0, texts=4, tokens=30, padded=40, seconds=0.5)
+        >>> trained.metrics(flops_per_token=1e9)["padding_share"]
+        0.25
+    """
 
     loss: float = 0.0
+    """The sum of the texts' losses."""
     texts: int = 0
     tokens: int = 0
+    """Without padding."""
     padded: int = 0
+    """Tokens with padding."""
     seconds: float = 0.0
+    """Of steps alone: evaluations are not counted."""
 
     def add(self, other: "Throughput") -> None:
+        """Add the numbers of `other` to these."""
         for name, value in vars(other).items():
             setattr(self, name, getattr(self, name) + value)
 
     def metrics(self, flops_per_token: float) -> dict[str, float]:
+        """Return the mean loss, texts and tokens per second, the share of padding, and 10^9 operations per second."""
         seconds = max(self.seconds, 1e-9)
         return {
             "train_loss": self.loss / self.texts,
@@ -48,7 +60,7 @@ class TrainingState:
     """Batches of this epoch that are done."""
     step: int = 0
     rng: dict[str, Any] = field(default_factory=dict)
-    """The state of the generator before it shuffled this epoch's batches."""
+    """The state of NumPy's generator before it shuffled this epoch's batches."""
     rate: float = 0.0
     """The last step's learning rate."""
     of_epoch: Throughput = field(default_factory=Throughput)
@@ -65,6 +77,7 @@ class TrainingState:
 
     @classmethod
     def load(cls, values: dict[str, Any]) -> "TrainingState":
+        """Return the state that `dataclasses.asdict` and JSON have made `values` of."""
         best = Best(**values["best"]) if values["best"] else None
         throughputs = {name: Throughput(**values[name]) for name in ("of_epoch", "whole")}
         return cls(**{**values, **throughputs, "best": best})

@@ -1,9 +1,13 @@
 """The training task: the model, its data and its loss, as the trainer needs to know them."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import tensorflow as tf
+
+Batch: TypeAlias = tuple[Any, ...]
+"""The parts of a batch: arrays, tensors, and lists of ragged tensors; `TrainingTask.batch_signature` says which."""
+BatchSignature: TypeAlias = tuple[tf.TypeSpec | list[tf.TypeSpec], ...]
 
 
 class TrainingTask(Protocol):
@@ -41,10 +45,10 @@ class TrainingTask(Protocol):
         """The tokens that every row of a batch is padded to; 0: as many as its widest row has."""
 
     @property
-    def batch_signature(self) -> tuple[Any, ...]:
+    def batch_signature(self) -> BatchSignature:
         """The `tf.TypeSpec` of each part of what `batch` returns; no dimension depends on the rows."""
 
-    def batch(self, rows: np.ndarray) -> tuple[Any, ...]:
+    def batch(self, rows: np.ndarray) -> Batch:
         """Return the tensors of the row numbers `rows`, int64 [batch], for `loss`; the last has one entry per row."""
 
     def parts(self, rows: np.ndarray) -> list[np.ndarray]:
@@ -53,7 +57,7 @@ class TrainingTask(Protocol):
     def seed(self, step: int, part: int, worker: int) -> None:
         """Seed dropout and the like for `part` of the 0-based `step` on `worker`; called before the loss is taken."""
 
-    def loss(self, batch: tuple[Any, ...]) -> tf.Tensor:
+    def loss(self, batch: Batch) -> tf.Tensor:
         """Return the training loss of each row of a batch, float32 [rows]; called inside compiled functions."""
 
     def evaluate(self) -> dict[str, float]:

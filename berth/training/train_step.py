@@ -1,7 +1,7 @@
 """One step of training: batches in, their gradients, one update of the weights out."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -15,9 +15,7 @@ from berth.training.optimizer import AdamW, rate_factors
 from berth.training.pending import StepLoss
 from berth.training.precision import LossScale, choose, training
 from berth.training.recipe import Recipe
-from berth.training.task import TrainingTask
-
-Batch: TypeAlias = tuple[Any, ...]
+from berth.training.task import Batch, TrainingTask
 
 
 class Optimizer(Protocol):
@@ -33,7 +31,7 @@ class Optimizer(Protocol):
         variables: Sequence[tf.Variable],
         learning_rate: tf.Tensor,
         weight: tf.Tensor | float = 1.0,
-    ) -> Any:
+    ) -> object:
         """Update `variables`, in the order in which the optimizer was given them.
 
         The gradients are those of a mean over rows, times `weight`: the step's rows by those of a usual step.
@@ -49,6 +47,10 @@ class TrainStep:
         task: What is trained.
         recipe: How.
         devices: Where.
+
+    Example:
+        >>> step = TrainStep(task, recipe, devices)
+        >>> loss = step([np.arange(32)], rate=3e-5, step=0).read()  # of the first 32 rows
     """
 
     def __init__(self, task: TrainingTask, recipe: Recipe, devices: Devices) -> None:
@@ -168,7 +170,7 @@ class TrainStep:
         self.most_rows = rows // 2
         print(f"memory ran out in a batch of {rows} texts; going on with {self.most_rows} at a time", flush=True)
 
-    def _compile(self) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
+    def _compile(self) -> tuple[tf.types.experimental.PolymorphicFunction, ...]:
         """Return three compiled functions.
 
         (shares, rows, rate, weight) -> summed loss / rows, having updated the weights; (shares, rows) -> (summed loss

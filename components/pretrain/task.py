@@ -1,13 +1,12 @@
 """Masked language model and next sentence prediction as a training task."""
 
 import math
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from berth.errors import BerthError
-from berth.pretraining.batches import Batch, Masker, Rows, masked_tokens
+from berth.pretraining.batches import Array, Batch, Masker, Rows, masked_tokens
 from berth.pretraining.held_out import Judge, judge
 from components.pretrain.model import PretrainingModel
 from components.pretrain.rounds import Rounds
@@ -73,7 +72,7 @@ class PretrainingTask:
     def seed(self, step: int, part: int, worker: int) -> None:
         self.replicated.seeds.set(step, part, worker)
 
-    def loss(self, batch: tuple[Any, ...]) -> tf.Tensor:
+    def loss(self, batch: tuple[Array, ...]) -> tf.Tensor:
         own = Batch(*batch)
         words, _, pairs, _ = self.replicated.losses(own, training=not self.still, still=self.still)
         return own.by_row(words) * own.weights + pairs
@@ -109,7 +108,7 @@ def judge_of(model: PretrainingModel) -> Judge:
     """Return a compiled function from a batch to what the model's heads say of it, without dropout."""
 
     @tf.function(input_signature=Batch.signature(), autograph=False)
-    def call(*batch: Any) -> tuple[tf.Tensor, ...]:
+    def call(*batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
         return model.losses(Batch(*batch), training=False)
 
     return lambda batch: call(*batch)

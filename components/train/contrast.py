@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from berth.data.token_ids import segments
 from berth.errors import BerthError
+from berth.training.task import Batch
 from components.train.defaults import pairs_of
 from components.train.frozen import best_head
 from components.train.task import ClassificationTask
@@ -43,7 +44,7 @@ class ContrastiveTask(ClassificationTask):
     def rows_of(self, epochs: int) -> int:
         return len(self.widths) * epochs
 
-    def batch(self, rows: np.ndarray) -> tuple[Any, ...]:
+    def batch(self, rows: np.ndarray) -> Batch:
         first, second = self._pairs[rows].T
         return segments(self.train, first), segments(self.train, second), self.train.targets[first]
 
@@ -51,7 +52,7 @@ class ContrastiveTask(ClassificationTask):
         """Return all `rows` as one part: they are compared with each other."""
         return [rows]
 
-    def loss(self, batch: tuple[Any, ...]) -> tf.Tensor:
+    def loss(self, batch: Batch) -> tf.Tensor:
         first, second, targets = batch
         both = [tf.concat(texts, 0) for texts in zip(first, second, strict=True)]
         each = contrastive_loss(self.vectors(both), tf.concat([targets, targets], 0))

@@ -3,7 +3,6 @@
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,6 +15,7 @@ from berth.macro_f1 import macro_f1
 from berth.models.decision_rule import decisions
 from berth.models.saved_model import full_float32
 from berth.training.batching import Batching, batches
+from berth.training.task import BatchSignature
 from components.train.classifier import Classifier
 from components.train.long_texts import vectors
 
@@ -39,7 +39,7 @@ def evaluation_function(classifier: Classifier, preprocessor: Preprocessor) -> E
     return evaluation
 
 
-def batch_signature(classifier: Classifier, preprocessor: Preprocessor) -> tuple[Any, ...]:
+def batch_signature(classifier: Classifier, preprocessor: Preprocessor) -> BatchSignature:
     """Return the signature of a function of a batch: its segments, one or a pair, and its targets."""
     segment = tf.RaggedTensorSpec([None, None], tf.int32, row_splits_dtype=tf.int64)
     targets = [None, len(classifier.labels)] if classifier.task == "multi_label" else [None]

@@ -1,7 +1,5 @@
 """Classification as a training task."""
 
-from typing import Any
-
 import numpy as np
 import tensorflow as tf
 
@@ -9,6 +7,7 @@ from berth.data.token_ids import TokenisedSplit, segments
 from berth.encoders.preprocessor import Preprocessor
 from berth.errors import BerthError
 from berth.training.recipe import Recipe
+from berth.training.task import Batch
 from components.train import long_texts
 from components.train.classifier import Classifier
 from components.train.collapse import collapse_error, is_collapsed, is_gone, shares_of, spread, texts_of_every_class
@@ -80,7 +79,7 @@ class ClassificationTask:
     def rows_of(self, epochs: int) -> int:
         return len(self.train) * epochs
 
-    def batch(self, rows: np.ndarray) -> tuple[Any, ...]:
+    def batch(self, rows: np.ndarray) -> Batch:
         return segments(self.train, rows), self.train.targets[rows]
 
     def parts(self, rows: np.ndarray) -> list[np.ndarray]:
@@ -89,12 +88,12 @@ class ClassificationTask:
     def seed(self, step: int, part: int, worker: int) -> None:
         self.replicated.seeds.set(step, part, worker)
 
-    def loss(self, batch: tuple[Any, ...]) -> tf.Tensor:
+    def loss(self, batch: Batch) -> tf.Tensor:
         own_segments, targets = batch
         logits = self.replicated.logits_of(self.vectors(own_segments), training=True)
         return self._objective(self.replicated, logits, targets)
 
-    def vectors(self, own_segments: list[Any]) -> tf.Tensor:
+    def vectors(self, own_segments: list[tf.RaggedTensor]) -> tf.Tensor:
         """Return the vectors of a batch's texts in training, float32 [batch, hidden]."""
         padded = self.padded_width or None
         return long_texts.vectors(self.replicated, self._packs, own_segments, True, padded, self._multiple)

@@ -14,6 +14,9 @@ from tests.support import examples
         "berth.encoders.pooling",
         "berth.encoders.text_to_vector",
         "berth.encoders.windows",
+        "berth.pretraining.batches:masked_tokens",
+        "berth.training.flops",
+        "berth.training.optimizer:AdamW",
     ],
 )
 def test_the_examples_of_a_docstring_are_true(name):
