@@ -23,7 +23,7 @@ class Distance:
     threshold: float
 
 
-def mean(statistics: Statistics | None, feature: str) -> float:
+def mean(statistics: "Statistics | None", feature: str) -> float:
     """Return the mean of a numeric feature; 0.0 where there are no statistics, or not of it."""
     for found in statistics.datasets[0].features if statistics else ():
         if ".".join(found.path.step) == feature:
@@ -42,7 +42,7 @@ def distances(split: str, result: "anomalies_pb2.Anomalies") -> list[Distance]:
     ]
 
 
-def share_of(statistics: Statistics | None, feature: str, value: str) -> float:
+def share_of(statistics: "Statistics | None", feature: str, value: str) -> float:
     """Return the share of a categorical feature's values that are `value`, 0 to 1; 0.0 without statistics of it."""
     for found in statistics.datasets[0].features if statistics else ():
         if ".".join(found.path.step) == feature:

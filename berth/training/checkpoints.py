@@ -89,7 +89,7 @@ class Checkpoints:
         except (BerthError, OSError, SafetensorError) as error:
             print(f"no checkpoint saved: {error}. Training continues.".replace("..", "."), flush=True)
 
-    def restore(self) -> Restored | None:
+    def restore(self) -> "Restored | None":
         """Return the arrays and the position of the newest intact checkpoint; None: there is none.
 
         A damaged one is reported in a printed line and removed.
@@ -120,7 +120,7 @@ class Checkpoints:
     def _found(self) -> list[_Found]:
         return _checkpoints(self._own)
 
-    def _read(self, folder: CheckpointFolder, found: _Found) -> Restored | None:
+    def _read(self, folder: CheckpointFolder, found: _Found) -> "Restored | None":
         """Return the contents of `found`, None if it is damaged; raise BerthError if it belongs to another run."""
         from safetensors import safe_open
 
@@ -144,7 +144,7 @@ class Checkpoints:
             )
 
 
-def packed(restored: Restored | None) -> bytes:
+def packed(restored: "Restored | None") -> bytes:
     """Return the result of Checkpoints.restore as bytes, for other processes of the run."""
     import numpy as np
     from safetensors.numpy import save
@@ -156,7 +156,7 @@ def packed(restored: Restored | None) -> bytes:
     return bytes(save({**arrays, _POSITION: text}))
 
 
-def unpacked(content: bytes) -> Restored | None:
+def unpacked(content: bytes) -> "Restored | None":
     """Return the value that `packed` was called with."""
     from safetensors.numpy import load
 

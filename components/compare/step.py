@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from berth.code_version import code_version
 from berth.registry import versions
@@ -22,7 +21,7 @@ class Comparison:
     verdict: str
 
 
-def compare_with_champion(model_name: str, fingerprint: str, settings: Mapping[str, Any]) -> Comparison:
+def compare_with_champion(model_name: str, fingerprint: str, settings: Mapping[str, object]) -> Comparison:
     """Compare the data's `fingerprint`, the `settings` and this code with the champion of `model_name`."""
     digest = hashlib.sha256(canonical(settings).encode()).hexdigest()[:16]
     champion = versions.champion(model_name)
@@ -39,12 +38,12 @@ def compare_with_champion(model_name: str, fingerprint: str, settings: Mapping[s
     )
 
 
-def canonical(settings: Mapping[str, Any]) -> str:
+def canonical(settings: Mapping[str, object]) -> str:
     """Return `settings` as a text: the same in whatever order KFP passes keys, and whether 3 is an int or a float."""
     return json.dumps(_floats(settings), sort_keys=True)
 
 
-def _floats(value: Any) -> Any:
+def _floats(value: object) -> object:
     if isinstance(value, Mapping):
         return {key: _floats(own) for key, own in value.items()}
     if isinstance(value, list):

@@ -1,15 +1,16 @@
 """TF-IDF and logistic regression on the same split: what a BERT has to beat to be worth its price."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from berth.data.dataset import LABEL, PAIR, TEXT, read_columns
+from berth.data.dataset import LABEL, PAIR, TEXT, Columns, read_columns
 from berth.models.decision_rule import decisions
 from components.evaluate.indicators import ModelOutputs, indicator
 
 if TYPE_CHECKING:
+    import numpy as np
     from sklearn.pipeline import Pipeline
 
 
@@ -52,7 +53,7 @@ def answers(dataset: str | Path, labels: Sequence[str], task: str, most_rows: in
     return ModelOutputs(probabilities, decisions(probabilities, task))
 
 
-def _fit(texts: Sequence[str], truth: Any, task: str) -> Any:
+def _fit(texts: Sequence[str], truth: "np.ndarray", task: str) -> "Callable[[Sequence[str]], np.ndarray]":
     """Return the function from texts to probabilities, float32 [texts, labels]."""
     import numpy as np
 
@@ -66,7 +67,7 @@ def _fit(texts: Sequence[str], truth: Any, task: str) -> Any:
         return lambda test: several.predict_proba(words.transform(test))[:, -truth.shape[1] :].astype(np.float32)
     fitted = classifier(len(texts)).fit(texts, truth.argmax(axis=1))
 
-    def every(test: Sequence[str]) -> Any:
+    def every(test: Sequence[str]) -> "np.ndarray":
         probabilities = np.zeros((len(test), truth.shape[1]), np.float32)
         probabilities[:, fitted.classes_] = fitted.predict_proba(test)
         return probabilities
@@ -74,7 +75,7 @@ def _fit(texts: Sequence[str], truth: Any, task: str) -> Any:
     return every
 
 
-def _whole(rows: Mapping[str, list[Any]]) -> list[str]:
+def _whole(rows: Columns) -> list[str]:
     """Return each row's text, with its second text behind it."""
     if PAIR not in rows:
         return rows[TEXT]

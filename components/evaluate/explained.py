@@ -4,9 +4,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from berth.data.dataset import LABEL, PAIR, TEXT
+from berth.data.dataset import LABEL, PAIR, TEXT, Columns
 from berth.errors import BerthError, first_line
 from berth.models.decision_rule import decisions
 from berth.models.saved_model import ServedClassifier
@@ -24,10 +24,10 @@ _AT_ONCE = 10
 def explain_mistakes(
     model: str | Path,
     classifier: ServedClassifier,
-    rows: dict[str, list[Any]],
+    rows: Columns,
     probabilities: "np.ndarray",
     count: int,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return `explained`, explanations as dicts by row of the test split, and `unexplained`: why there are no more.
 
     Args:
@@ -54,16 +54,14 @@ def explain_mistakes(
         return {"unexplained": str(reason)}
 
 
-def _explained(
-    model: str | Path, rows: dict[str, list[Any]], places: list[int], columns: Sequence[int]
-) -> dict[str, Any]:
+def _explained(model: str | Path, rows: Columns, places: list[int], columns: Sequence[int]) -> dict[str, object]:
     import tensorflow as tf
 
     from berth.explaining.attribution import Explainer
 
     end = time.monotonic() + _SECONDS
     explainer = Explainer(model)
-    found: dict[int, dict[str, Any]] = {}
+    found: dict[int, dict[str, object]] = {}
     for start in range(0, len(places), _AT_ONCE):
         if time.monotonic() > end:
             return {"explained": found, "unexplained": f"The other mistakes would have taken more than {_SECONDS} s."}

@@ -63,7 +63,7 @@ class Findings:
     """Of two labels the one that areas under curves are about."""
 
 
-def parse(gates: Mapping[str, Any]) -> Gates:
+def parse(gates: Mapping[str, object]) -> Gates:
     """Return the gates of a run's parameters.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from berth.errors import BerthError
 
@@ -28,7 +28,7 @@ class ModelOutputs:
         return ModelOutputs(self.probabilities[chosen], self.decided[chosen])
 
 
-def indicator(labels: Sequence[str], truth: Sequence[Any]) -> "np.ndarray":
+def indicator(labels: Sequence[str], truth: Sequence[str | list[str]]) -> "np.ndarray":
     """Return the true labels, a text or a list of texts each, as bool [texts, labels].
 
     Raises:

@@ -5,12 +5,13 @@ exactly zero, and calls that certain. The exact interval of a share (Clopper and
 a paired difference (Tango 1998) ask instead which truths the counts do not contradict.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from berth.interval import Interval
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
 
 
 _HALVINGS = 50
@@ -23,7 +24,7 @@ def quantile(confidence: float) -> float:
     return float(ndtri((1 + confidence) / 2))
 
 
-def exact(right: Any, texts: Any, confidence: float) -> "tuple[np.ndarray, np.ndarray]":
+def exact(right: "npt.ArrayLike", texts: "npt.ArrayLike", confidence: float) -> "tuple[np.ndarray, np.ndarray]":
     """Return the ends of the intervals of the shares `right` / `texts`, counts of any one shape.
 
     They hold the truth at least as often as they say (Clopper and Pearson 1934). Score intervals do not where hardly
@@ -39,7 +40,9 @@ def exact(right: Any, texts: Any, confidence: float) -> "tuple[np.ndarray, np.nd
     return np.where(right > 0, low, 0.0), np.where(wrong > 0, high, 1.0)
 
 
-def tango(first: Any, second: Any, texts: Any, confidence: float) -> "tuple[np.ndarray, np.ndarray]":
+def tango(
+    first: "npt.ArrayLike", second: "npt.ArrayLike", texts: "npt.ArrayLike", confidence: float
+) -> "tuple[np.ndarray, np.ndarray]":
     """Return the ends of the intervals of what the share of a first model exceeds that of a second by.
 
     Args:

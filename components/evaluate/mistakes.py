@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from berth.data.dataset import LABEL, PAIR, TEXT, read_columns
+from berth.data.dataset import LABEL, PAIR, TEXT, Columns, read_columns
 from berth.data.predictions import SplitPredictions, TrainingPredictions
 from berth.errors import printable
 
@@ -33,7 +33,7 @@ class Mistake:
 
 
 def test_mistakes(
-    rows: dict[str, list[Any]],
+    rows: Columns,
     labels: Sequence[str],
     truth: "np.ndarray",
     decided: "np.ndarray",
@@ -116,16 +116,16 @@ def write_csv(mistakes: Sequence[Mistake], path: str | Path) -> None:
             writer.writerow([f"{value:.6g}" if isinstance(value, float) else _cell(str(value)) for value in values])
 
 
-def label_studio(suspects: Sequence[Mistake], task: str) -> list[dict[str, Any]]:
+def label_studio(suspects: Sequence[Mistake], task: str) -> list[dict[str, object]]:
     """Return `suspects` as tasks to import into Label Studio, with the model's labels as predictions.
 
     The labelling interface is a Choices named `label` for a Text named `text`.
     """
-    made = []
+    made: list[dict[str, object]] = []
     for number, one in enumerate(suspects):
         named = one.predicted.split(", ") if task == "multi_label" else [one.predicted]
         choices = {"from_name": "label", "to_name": "text", "type": "choices", "value": {"choices": named}}
-        data: dict[str, Any] = {"text": one.text, "label": one.true, "split": one.split, "row": one.row}
+        data: dict[str, object] = {"text": one.text, "label": one.true, "split": one.split, "row": one.row}
         data |= {"rank": number + 1, "loss": round(one.loss, 4)}
         data |= {"text_pair": one.text_pair} if one.text_pair else {}
         made.append({"data": data, "predictions": [{"score": round(one.probability, 4), "result": [choices]}]})
@@ -136,7 +136,7 @@ def _mistake(
     kind: str,
     split: str,
     row: int,
-    rows: dict[str, list[Any]],
+    rows: Columns,
     labels: Sequence[str],
     decided: "np.ndarray",
     probabilities: "np.ndarray",

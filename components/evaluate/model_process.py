@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from berth.data.dataset import PAIR, TEXT, read_columns
 from berth.data.edge_cases import EDGE_CASES
@@ -18,6 +18,9 @@ from berth.lean_import import import_tensorflow_for_serving
 from berth.models.saved_model import ServedClassifier, load
 from components.evaluate.agreement import BOUND, largest_difference
 from components.evaluate.explained import explain_mistakes
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _WARM_UP = 10
 _REQUESTS = 100
@@ -104,7 +107,7 @@ def _edge_cases(classifier: ServedClassifier, folder: Path) -> list[str]:
 
 
 def _batches(
-    classifier: ServedClassifier, texts: Sequence[str], pairs: Sequence[str] | None, expected: Any
+    classifier: ServedClassifier, texts: Sequence[str], pairs: Sequence[str] | None, expected: "np.ndarray"
 ) -> list[str]:
     """Send batches of 1 and 256 texts; an answer must not depend on what else is in the batch.
 
@@ -123,7 +126,7 @@ def _batches(
     return problems
 
 
-def _differs(found: Any, expected: Any, what: str) -> list[str]:
+def _differs(found: "np.ndarray", expected: "np.ndarray", what: str) -> list[str]:
     worst = largest_difference(found, expected)
     return [] if worst <= BOUND else [f"answers {what} differently, by {worst:.1e} in the logits"]
 

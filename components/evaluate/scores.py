@@ -4,9 +4,9 @@ Truth and decisions are bool [texts, labels], a column a label: of one label a t
 labels any number. A decision for a label that the vocabulary lacks is a row without any.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from berth.errors import BerthError
 from berth.macro_f1 import macro_f1
@@ -129,7 +129,13 @@ def reliability(truth: "np.ndarray", answers: ModelOutputs, single: bool) -> lis
     ]
 
 
-def _mean(score: Any, truth: "np.ndarray", probabilities: "np.ndarray", columns: list[int]) -> float | None:
+def _mean(
+    score: "Callable[[np.ndarray, np.ndarray], float]",
+    truth: "np.ndarray",
+    probabilities: "np.ndarray",
+    columns: list[int],
+) -> float | None:
+    """Return the mean of `score` over `columns`; None: there is none."""
     import numpy as np
 
     found = [score(truth[:, column], probabilities[:, column]) for column in columns]

@@ -102,7 +102,7 @@ def _run(
 ) -> Served:
     import numpy as np
 
-    request: dict[str, Any] = {"model": str(model), "dataset": str(dataset), "out": str(folder), "check": check}
+    request: dict[str, object] = {"model": str(model), "dataset": str(dataset), "out": str(folder), "check": check}
     request |= {"extra": list(extra), "explain": explain}
     with _started.pop() if _started else _start() as process:
         _, errors = process.communicate(json.dumps(request) + "\n")
@@ -221,7 +221,7 @@ def _await(address: str, server: "subprocess.Popen[bytes]") -> None:
         time.sleep(0.2)
 
 
-def _post(address: str, body: dict[str, Any]) -> Any:
+def _post(address: str, body: dict[str, object]) -> Any:
     request = urllib.request.Request(address, json.dumps(body).encode(), {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:
         return json.load(answer)

@@ -1,9 +1,9 @@
 """Parts of the test split that are looked at one by one: a good mean can hide users for whom nothing works."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from berth.data.dataset import PAIR, TEXT
+from berth.data.dataset import PAIR, TEXT, Columns
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,7 +16,7 @@ _VALUES = 50
 
 
 def slices(
-    rows: Mapping[str, list[Any]], truth: "np.ndarray", labels: Sequence[str], columns: Sequence[str], min_size: int
+    rows: Columns, truth: "np.ndarray", labels: Sequence[str], columns: Sequence[str], min_size: int
 ) -> "dict[str, np.ndarray]":
     """Return the slices of at least `min_size` texts: which texts are in each, bool [texts], by its name.
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from berth.behaviour import Behaviour
 from berth.data.dataset import LABEL, TEXT, Manifest, read_columns
@@ -49,7 +49,7 @@ def evaluate_model(
     predictions: str | Path,
     *,
     model_name: str,
-    bounds: Mapping[str, Any],
+    bounds: Mapping[str, object],
     settings: Settings,
     positive_label: str = "",
     cases: str = "",

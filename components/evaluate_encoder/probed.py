@@ -1,8 +1,8 @@
 """An encoder that the probe looks at: its vectors, and what a short fine-tuning of it predicts."""
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -84,7 +84,7 @@ class ProbedEncoder:
         inputs = standard_inputs(self._prepare.pack([ids]))
         return pool(self._interface.call(self._encoder, inputs, training), inputs["input_mask"], self._pooling)
 
-    def _by_batch(self, tokens: TokenIds, rows: np.ndarray, call: Any) -> np.ndarray:
+    def _by_batch(self, tokens: TokenIds, rows: np.ndarray, call: Callable[[tf.RaggedTensor], tf.Tensor]) -> np.ndarray:
         """Return what `call` returns for `rows`, in their order."""
         made, order = [], []
         for own in batches(tokens.lengths()[rows], Batching(64)):
@@ -104,7 +104,7 @@ def _ragged(tokens: TokenIds, rows: np.ndarray) -> tf.RaggedTensor:
 class _Tuner:
     """Fine-tunes `variables` and a new head; `call` maps token ids and `training` to vectors, [rows, hidden]."""
 
-    def __init__(self, call: Any, variables: list[tf.Variable], hidden: int, classes: int) -> None:
+    def __init__(self, call: Callable[..., tf.Tensor], variables: list[tf.Variable], hidden: int, classes: int) -> None:
         self._encoder = variables
         kernel = tf.Variable(tf.zeros([hidden, classes]), name="head/kernel")
         self._head = [kernel, tf.Variable(tf.zeros(classes), name="head/bias")]

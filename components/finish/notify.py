@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.message import EmailMessage
-from typing import Any
 from urllib.parse import quote
 
 from berth.errors import BerthError
@@ -67,7 +66,7 @@ def tell(settings: Notify, ending: Ending) -> list[str]:
     return [f"the {way} was not sent: {reason}" for way, send in ways.items() if (reason := _trouble(send))]
 
 
-def slack_message(ending: Ending) -> dict[str, Any]:
+def slack_message(ending: Ending) -> dict[str, object]:
     """Return the message in Slack's form: a text for notifications, and blocks for the channel."""
     links = " · ".join(f"<{quote(url, safe=_URL)}|{_mrkdwn(title)}>" for title, url in ending.links.items())
     lines = [f"*{_mrkdwn(ending.headline)}*", *filter(None, [_mrkdwn(ending.detail), links])]
@@ -115,7 +114,7 @@ def _trouble(send: Callable[[], None]) -> str:
     return outcome[0]
 
 
-def _post(variable: str, message: dict[str, Any]) -> None:
+def _post(variable: str, message: dict[str, object]) -> None:
     import requests
 
     address = os.environ.get(variable, "").strip()

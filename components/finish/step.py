@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from pydantic import ValidationError
@@ -37,7 +37,9 @@ class Finished:
     warnings: list[str]
 
 
-def finish_run(name: str, state: str, error: str, notify: Mapping[str, Any], kfp_ui: str, mlflow_ui: str) -> Finished:
+def finish_run(
+    name: str, state: str, error: str, notify: Mapping[str, object], kfp_ui: str, mlflow_ui: str
+) -> Finished:
     """Close the run of the pipeline run that this process is the end of, and notify.
 
     A run that MLflow cannot be told of is told to people all the same, before the error is raised. Where an earlier
@@ -129,7 +131,7 @@ def _data(by_step: "Mapping[str | None, Run]") -> list[str]:
     return [f"Data: {', '.join(parts)}; {rows.get(left_out, 0):,.0f} {left_out}.", ""]
 
 
-def _understood(notify: Mapping[str, Any]) -> tuple[Notify, list[str]]:
+def _understood(notify: Mapping[str, object]) -> tuple[Notify, list[str]]:
     """Return the settings, or none and a warning: a run started from KFP's form is closed whatever it says there."""
     try:
         return Notify.model_validate(notify), []

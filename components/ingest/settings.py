@@ -47,7 +47,7 @@ class IngestSettings(BaseModel):
     @property
     def wanted(self) -> dict[str, str]:
         """The source's columns that are read, by the configuration's field that names them."""
-        fields: dict[str, Any] = {
+        fields: dict[str, str] = {
             "text_column": self.text_column,
             "text_pair_column": self.text_pair_column,
             "label_column": self.label_column,
@@ -60,7 +60,7 @@ class IngestSettings(BaseModel):
         """Return the settings to read the corrections with: their columns are text, label, and text_pair of pairs."""
         columns = {"text_column": TEXT, "label_column": LABEL}
         columns |= {"text_pair_column": PAIR} if self.text_pair_column else {}
-        others: dict[str, Any] = {
+        others: dict[str, object] = {
             "columns": [],
             "encoding": "",
             "slice_columns": [],
@@ -87,7 +87,7 @@ class IngestSettings(BaseModel):
                     f"slice_columns: a dataset has a column {column!r} of its own. Rename it in the source or a query."
                 )
 
-    def parameters(self) -> dict[str, Any]:
+    def parameters(self) -> dict[str, object]:
         """Return the settings that are logged to MLflow as parameters; they do not contain credentials."""
         sections = {"source": self.source, "split": self.split, "rare_labels": self.rare_labels}
         sections |= {"cleaning": self.cleaning}
@@ -108,7 +108,7 @@ class CorpusSettings(IngestSettings):
     held_out: Fraction = 0.02
     """Share of the documents that pre-training never sees, and is measured on."""
 
-    def parameters(self) -> dict[str, Any]:
+    def parameters(self) -> dict[str, object]:
         fields = {"source", "encoding", "text_column", "documents", "exclude", "held_out"}
         shown = {name: value for name, value in super().parameters().items() if name in fields}
         return shown | {f"cleaning_{name}": value for name, value in self.cleaning.model_dump().items()}

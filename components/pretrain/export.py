@@ -14,7 +14,6 @@ import tempfile
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import tensorflow as tf
 
@@ -35,7 +34,7 @@ _SAVED_MODEL = ("saved_model.pb", "variables", "assets")
 
 
 def export(
-    model: PretrainingModel, encoder: str, preprocessor: str, facts: Mapping[str, Any], folder: str | Path
+    model: PretrainingModel, encoder: str, preprocessor: str, facts: Mapping[str, object], folder: str | Path
 ) -> None:
     """Write the trained `model` to `folder`, which appears only when it is complete.
 
@@ -78,10 +77,10 @@ def facts(
     tokens: SpecialTokens,
     corpus: CorpusManifest,
     tokens_seen: int,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return what encoder.json says: what the encoder was made of."""
     pieces = "".join(f"{piece}\n" for piece in tokens.pieces).encode()
-    found: dict[str, Any] = {
+    found: dict[str, object] = {
         "base": {"name": origin.name, "sha256": origin.sha256},
         "preprocessor": origin.preprocessor_name,
         "vocabulary": {"size": len(tokens.pieces), "sha256": hashlib.sha256(pieces).hexdigest()},

@@ -2,14 +2,13 @@
 
 import tempfile
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_hub as hub
 
 from berth.encoders import vocabulary
-from berth.encoders.adapter import INPUTS, of_encoder, trainable_variables
+from berth.encoders.adapter import INPUTS, Outputs, of_encoder, trainable_variables
 from berth.encoders.builtin import mlm
 from berth.encoders.builtin.mlm import Heads, Weights
 from berth.encoders.loading import load
@@ -41,13 +40,14 @@ class PretrainingModel:
         self.encoder = hub.KerasLayer(loaded, trainable=True, name="encoder")
         self.seeds = Seeds(loaded, seed)
         """The seeds of all dropout; set them before each step."""
-        self.table: Any = vocabulary.table(loaded)
-        """The word table, [words, size]."""
-        if self.table is None:
+        table = vocabulary.table(loaded)
+        if table is None:
             raise BerthError(
                 f"encoder: no variable of {handle!r} has the name of a word table (word_embeddings), which the masked "
                 "tokens' output layer shares. Name another encoder."
             )
+        self.table: tf.Variable = table
+        """The word table, float32 [words, size]."""
         brought, transform = mlm.of_encoder(loaded) if heads is None else (heads, mlm.BERTS)
         own = self._made(seed)
         self.new_heads = [name for name in own if name not in brought]
@@ -61,7 +61,7 @@ class PretrainingModel:
         """Size of a token's vector."""
         return int(self.heads.variables[0].shape[0])
 
-    def outputs(self, inputs: Mapping[str, tf.Tensor], training: bool) -> dict[str, Any]:
+    def outputs(self, inputs: Mapping[str, tf.Tensor], training: bool) -> Outputs:
         """Return the encoder's outputs; `inputs` by the names of INPUTS, int32 [rows, length]."""
         return self.interface.call(self.encoder, inputs, training)
 
@@ -108,7 +108,7 @@ class PretrainingModel:
     def _made(self, seed: int) -> Weights:
         """Return new heads that fit the encoder; raise BerthError if it lacks an output that they need."""
         empty = {name: tf.ones([1, 2], tf.int32) for name in INPUTS}
-        found: dict[str, Any] = {}
+        found: Outputs = {}
         tf.distribute.get_strategy().run(lambda: found.update(self.outputs(empty, training=False)))
         for name, setting in (("sequence_output", ""), ("pooled_output", " Or set pretraining.nsp: false.")):
             if name not in found and (not setting or self.nsp):

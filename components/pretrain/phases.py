@@ -4,7 +4,6 @@ New heads on a trained encoder would harm it: their first gradients are large an
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 from berth.data.corpus import HELD_OUT, TRAIN
 from berth.pretraining import examples
@@ -73,7 +72,7 @@ class Phases:
         self.warms_up = bool(self.model.new_heads and settings.head_steps and origin.sha256)
         self._kept: list[Checkpoints] = []
 
-    def chosen(self) -> dict[str, Any]:
+    def chosen(self) -> dict[str, object]:
         """Return what follows from the corpus and the encoder."""
         return {
             "pretraining.rounds": len(self.rounds.rounds),

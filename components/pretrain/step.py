@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import tensorflow as tf
 
@@ -56,7 +55,7 @@ def pretrain_encoder(
     checkpoint_minutes: float = 10.0,
     require_gpu: bool = False,
     log_metrics: Log = lambda *_: None,
-    log_parameters: Callable[[Mapping[str, Any]], object] = lambda _: None,
+    log_parameters: Callable[[Mapping[str, object]], object] = lambda _: None,
 ) -> Pretrained:
     """Train the encoder named `encoder`, or a new one, on `corpus` and write it to `pretrained`.
 

@@ -4,7 +4,7 @@ import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 from berth.code_version import code_version
 from berth.data.dataset import SPLITS, Manifest
@@ -24,12 +24,27 @@ _LABELS = 20
 """Labels that a description names."""
 
 
-Register = Callable[[Interface, Mapping[str, Any], str], Pushed]
+class Artifact(Protocol):
+    """An artifact as KFP passes it to a step."""
+
+    path: str
+    metadata: dict[str, str]
+    """What berth.tracking.artifacts can put there."""
+
+
+Register = Callable[[Interface, Mapping[str, str], str], Pushed]
 """Takes a model's interface, and the tags and the description of its version."""
 
 
 def register_as_step(
-    step: str, register: Register, model: Any, dataset: Any, report: Any, name: str, settings_digest: str, output: Any
+    step: str,
+    register: Register,
+    model: Artifact,
+    dataset: Artifact,
+    report: Artifact,
+    name: str,
+    settings_digest: str,
+    output: Artifact,
 ) -> None:
     """Run push or refuse as a step: call `register` with what is recorded, and write the step's output.
 
@@ -66,7 +81,7 @@ def log_seen_texts(dataset: str | Path) -> None:
 
 
 def register_encoder_as_step(
-    step: str, register: Register, encoder: Any, corpus: Any, report: Any, name: str, output: Any
+    step: str, register: Register, encoder: Artifact, corpus: Artifact, report: Artifact, name: str, output: Artifact
 ) -> None:
     """Run push_encoder or refuse_encoder as a step; the arguments are as those of register_as_step."""
 
@@ -88,9 +103,9 @@ def _as_step(
     step: str,
     register: Register,
     recorded: Callable[[], tuple[Interface, dict[str, str], str]],
-    upstream: list[Any],
+    upstream: list[dict[str, str]],
     name: str,
-    output: Any,
+    output: Artifact,
 ) -> None:
     with step_run(step, {"model_name": name}, upstream) as run:
         done = register(*recorded())
@@ -102,7 +117,7 @@ def _as_step(
     end_run()
 
 
-def version_tags(report: Mapping[str, Any], dataset: Mapping[str, Any], settings_digest: str) -> dict[str, str]:
+def version_tags(report: Mapping[str, str], dataset: Mapping[str, str], settings_digest: str) -> dict[str, str]:
     """Return a version's tags: what it was made of, by which pipeline run, its verdict, and the gates that failed."""
     gates: list[dict[str, str]] = unpacked(report, "gates", [])
     failed = [gate for gate in gates if gate.get("outcome") == "fail"]
@@ -116,7 +131,7 @@ def version_tags(report: Mapping[str, Any], dataset: Mapping[str, Any], settings
     }
 
 
-def description(report: Mapping[str, Any], trained_on: str, headline: Sequence[str]) -> str:
+def description(report: Mapping[str, str], trained_on: str, headline: Sequence[str]) -> str:
     """Return in Markdown what a version was trained on, by which run, and how it did; what comes from data is escaped.
 
     `report` is the metadata of the report that judged it, which may lack anything; the first line names the scores of

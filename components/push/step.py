@@ -7,7 +7,6 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from berth.errors import BerthError
 from berth.models import integrity, package
@@ -48,7 +47,7 @@ def push_model(
     name: str,
     push_to: str,
     interface: Interface,
-    tags: Mapping[str, Any],
+    tags: Mapping[str, str],
     description: str = "",
     keep: int = 5,
     judged_against: int | None = None,
@@ -110,7 +109,7 @@ def refuse_model(
     name: str,
     push_to: str,
     interface: Interface,
-    tags: Mapping[str, Any],
+    tags: Mapping[str, str],
     description: str = "",
 ) -> Pushed:
     """Log and register the model that was not blessed as the challenger; what users get stays as it is.

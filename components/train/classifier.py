@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -185,7 +185,7 @@ class Classifier:
         for variable, value in zip(self.variables, weights, strict=True):
             variable.assign(value)
 
-    def _build(self, handle: str) -> list[Any]:
+    def _build(self, handle: str) -> "list[tf.Variable]":
         """Run one empty text, which creates the head's weights and shows whether this is a text encoder.
 
         Returns the variables that the call uses: an encoder may list others, such as those of a language model's head.

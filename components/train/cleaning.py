@@ -2,7 +2,6 @@
 
 import html
 from html.entities import html5
-from typing import Any
 
 import tensorflow as tf
 import tensorflow_text as tf_text
@@ -103,7 +102,7 @@ class TextCleaning(tf.Module):
         return tf.where(unknown, _UNKNOWN, made)
 
 
-def _table(values: dict[Any, str], key: tf.DType) -> tf.lookup.StaticHashTable:
+def _table(values: dict[str, str] | dict[int, str], key: tf.DType) -> tf.lookup.StaticHashTable:
     """Return a table whose value for a key that it lacks is the empty text."""
     keys = tf.constant(list(values), key)
     return tf.lookup.StaticHashTable(

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from berth.data.dataset import PAIR, TEXT, read_chunks, row_count
+from berth.encoders.adapter import LoadedModel
 from berth.encoders.builtin.weights import BUILT_IN
 from berth.encoders.pooling import resolve_auto
 from berth.encoders.preprocessor import Preprocessor, tokenize_all
@@ -83,7 +84,9 @@ def settle_encoder(recipe: Recipe, is_trainable: bool) -> Recipe:
     return replace(recipe, recipe="frozen")
 
 
-def choose_length(dataset: str | Path, loaded: Any, handle: str, pairs: bool, accepts: Callable[[int], bool]) -> int:
+def choose_length(
+    dataset: str | Path, loaded: LoadedModel, handle: str, pairs: bool, accepts: Callable[[int], bool]
+) -> int:
     """Return the tokens that hold all but one in a thousand of the train texts whole: a multiple of 16, at most 512.
 
     Args:
@@ -177,7 +180,7 @@ def pairs_of(texts: int) -> int:
     return max(_PAIRS, texts)
 
 
-def parameters(recipe: Recipe, sequence_length: int, pooling: str) -> dict[str, Any]:
+def parameters(recipe: Recipe, sequence_length: int, pooling: str) -> dict[str, object]:
     """Return what MLflow shows of the settings that may have been chosen, by RunConfig's names."""
     if not recipe.facts.trains_encoder:
         return {"recipe": recipe.recipe, "pooling": pooling, "sequence_length": sequence_length}

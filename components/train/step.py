@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -97,7 +96,7 @@ def train_model(
     checkpoint_minutes: float = 10,
     require_gpu: bool = False,
     log_metrics: Callable[[dict[str, float], int], object],
-    log_parameters: Callable[[dict[str, Any]], object] = lambda _: None,
+    log_parameters: Callable[[dict[str, object]], object] = lambda _: None,
 ) -> TrainedModel:
     """Fine-tune `encoder` on the dataset's train split and export its best evaluation to the folder `model`.
 

@@ -5,14 +5,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from berth.data.dataset import LABEL, SPLITS, TEXT, Manifest
 from berth.errors import printable
 from berth.settings import Checks, Severity
-from berth.statistics.distances import Distance, distances, mean, share_of
+from berth.statistics.distances import Distance, Statistics, distances, mean, share_of
 from berth.statistics.schema import domain
 from berth.statistics.tfdv import Scan, texts_of
+
+if TYPE_CHECKING:
+    from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 
 _LONGEST_LINE = 300
 _LONGEST_EXAMPLE = 48
@@ -43,7 +46,7 @@ class Anomaly:
         return f"{line}; such as " + ", ".join(f'"{text}"' for text in shown) if shown else line
 
 
-def add_to_tfdv(result: Any, statistics: Any, checks: Checks) -> None:
+def add_to_tfdv(result: "anomalies_pb2.Anomalies", statistics: Statistics, checks: Checks) -> None:
     """Add an anomaly to TFDV's `result` for each derived feature whose mean exceeds its bound.
 
     They look like those of TFDV's custom validations, which TFDV removed in 1.17.
@@ -76,10 +79,10 @@ def _bounds(checks: Checks) -> dict[str, tuple[str, float]]:
 
 def from_tfdv(
     split: str,
-    result: Any,
-    statistics: Any,
-    baseline: Any,
-    schema: Any,
+    result: "anomalies_pb2.Anomalies",
+    statistics: Statistics,
+    baseline: "Statistics | None",
+    schema: "schema_pb2.Schema",
     manifest: Manifest,
     scan: Scan,
     checks: Checks,
@@ -112,13 +115,13 @@ def from_tfdv(
             else:
                 kind = "unexpected_value" if "UNEXPECTED_STRING" in type else "schema"
                 words = " ".join(f"{reason.short_description}. {reason.description}".split())
-                expected, found = _schema_words(type, feature, schema, words)
+                expected, found = _schema_words(type, feature, words)
                 made = Anomaly(kind, checks.severity_of(kind), split, feature, expected, found)
             anomalies.append(made)
     return anomalies, measured
 
 
-def _schema_words(type: str, feature: str, schema: Any, words: str) -> tuple[str, str]:
+def _schema_words(type: str, feature: str, words: str) -> tuple[str, str]:
     if type == "SCHEMA_NEW_COLUMN":
         return "only the schema's columns", f"a column {feature!r} that it does not have"
     if type in ("SCHEMA_MISSING_COLUMN", "FEATURE_TYPE_NOT_PRESENT"):
@@ -126,7 +129,7 @@ def _schema_words(type: str, feature: str, schema: Any, words: str) -> tuple[str
     return "what the schema says", words
 
 
-def _about_labels(split: str, schema: Any, manifest: Manifest, scan: Scan, checks: Checks) -> Anomaly:
+def _about_labels(split: str, schema: "schema_pb2.Schema", manifest: Manifest, scan: Scan, checks: Checks) -> Anomaly:
     allowed = domain(schema, LABEL) or []
     counts = manifest.label_counts[split]
     strange = {label: number for label, number in counts.items() if label not in allowed}
@@ -167,7 +170,7 @@ _TEXT_WORDS = {
 
 
 def _about_texts(
-    kind: str, split: str, feature: str, statistics: Any, scan: Scan, checks: Checks, *, pairs: bool
+    kind: str, split: str, feature: str, statistics: Statistics, scan: Scan, checks: Checks, *, pairs: bool
 ) -> Anomaly:
     _, bound = _bounds(checks)[kind]
     expected, found = _TEXT_WORDS[kind]
@@ -192,7 +195,7 @@ class _Difference:
     example: str
 
 
-def _difference(feature: str, description: str, statistics: Any, baseline: Any) -> _Difference:
+def _difference(feature: str, description: str, statistics: Statistics, baseline: "Statistics | None") -> _Difference:
     if value := re.search(r"maximum difference is: (.*)$", description, re.DOTALL):
         now, then = (share_of(found, feature, value[1]) for found in (statistics, baseline))
         return _Difference(f"{value[1]!r} in {now:.1%} where it was {then:.1%}", f"{feature}:{value[1]}")

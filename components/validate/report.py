@@ -2,11 +2,10 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from berth.data.dataset import SPLITS, Manifest
 from berth.reports import html
-from berth.statistics.distances import Distance, mean
+from berth.statistics.distances import Distance, Statistics, mean
 from berth.statistics.text_features import FLAGS, NUMBERS
 from berth.statistics.tfdv import Scan
 from components.validate.checks import Anomaly
@@ -18,7 +17,7 @@ _BARS, _WIDTH, _HEIGHT = 28, 280, 110
 
 def render(
     manifest: Manifest,
-    statistics: Mapping[str, Any],
+    statistics: Mapping[str, Statistics],
     scans: Mapping[str, Scan],
     anomalies: Sequence[Anomaly],
     distances: Sequence[Distance],
@@ -80,7 +79,7 @@ def headline(anomalies: Sequence[Anomaly]) -> str:
     return ", ".join(parts) or "no anomalies"
 
 
-def _overview(statistics: Mapping[str, Any], scans: Mapping[str, Scan]) -> list[tuple[str, list[str]]]:
+def _overview(statistics: Mapping[str, Statistics], scans: Mapping[str, Scan]) -> list[tuple[str, list[str]]]:
     names = {"token_count": "tokens a text", "letter_share": "letters", "digit_share": "digits"}
     names |= {
         "unknown_share": "unknown tokens",
@@ -98,7 +97,7 @@ def _overview(statistics: Mapping[str, Any], scans: Mapping[str, Scan]) -> list[
     return rows
 
 
-def _top_values(statistics: Any, feature: str) -> str:
+def _top_values(statistics: Statistics, feature: str) -> str:
     for found in statistics.datasets[0].features:
         if ".".join(found.path.step) == feature:
             total = max(1, sum(bucket.sample_count for bucket in found.string_stats.rank_histogram.buckets))
@@ -107,14 +106,14 @@ def _top_values(statistics: Any, feature: str) -> str:
     return ""
 
 
-def _histograms(scans: Mapping[str, Scan], longest: int) -> list[dict[str, Any]]:
+def _histograms(scans: Mapping[str, Scan], longest: int) -> list[dict[str, object]]:
     """Return the bars of each split's token counts, on one scale."""
     import numpy as np
 
     high = max((max(scan.lengths, default=0) for scan in scans.values()), default=0)
     if not high:
         return []
-    made = []
+    made: list[dict[str, object]] = []
     edges = np.linspace(0, high + 1, _BARS + 1)
     for split in SPLITS:
         lengths = scans[split].lengths

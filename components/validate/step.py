@@ -5,17 +5,20 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from berth.data.dataset import SPLITS, Manifest
 from berth.encoders.wordpiece import Vocabulary
 from berth.settings import Checks
 from berth.statistics import schema as schemas
-from berth.statistics.distances import Distance
+from berth.statistics.distances import Distance, Statistics
 from berth.statistics.text_features import SAMPLED, TextFeatures
 from berth.statistics.tfdv import Scan, in_memory, scan_only, with_beam
 from components.validate import report as reports
 from components.validate.checks import OF_A_SAMPLE, Anomaly, add_to_tfdv, from_tfdv, of_the_whole
+
+if TYPE_CHECKING:
+    from tensorflow_metadata.proto.v0 import schema_pb2
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ def validate_dataset(
     return found
 
 
-def _bounds_each_text(schema: Any, checks: Checks) -> bool:
+def _bounds_each_text(schema: "schema_pb2.Schema | None", checks: Checks) -> bool:
     """Return whether an error may be about a few texts, which a sample can lack."""
     if any(checks.severity_of(kind) == "error" for kind in OF_A_SAMPLE):
         return True
@@ -120,8 +123,8 @@ def _is_in_doubt(distance: Distance, sample: int, checks: Checks) -> bool:
 
 def _statistics(
     dataset: str | Path, features: TextFeatures, sample: int, beam_args: list[str]
-) -> tuple[dict[str, Any], dict[str, Scan]]:
-    statistics: dict[str, Any] = {}
+) -> tuple[dict[str, Statistics], dict[str, Scan]]:
+    statistics: dict[str, Statistics] = {}
     scans: dict[str, Scan] = {}
     for split in SPLITS:
         if beam_args:
@@ -134,12 +137,12 @@ def _statistics(
 
 def _validated(
     dataset: str | Path,
-    given: Any,
+    given: "schema_pb2.Schema | None",
     outputs: Outputs,
     checks: Checks,
     baseline: Baseline | None,
     features: TextFeatures,
-    statistics: dict[str, Any],
+    statistics: dict[str, Statistics],
     scans: dict[str, Scan],
     vocabulary: Vocabulary | None,
 ) -> Validation:
@@ -180,8 +183,8 @@ def _validated(
 
 def _judge(
     dataset: str | Path,
-    schema: Any,
-    statistics: dict[str, Any],
+    schema: "schema_pb2.Schema",
+    statistics: dict[str, Statistics],
     scans: dict[str, Scan],
     manifest: Manifest,
     checks: Checks,
@@ -220,7 +223,7 @@ def _judge(
     return anomalies + of_the_whole(dataset, manifest, scans, checks), distances
 
 
-def _without(schema: Any, *comparators: str) -> Any:
+def _without(schema: "schema_pb2.Schema", *comparators: str) -> "schema_pb2.Schema":
     """Return `schema` without its features' `comparators`."""
     copy = type(schema)()
     copy.CopyFrom(schema)

@@ -5,7 +5,6 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
@@ -101,7 +100,7 @@ def compression_of(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def opened(file: File) -> Iterator[Any]:
+def opened(file: File) -> Iterator[pa.NativeFile]:
     """Open `file` as a stream of bytes, decompressed.
 
     Raises:

@@ -3,10 +3,9 @@
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -109,7 +108,7 @@ def _from_database(source: Source) -> Iterator[pa.Table]:
             if not result.returns_rows:
                 raise BerthError("source.sql: returns no rows. Write one SELECT.")
             names = list(result.keys())
-            types: list[Any] = []
+            types: list[pa.DataType] = []
             for partition in result.partitions():
                 table = _table(names, list(partition), types)
                 types = types or list(table.schema.types)
@@ -125,7 +124,7 @@ def _from_database(source: Source) -> Iterator[pa.Table]:
         engine.dispose()
 
 
-def _table(names: list[str], rows: list[Any], types: list[Any]) -> pa.Table:
+def _table(names: list[str], rows: Sequence[Sequence[object]], types: list[pa.DataType]) -> pa.Table:
     """Return the rows as a table whose columns are texts or lists of texts, whatever the database's own types."""
     found = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in names]
     if not types:
@@ -135,7 +134,7 @@ def _table(names: list[str], rows: list[Any], types: list[Any]) -> pa.Table:
     return pa.Table.from_arrays(arrays, names=names)
 
 
-def _text(value: Any) -> Any:
+def _text(value: object) -> str | list[object] | None:
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, list):

@@ -2,10 +2,10 @@
 
 import contextlib
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from berth.errors import BerthError
 from berth.storage import object_store
@@ -113,7 +113,7 @@ def _explained(address: str, name: str) -> Iterator[None]:
         raise BerthError(f"source: {name} cannot be read ({why}). {advice}") from None
 
 
-def _version(info: dict[str, Any]) -> str:
+def _version(info: Mapping[str, object]) -> str:
     for key in ("ETag", "etag", "LastModified", "updated", "mtime"):
         if value := info.get(key):
             return value.isoformat() if isinstance(value, datetime.datetime) else str(value).strip('"')

@@ -6,7 +6,7 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from berth.storage.object_store import TIMEOUT_SECONDS
 from components.ingest.sources.files import KINDS, format_of
@@ -14,6 +14,7 @@ from components.ingest.sources.files import KINDS, format_of
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
 
+Answer = TypeVar("Answer")
 _TYPES = {
     "text/csv": ".csv",
     "text/tab-separated-values": ".tsv",
@@ -77,7 +78,7 @@ def fetch(address: str, folder: Path) -> Path:
     return asyncio.run(_ask(address, read))
 
 
-async def _ask(address: str, read: Callable[["ClientResponse"], Awaitable[Any]]) -> Any:
+async def _ask(address: str, read: Callable[["ClientResponse"], Awaitable[Answer]]) -> Answer:
     import aiohttp
     from yarl import URL
 
