@@ -6,7 +6,6 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from berth.errors import BerthError, first_line, printable
@@ -70,7 +69,7 @@ def _make(file: Path) -> None:
     from sqlalchemy.engine import Engine
     from sqlalchemy.exc import SQLAlchemyError
 
-    def write_without_waiting(connection: Any, _: Any) -> None:
+    def write_without_waiting(connection: sqlite3.Connection, _: object) -> None:
         connection.execute("PRAGMA synchronous = OFF")  # of each migration; the whole is synced at the end
 
     made = file.with_name("mlflow.db.new")

@@ -61,7 +61,7 @@ class Access:
 class Api:
     """An open connection to the KFP API; `connect` makes one."""
 
-    def __init__(self, client: Any, host: str, installed_in: str, by_address: bool) -> None:
+    def __init__(self, client: kfp.Client, host: str, installed_in: str, by_address: bool) -> None:
         self._configuration = client._existing_config
         self._client = client._run_api.api_client  # kfp's own: it carries the cookie and the token
         # kfp's requests would follow a redirect to a login page, and repeat what they must not.
@@ -80,11 +80,11 @@ class Api:
         self.experiments = kfp_server_api.ExperimentServiceApi(self._client)
         self.recurring_runs = kfp_server_api.RecurringRunServiceApi(self._client)
 
-    def call(self, method: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
+    def call(self, method: Callable[..., Made], *arguments: object, **keywords: object) -> Made:
         """Ask for something that may be asked twice: it reads, or leaves things as a second request would."""
         return self._repeat(lambda: method(*arguments, **keywords, _request_timeout=TIMEOUT))
 
-    def delete(self, method: Callable[..., Any], *arguments: Any, **keywords: Any) -> None:
+    def delete(self, method: Callable[..., object], *arguments: object, **keywords: object) -> None:
         """Delete something; what is not there any more is deleted."""
         with contextlib.suppress(Missing):
             self.call(method, *arguments, **keywords)
@@ -94,7 +94,7 @@ class Api:
         make: Callable[..., Made],
         find: Callable[[], list[Made]],
         drop: Callable[[Made], None] | None = None,
-        **keywords: Any,
+        **keywords: object,
     ) -> Made:
         """Create something once, although a request may take effect and its answer be lost.
 
@@ -223,7 +223,7 @@ class Api:
 class _Client(kfp.Client):
     """kfp.Client without its greeting, which tries for half a minute and prints tracebacks; `Api.greet` asks."""
 
-    def get_kfp_healthz(self, sleep_duration: int = 5) -> Any:
+    def get_kfp_healthz(self, sleep_duration: int = 5) -> kfp_server_api.V2beta1GetHealthzResponse:
         return kfp_server_api.V2beta1GetHealthzResponse(multi_user=False)
 
 
@@ -258,10 +258,10 @@ def connect(access: Access) -> Api:
     return api
 
 
-def _token_of(path: Path) -> Any:
+def _token_of(path: Path) -> SimpleNamespace:
     """Return the credentials in the file at `path`, which is read again for each request: tokens are replaced there."""
 
-    def refresh(configuration: Any) -> None:
+    def refresh(configuration: kfp_server_api.Configuration) -> None:
         configuration.api_key["authorization"] = _token(path)
 
     _token(path)

@@ -9,7 +9,8 @@ A step's child is the node `executor`; the hash of a try of it, `executor(1)`, c
 
 import itertools
 from collections.abc import Iterator
-from typing import Any
+
+import kfp_server_api
 
 from pipeline.cluster.api import Api
 
@@ -24,7 +25,7 @@ _ERROR = '{"error_message":'
 _PRIME, _MASK = 0x01000193, 0xFFFFFFFF
 
 
-def log(api: Api, run: Any, step: str) -> str | None:
+def log(api: Api, run: kfp_server_api.V2beta1Run, step: str) -> str | None:
     """Return what the last try of `step` has logged; None where KFP has no log of it.
 
     KFP reads it from the pod, or from the archive of logs if the pod is gone and the installation has an archive.
@@ -42,7 +43,7 @@ def log(api: Api, run: Any, step: str) -> str | None:
     return None
 
 
-def _tries(run: Any, step: str) -> Iterator[str]:
+def _tries(run: kfp_server_api.V2beta1Run, step: str) -> Iterator[str]:
     """Yield the ids of the nodes that are the tries of `step`, the last one first."""
     tasks = (run.run_details.task_details if run.run_details else None) or []
     known = {child.pod_name for task in tasks for child in task.child_tasks or [] if child.pod_name}

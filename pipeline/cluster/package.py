@@ -6,7 +6,7 @@ import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -17,6 +17,9 @@ from berth.settings import ENVIRONMENT
 from pipeline import checkout
 from pipeline.config.pipeline_config import PipelineConfig
 from pipeline.image_lock import LOCK, locked
+
+if TYPE_CHECKING:
+    from kfp.pipeline_spec import pipeline_spec_pb2
 
 PIPELINES = {"training": "berth", "pretraining": "berth-pretraining"}
 """The names that the pipelines have on a cluster."""
@@ -91,7 +94,7 @@ def _check_no_local_paths(config: PipelineConfig) -> None:
         raise BerthError("push_to: a cluster's steps have no folder that stays. Name one in s3:// or gs://.")
 
 
-def _check_size(arguments: dict[str, Any]) -> None:
+def _check_size(arguments: dict[str, object]) -> None:
     sizes = {name: len(json.dumps(value)) for name, value in arguments.items()}
     if sum(sizes.values()) > _LONGEST:
         largest = max(sizes, key=lambda name: sizes[name])
@@ -122,7 +125,7 @@ def step_names(kind: str = "training") -> list[str]:
     return _steps(pipeline_of(kind).pipeline_spec)
 
 
-def _steps(spec: Any) -> list[str]:
+def _steps(spec: "pipeline_spec_pb2.PipelineSpec") -> list[str]:
     """Return the names of the pipeline's steps, without KFP's conditions and groups."""
     dags = [spec.root.dag, *(component.dag for component in spec.components.values())]
     return [

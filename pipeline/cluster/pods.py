@@ -6,9 +6,10 @@ as far as the kubeconfig allows. Logs come from KFP itself where it has them.
 
 import contextlib
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
+import kfp_server_api
 import kubernetes
 import urllib3
 
@@ -18,6 +19,7 @@ from pipeline.cluster.api import Api
 from pipeline.cluster.kubernetes_client import TIMEOUT, client, is_same_cluster
 from pipeline.local.step_log import reported_in
 
+Answer = TypeVar("Answer")
 _ANNOTATION = "workflows.argoproj.io/node-name"
 _NODE = re.compile(r"\.([^.]+)\.executor(\(\d+\))?$")
 """Argo's annotation: `<workflow>.root.<group>.<step>.executor(<try>)`."""
@@ -26,7 +28,7 @@ _TAIL = 50
 """Lines of a log that are searched for an error."""
 
 
-def reason(api: Api, run: Any, step: str) -> str:
+def reason(api: Api, run: kfp_server_api.V2beta1Run, step: str) -> str:
     """Return why `step` failed as one sentence, from its last pod; empty where this user cannot see it."""
     with contextlib.suppress(BerthError):
         if pods := [pod for name, pod in _pods(api, run) if name == step]:
@@ -44,7 +46,7 @@ _MEANING = {
 }
 
 
-def logs(api: Api, run: Any, step: str, steps: list[str]) -> Iterator[tuple[str, str]]:
+def logs(api: Api, run: kfp_server_api.V2beta1Run, step: str, steps: list[str]) -> Iterator[tuple[str, str]]:
     """Yield the steps' names and the logs of their last tries, the first step first; with `step`, only that one's.
 
     Raises:
@@ -64,7 +66,7 @@ def logs(api: Api, run: Any, step: str, steps: list[str]) -> Iterator[tuple[str,
         yield name, log(pod)
 
 
-def _given_by_kfp(api: Api, run: Any, steps: list[str]) -> dict[str, str]:
+def _given_by_kfp(api: Api, run: kfp_server_api.V2beta1Run, steps: list[str]) -> dict[str, str]:
     try:
         run = api.call(api.runs.run_service_get_run, run.run_id)  # a list of runs may lack their tasks
         tasks = (run.run_details.task_details if run.run_details else None) or []
@@ -76,7 +78,7 @@ def _given_by_kfp(api: Api, run: Any, steps: list[str]) -> dict[str, str]:
     return {name: text for name, text in found.items() if text is not None}
 
 
-def _pods(api: Api, run: Any) -> list[tuple[str, Any]]:
+def _pods(api: Api, run: kfp_server_api.V2beta1Run) -> list[tuple[str, kubernetes.client.V1Pod]]:
     """Return the run's pods with their steps, the oldest first: one for each try.
 
     Raises:
@@ -96,7 +98,7 @@ def _pods(api: Api, run: Any) -> list[tuple[str, Any]]:
     return sorted(own, key=lambda pair: (pair[1].metadata.creation_timestamp, pair[1].metadata.name))
 
 
-def log(pod: Any, lines: int | None = None) -> str:
+def log(pod: kubernetes.client.V1Pod, lines: int | None = None) -> str:
     """Return what a pod has logged, or the last `lines` of it.
 
     Raises:
@@ -115,7 +117,7 @@ def log(pod: Any, lines: int | None = None) -> str:
     return str(text.data.decode("utf-8", errors="replace"))
 
 
-def _asked(ask: Any) -> Any:
+def _asked(ask: Callable[[kubernetes.client.CoreV1Api], Answer]) -> Answer:
     found = client()
     if found is None:
         raise BerthError(
@@ -132,7 +134,7 @@ def _asked(ask: Any) -> Any:
         ) from None
 
 
-def _termination(pod: Any) -> str:
+def _termination(pod: kubernetes.client.V1Pod) -> str:
     """Return Kubernetes' own word for why a pod ended, if it has one."""
     if pod.status.reason:
         return str(pod.status.reason)

@@ -3,7 +3,6 @@
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import kfp_server_api
 
@@ -29,7 +28,7 @@ def publish(api: Api, package: Package) -> kfp_server_api.V2beta1PipelineVersion
         ]
     pipeline_id = found[0].pipeline_id
 
-    def versions() -> list[Any]:
+    def versions() -> list[kfp_server_api.V2beta1PipelineVersion]:
         listed = pipelines.pipeline_service_list_pipeline_versions
         return api.all(listed, "pipeline_versions", name=package.version, pipeline_id=pipeline_id)
 
@@ -60,7 +59,7 @@ def experiment_id(api: Api, name: str, wanted: str) -> str:
         or name
     )
 
-    def find() -> list[Any]:
+    def find() -> list[kfp_server_api.V2beta1Experiment]:
         listed = api.experiments.experiment_service_list_experiments
         return api.all(listed, "experiments", name=name, namespace=api.namespace)
 
@@ -76,6 +75,6 @@ def runtime_config(config: PipelineConfig, package: Package) -> kfp_server_api.V
     return kfp_server_api.V2beta1RuntimeConfig(parameters=package.parameters, pipeline_root=root)
 
 
-def plugins(config: PipelineConfig) -> dict[str, Any]:
+def plugins(config: PipelineConfig) -> dict[str, object]:
     """Return what KFP's MLflow plugin is told; a backend without it ignores that."""
     return {"mlflow": {"experiment_name": config.name}}

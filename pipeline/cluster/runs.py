@@ -8,7 +8,6 @@ import datetime
 import os
 import re
 import secrets
-from typing import Any
 
 import kfp_server_api
 
@@ -101,7 +100,7 @@ def retry(api: Api, name: str) -> kfp_server_api.V2beta1Run:
     if run.state not in ("FAILED", "CANCELED"):
         raise BerthError(f"{run.display_name}: is {run.state or 'PENDING'}. Only a run that failed can be tried again.")
 
-    def goes_on() -> list[Any]:
+    def goes_on() -> list[kfp_server_api.V2beta1Run]:
         now = api.call(api.runs.run_service_get_run, run.run_id)
         return [now] if now.state != run.state else []
 

@@ -1,7 +1,7 @@
 """Fields that take `auto` or a number."""
 
 import re
-from typing import Any, Literal, get_args, get_origin
+from typing import Literal, get_args, get_origin
 
 from pydantic import BeforeValidator
 from pydantic.fields import FieldInfo
@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 from berth.settings import AUTO
 
 
-def number_or_auto(value: Any) -> Any:
+def number_or_auto(value: object) -> object:
     """Return 0 for `auto`: the pipeline's parameters are numbers. A 0 in the file is not meant as that."""
     if value == AUTO:
         return 0

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
@@ -12,14 +12,17 @@ from berth.settings import Section
 from berth.storage.addresses import without_secrets
 from pipeline.config.auto import takes_auto
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
-def explain_all(root: type[Section], problems: Sequence[Any]) -> str:
+
+def explain_all(root: type[Section], problems: Sequence["ErrorDetails"]) -> str:
     """Say pydantic's errors in one line; of a field that is `auto` or a number, only why it is not such a number."""
     numbers = [problem for problem in problems if not any(str(part).startswith("literal[") for part in problem["loc"])]
     return "; ".join(explain(root, problem) for problem in numbers or problems)
 
 
-def explain(root: type[Section], problem: Any) -> str:
+def explain(root: type[Section], problem: "ErrorDetails") -> str:
     """Say one pydantic error in the words of the file: which key, what is wrong, what was expected."""
     location = ".".join(str(part) for part in problem["loc"] if not _CHOICE.match(str(part)))
     if problem["type"] == "extra_forbidden":
@@ -42,20 +45,20 @@ def explain(root: type[Section], problem: Any) -> str:
     return f"{location}: {message[0].lower()}{message[1:]}, not {shown}"
 
 
-def _section(root: type[Section], location: Sequence[Any]) -> Any:
+def _section(root: type[Section], location: Sequence[int | str]) -> Any:
     """Return the type of what is at `location`; None where pydantic's location is not of fields alone."""
     section: Any = root
     for part in location:
         if get_origin(section) is dict:
             section = get_args(section)[1]
-        elif field := _fields(section).get(part):
+        elif field := _fields(section).get(str(part)):
             section = without_none(field.annotation)
         else:
             return None
     return section
 
 
-def _fields(section: Any) -> dict[str, FieldInfo]:
+def _fields(section: object) -> dict[str, FieldInfo]:
     return getattr(section, "model_fields", {})
 
 

@@ -42,7 +42,7 @@ def _check_encoding(name: str) -> str:
     return name
 
 
-def texts_of(value: Any, field: str = "") -> Iterator[tuple[str, str]]:
+def texts_of(value: object, field: str = "") -> Iterator[tuple[str, str]]:
     """Yield all texts of a configuration with the names of their fields."""
     if isinstance(value, str):
         yield field, value
@@ -123,7 +123,7 @@ class PipelineConfig(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _follow_other_fields(cls, values: Any) -> Any:
+    def _follow_other_fields(cls, values: object) -> object:
         if isinstance(values, dict):
             values = dict(values)
             values.setdefault("model_name", values.get("name", ""))
@@ -180,8 +180,8 @@ class PipelineConfig(Section):
         """Return the configuration with its relative paths below `folder`."""
         return self.model_copy(update=self._absolute_paths(folder))
 
-    def _absolute_paths(self, folder: Path) -> dict[str, Any]:
-        paths: dict[str, Any] = {
+    def _absolute_paths(self, folder: Path) -> dict[str, object]:
+        paths: dict[str, object] = {
             field: absolute(getattr(self, field), folder) for field in ("preprocessor", "push_to", "checkpoints")
         }
         paths["source"] = absolute_source(self.source, folder)

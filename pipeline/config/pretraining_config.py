@@ -83,7 +83,7 @@ class PretrainingConfig(PipelineConfig):
 
     @model_validator(mode="before")
     @classmethod
-    def _from_nothing(cls, values: Any) -> Any:
+    def _from_nothing(cls, values: object) -> object:
         if isinstance(values, dict) and isinstance(shape := values.get("encoder"), dict):
             return {**values, "encoder": "", "new_encoder": shape}
         return values
@@ -116,7 +116,7 @@ class PretrainingConfig(PipelineConfig):
                 yield f"probe.source.{split}" if split else "probe.source", files
         yield from (("exclude", one) for one in self.exclude if "/" in one)
 
-    def _absolute_paths(self, folder: Path) -> dict[str, Any]:
+    def _absolute_paths(self, folder: Path) -> dict[str, object]:
         paths = super()._absolute_paths(folder)
         if self.probe:
             paths["probe"] = self.probe.model_copy(update={"source": absolute_source(self.probe.source, folder)})

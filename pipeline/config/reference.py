@@ -70,7 +70,7 @@ def _table(level: str, title: str, prefix: str, section: type[Section]) -> list[
     return [*lines, ""]
 
 
-def _show_default(default: Any) -> str:
+def _show_default(default: object) -> str:
     if isinstance(default, Section):
         return "see below"
     return "" if default is None or default in ("", [], {}) else f"`{default}`"

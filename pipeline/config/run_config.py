@@ -40,7 +40,7 @@ from pipeline.config.pipeline_config import (
 )
 
 
-def _without_nulls(labels: Any) -> Any:
+def _without_nulls(labels: object) -> object:
     """Return a label map in which a missing or null `new` is empty: the label's rows are left out."""
     return {old: "" if new is None else new for old, new in labels.items()} if isinstance(labels, dict) else labels
 
@@ -275,7 +275,7 @@ class RunConfig(PipelineConfig):
             yield f"corrections.{split}" if split else "corrections", files
         yield "evaluation.tensorflow_serving", self.evaluation.tensorflow_serving
 
-    def _absolute_paths(self, folder: Path) -> dict[str, Any]:
+    def _absolute_paths(self, folder: Path) -> dict[str, object]:
         paths = super()._absolute_paths(folder)
         if self.corrections:
             paths["corrections"] = absolute_source(self.corrections, folder)

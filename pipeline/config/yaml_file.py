@@ -4,8 +4,6 @@ YAML 1.1 makes `no`, `on` and `01` a boolean, a boolean and a number, so that a 
 the fields' types decide: pydantic makes numbers and booleans of texts. Only null, ~ and an empty value mean "no value".
 """
 
-from typing import Any
-
 import yaml
 
 from berth.errors import printable
@@ -15,7 +13,7 @@ _MERGE = "tag:yaml.org,2002:merge"
 _TEXT = "tag:yaml.org,2002:str"
 
 
-def parse(text: str) -> Any:
+def parse(text: str) -> object:
     """Return the value of a YAML document: mappings, lists, texts and None.
 
     Raises:

@@ -39,7 +39,7 @@ def with_parameters(body: Callable[[SimpleNamespace], None], config: type[Pipeli
         described[name] = field.description or ""
     parameters.sort(key=lambda parameter: parameter.default is not inspect.Parameter.empty)
 
-    def pipeline(*arguments: Any) -> None:
+    def pipeline(*arguments: object) -> None:
         own = SimpleNamespace(**dict(zip([parameter.name for parameter in parameters], arguments, strict=True)))
         with replaced(pipeline_task, "inspect", SimpleNamespace(stack=_stack)):
             body(own)

@@ -16,10 +16,10 @@ another key; the source counts by its fingerprint. A cached step never takes the
 """
 
 from types import SimpleNamespace
-from typing import Any
 
 from kfp import dsl
 from kfp.dsl.graph_component import GraphComponent
+from kfp.dsl.pipeline_channel import PipelineChannel
 
 from berth.cluster_settings import Cluster
 from components.compare.component import compare
@@ -48,7 +48,11 @@ def _is_no_setting(name: str) -> bool:
 
 
 def _train_and_push(
-    p: SimpleNamespace, dataset: Any, compared: dsl.PipelineTask, encoder_fingerprint: Any, cluster: Cluster
+    p: SimpleNamespace,
+    dataset: PipelineChannel,
+    compared: dsl.PipelineTask,
+    encoder_fingerprint: PipelineChannel,
+    cluster: Cluster,
 ) -> None:
     validated = validate(
         dataset=dataset,

@@ -2,7 +2,6 @@
 
 import datetime
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -130,7 +129,9 @@ def _scores(version_tags: Mapping[str, str]) -> list[str]:
     from mlflow.exceptions import MlflowException
 
     try:
-        metrics: Mapping[str, Any] = mlflow.MlflowClient().get_run(version_tags.get(tags.PIPELINE_RUN, "")).data.metrics
+        metrics: Mapping[str, float] = (
+            mlflow.MlflowClient().get_run(version_tags.get(tags.PIPELINE_RUN, "")).data.metrics
+        )
     except MlflowException:
         return ["", ""]
     return [f"{metrics[key]:.4f}" if key in metrics else "" for key in ("accuracy", "macro_f1")]

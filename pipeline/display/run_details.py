@@ -2,7 +2,7 @@
 
 import datetime
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 
@@ -13,6 +13,7 @@ from pipeline.display import tables
 from pipeline.display.runs import find_run, outcome
 
 if TYPE_CHECKING:
+    from kfp_server_api import V2beta1Run
     from mlflow.entities import Run
 
 _STEPS = ("step", "state", "took")
@@ -54,7 +55,7 @@ def of_mlflow(name: str) -> RenderableType:
     return _shown(facts, rows)
 
 
-def of_cluster(api: Api, run: Any, steps: Iterable[str], kubeflow: str, mlflow: str) -> RenderableType:
+def of_cluster(api: Api, run: "V2beta1Run", steps: Iterable[str], kubeflow: str, mlflow: str) -> RenderableType:
     """Return a run as KFP has it, with the reason of a failure from the pod, and these links."""
     run = api.call(api.runs.run_service_get_run, run.run_id)  # a list of runs lacks their tasks
     tasks = follow.tasks_of(run, list(steps))

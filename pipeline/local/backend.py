@@ -12,7 +12,6 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from berth.errors import BerthError, first_line
 from berth.tracking import pipeline_run, run_tree
@@ -59,8 +58,8 @@ def run(
 
 
 def run_pipeline(
-    pipeline: Callable[..., Any],
-    arguments: dict[str, Any],
+    pipeline: Callable[..., object],
+    arguments: dict[str, object],
     name: str,
     reporter: Reporter,
     runner: StepRunner | None = None,

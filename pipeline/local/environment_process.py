@@ -51,7 +51,7 @@ def module_process(image: str, module: str, *arguments: str, what: str = "") -> 
         check_exit(process.returncode, errors.read(), what or f"{module} failed")
 
 
-def ask(process: "subprocess.Popen[str]", question: Any) -> Any:
+def ask(process: "subprocess.Popen[str]", question: object) -> Any:
     """Write `question` as a line of JSON and return the answer, a line of JSON; None: the process has ended."""
     assert process.stdin is not None
     assert process.stdout is not None

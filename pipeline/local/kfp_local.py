@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kfp import local
 from kfp.local import docker_task_handler, status, subprocess_task_handler, task_handler_interface
@@ -20,6 +20,9 @@ from pipeline import home
 from pipeline.local.runner import Reporter, Step, StepRunner
 from pipeline.local.step_log import error_in, is_final, obituary
 from pipeline.replaced import replaced
+
+if TYPE_CHECKING:
+    from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineTaskSpec
 
 LONG_STEPS = TRAINING_STEPS
 """A cluster tries them again because a node may be taken away; here they would only take long to fail again."""
@@ -60,7 +63,7 @@ def patched_kfp(
         """Runs a task with the StepRunner."""
 
         def __init__(
-            self, image: str, full_command: list[str], pipeline_root: str, runner: Any, env_vars: dict[str, str]
+            self, image: str, full_command: list[str], pipeline_root: str, runner: object, env_vars: dict[str, str]
         ) -> None:
             self.image, self.command, self.variables = image, full_command, env_vars
 
@@ -112,13 +115,13 @@ def _tell(reporter: Reporter, step: str, line: str) -> None:
     reporter.logged(step, line)
 
 
-def _without_retries(task_spec: Any) -> Any:
+def _without_retries(task_spec: "PipelineTaskSpec") -> "PipelineTaskSpec":
     changed = copy.deepcopy(task_spec)
     changed.ClearField("retry_policy")
     return changed
 
 
-def _summary(outputs: dict[str, Any]) -> str:
+def _summary(outputs: dict[str, object]) -> str:
     """Return the summary in the metadata of the step's main output artifact."""
     summaries = (getattr(value, "metadata", {}).get("summary") for value in outputs.values())
     return next((summary for summary in summaries if summary), "")

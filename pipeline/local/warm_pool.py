@@ -15,7 +15,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO
 
 from berth import images
 from berth.errors import BerthError
@@ -104,7 +104,7 @@ class WarmProcess:
         if self._process.stdout:
             self._process.stdout.close()
 
-    def start(self, request: Mapping[str, Any]) -> Running | None:
+    def start(self, request: Mapping[str, object]) -> Running | None:
         """Start a step; None: this process is busy or dead."""
         if not self._busy.acquire(blocking=False):
             return None

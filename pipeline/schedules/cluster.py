@@ -9,7 +9,6 @@ import datetime
 import itertools
 import secrets
 from dataclasses import dataclass
-from typing import Any
 
 import kfp_server_api
 from rich.table import Table
@@ -110,7 +109,7 @@ def delete(api: Api, name: str) -> list[str]:
     return [run for one in named for run in _active_runs(api, one)]
 
 
-def _times(one: Any, now: datetime.datetime) -> tuple[str, datetime.datetime | None]:
+def _times(one: kfp_server_api.V2beta1RecurringRun, now: datetime.datetime) -> tuple[str, datetime.datetime | None]:
     """Return when a recurring run starts runs, in words, and its next time as far as that can be told."""
     if not one.trigger or not one.trigger.cron_schedule:
         periodic = one.trigger.periodic_schedule if one.trigger else None
@@ -123,7 +122,12 @@ def _times(one: Any, now: datetime.datetime) -> tuple[str, datetime.datetime | N
 
 
 def _create(
-    api: Api, schedule: Schedule, config: PipelineConfig, package: Package, experiment: str, version: Any
+    api: Api,
+    schedule: Schedule,
+    config: PipelineConfig,
+    package: Package,
+    experiment: str,
+    version: kfp_server_api.V2beta1PipelineVersion,
 ) -> kfp_server_api.V2beta1RecurringRun:
     """Create the schedule, disabled. The mark in its description tells it from those it replaces.
 
@@ -157,7 +161,7 @@ def _create(
     )
 
 
-def _undo(api: Api, new: Any, active: list[Any]) -> None:
+def _undo(api: Api, new: kfp_server_api.V2beta1RecurringRun, active: list[kfp_server_api.V2beta1RecurringRun]) -> None:
     """Go back to what was active; what cannot be done now is said, for the same command does it later."""
     try:
         _delete(api, new)  # first: it may have been enabled although the answer was lost
@@ -168,17 +172,17 @@ def _undo(api: Api, new: Any, active: list[Any]) -> None:
         raise BerthError(f"{error} {state}: give the same command again.") from None
 
 
-def _all(api: Api) -> list[Any]:
+def _all(api: Api) -> list[kfp_server_api.V2beta1RecurringRun]:
     listed = api.recurring_runs.recurring_run_service_list_recurring_runs
     return api.all(listed, "recurring_runs", namespace=api.namespace)
 
 
-def _of_name(api: Api, name: str) -> list[Any]:
+def _of_name(api: Api, name: str) -> list[kfp_server_api.V2beta1RecurringRun]:
     listed = api.recurring_runs.recurring_run_service_list_recurring_runs
     return api.all(listed, "recurring_runs", name=name, namespace=api.namespace)
 
 
-def _named(api: Api, name: str) -> list[Any]:
+def _named(api: Api, name: str) -> list[kfp_server_api.V2beta1RecurringRun]:
     """Return the recurring runs of this name, or the one of this id."""
     everything = _all(api)
     named = [one for one in everything if name in (one.display_name, one.recurring_run_id)]
@@ -188,25 +192,25 @@ def _named(api: Api, name: str) -> list[Any]:
     return named
 
 
-def _age(one: Any) -> tuple[datetime.datetime, str]:
+def _age(one: kfp_server_api.V2beta1RecurringRun) -> tuple[datetime.datetime, str]:
     return one.created_at, one.recurring_run_id
 
 
-def _enable(api: Api, one: Any) -> None:
+def _enable(api: Api, one: kfp_server_api.V2beta1RecurringRun) -> None:
     api.call(api.recurring_runs.recurring_run_service_enable_recurring_run, one.recurring_run_id)
 
 
-def _disable(api: Api, one: Any) -> None:
+def _disable(api: Api, one: kfp_server_api.V2beta1RecurringRun) -> None:
     api.call(api.recurring_runs.recurring_run_service_disable_recurring_run, one.recurring_run_id)
 
 
-def _delete(api: Api, one: Any) -> None:
+def _delete(api: Api, one: kfp_server_api.V2beta1RecurringRun) -> None:
     """Delete the schedule alone: without ORPHAN Kubernetes deletes the pods of its run that goes on, too."""
     remove = api.recurring_runs.recurring_run_service_delete_recurring_run
     api.delete(remove, one.recurring_run_id, propagation_policy="ORPHAN")
 
 
-def _active_runs(api: Api, one: Any) -> list[str]:
+def _active_runs(api: Api, one: kfp_server_api.V2beta1RecurringRun) -> list[str]:
     """Return the names of the schedule's runs that go on, among the newest of its experiment."""
     listed = api.runs.run_service_list_runs
     newest = api.each(listed, "runs", experiment_id=one.experiment_id, sort_by="created_at desc")
