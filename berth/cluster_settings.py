@@ -32,7 +32,7 @@ LabelValue = Annotated[str, Field(pattern=r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A
 
 
 class StepResources(Section):
-    """Settings of one step's pod, in place of those of all steps; what is left out is as there."""
+    """Settings of one step's pod, in place of those of all steps; a setting that is left out is that of all steps."""
 
     memory: str = Field("", pattern=f"{_QUANTITY}|^$", description="Memory of the pod.")
     cpu: str = Field("", pattern=f"{_QUANTITY}|^$", description="CPUs that are reserved for the pod.")
@@ -40,7 +40,7 @@ class StepResources(Section):
     node_selector: dict[str, str] | None = Field(None, description="Labels of the nodes, for train and evaluate.")
     tolerations: list[Toleration] | None = Field(None, description="Tolerated taints, for train and evaluate.")
     hours: float | None = Field(
-        None, gt=0, le=720, description="Time limit of the pod. Compiled in: this and the next two are no parameters."
+        None, gt=0, le=720, description="Time limit of the pod. Compiled in: this and the next two are not parameters."
     )
     retries: int | None = Field(None, ge=0, le=10, description="How often the step is tried again.")
     labels: dict[LabelKey, LabelValue] = Field(
@@ -105,7 +105,7 @@ class Cluster(Section):
         "keeps them. Not a pipeline parameter.",
     )
     kfp_ui: str = Field("", description="Address of the Kubeflow Pipelines UI, for links to the run.")
-    mlflow_ui: str = Field("", description="Address of the MLflow UI, for links to the run; of `berth run` too.")
+    mlflow_ui: str = Field("", description="Address of the MLflow UI, for links to the run; `berth run` uses it too.")
 
     @field_validator("tolerations")
     @classmethod

@@ -128,8 +128,8 @@ class Gates(Section):
     )
     max_slice_drop: Score | None = Field(
         None,
-        description="How far any slice's accuracy may be below the champion's; fails if more is certain of one, "
-        "whatever their number.",
+        description="How far any slice's accuracy may be below the champion's; fails if a larger drop is certain "
+        "for at least one slice.",
     )
     must_beat_baseline: bool = Field(False, description="`metric` must exceed that of TF-IDF + logistic regression.")
     max_p95_ms: Positive | None = Field(

@@ -20,7 +20,7 @@ class Source(Section):
         description="A file, a glob or a folder: a path, s3://, gs:// or https://; or `env:NAME`, the variable that "
         "holds it, for a signed address.",
     )
-    train: Address = Field("", description="The train split's files, where the data comes split.")
+    train: Address = Field("", description="The train split's files, if the data is already split.")
     validation: Address = Field("", description="The validation split's files; empty: a share of train.")
     test: Address = Field("", description="The test split's files; empty: a share of train.")
     sql: str = Field("", description="A query; its columns are the source's.")

@@ -24,7 +24,7 @@ class Pretraining(Section):
     steps: int = Field(0, ge=0, description="Updates of the weights; 0: as many as `epochs` take.")
     epochs: Positive = Field(1.0, description="Passes over the corpus, where `steps` is 0; 0.5 is half of it.")
     batch_tokens: int = Field(
-        BATCH_TOKENS, ge=16, description="Tokens of a batch, padding included: of short rows it has many."
+        BATCH_TOKENS, ge=16, description="Tokens of a batch, padding included; a batch of short rows has many rows."
     )
     batch_size: int = Field(
         0,
@@ -33,7 +33,7 @@ class Pretraining(Section):
         "`batch_tokens` counts.",
     )
     accumulate: int = Field(1, ge=1, description="Batches that make one step together.")
-    learning_rate: Positive = Field(4e-4, description="The highest one, which warmup ends at.")
+    learning_rate: Positive = Field(4e-4, description="Peak learning rate, at the end of `warmup`.")
     warmup: Score = Field(0.1, description="Share of the training in which the learning rate rises.")
     weight_decay: Score = Field(0.01, description="Decay of the weights per step, times the learning rate.")
     sequence_lengths: list[_Length] = Field(
@@ -50,8 +50,8 @@ class Pretraining(Section):
     head_steps: int = Field(
         200,
         ge=0,
-        description="Steps in which only new heads are trained, before the encoder is; none where the encoder brings "
-        "its heads.",
+        description="Steps in which only new heads are trained, before the encoder is; none if the encoder has "
+        "its own.",
     )
     freeze_embeddings: bool = Field(False, description="Do not train the embeddings.")
     freeze_layers: int = Field(
@@ -67,7 +67,7 @@ class Pretraining(Section):
         "`auto`: float16 on a GPU, bfloat16 on a CPU with instructions for it.",
     )
     auto_batch: bool = Field(
-        False, description="Where memory runs out, halve the batches and double `accumulate`, and go on."
+        False, description="If memory runs out, halve the batches, double `accumulate` and continue."
     )
     seed: int = Field(0, ge=0, description="Of new weights, masks, sentence pairs, order and dropout.")
 
@@ -104,7 +104,7 @@ _PRESETS = {"tiny": (2, 128), "mini": (4, 256), "small": (4, 512), "base": (12, 
 
 
 class NewEncoder(Section):
-    """An encoder from nothing, in place of the name of one: a preset, or a shape of your own."""
+    """A new encoder, in place of the name of one: a preset, or a shape of your own."""
 
     preset: Literal["tiny", "mini", "small", "base"] = Field(
         "mini",

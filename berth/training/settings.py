@@ -43,14 +43,14 @@ class Training(Section):
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of the target that is spread over all classes.")
     class_weights: Literal["none", "balanced"] = Field(
         "none",
-        description="`balanced`: a text counts the more, the rarer its class is in the train split; of several labels, "
-        "each does so for the texts with it and those without it, at most a hundredfold.",
+        description="`balanced`: a text counts more if its class is rare in the train split. Multi-label: so do, for "
+        "each label, the texts with it or without it, at most a hundredfold.",
     )
     focal_gamma: float = Field(0.0, ge=0, description="Focal loss: hard texts count more; 2 is usual, 0: off.")
     calibrate: bool = Field(
         False,
         description="Divide the exported model's logits by a temperature that is chosen on the validation split, so "
-        "that its probabilities are how often it is right; not where that is not certain to lower the log loss.",
+        "that a probability of 0.9 is right in 90%; the model is not changed if the log loss is not certain to fall.",
     )
     threshold_per_label: bool = Field(
         False, description="Multi-label: `threshold_metric` chooses a threshold for each label, not one for all."
@@ -59,15 +59,15 @@ class Training(Section):
         0.0,
         ge=0,
         le=1,
-        description="Of two labels: the threshold is the one that finds most of `positive_label` with this precision "
+        description="Two labels: the threshold is the one that finds most of `positive_label` with this precision "
         "on the validation split; 0: off.",
     )
     abstain_below: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="The exported model gives a text no label, the empty one, where the label's probability is lower; "
-        "not for multi-label. 0: every text gets one.",
+        description="The exported model gives a text the empty label if the label's probability is lower; not for "
+        "multi-label. 0: every text gets a label.",
     )
     select_by: Literal["auto", "val_loss", "val_accuracy", "val_macro_f1", "last"] = Field(
         "auto",
@@ -86,7 +86,7 @@ class Training(Section):
         "float32. `auto`: float16 on a GPU, bfloat16, which is for CPUs only, on a CPU with instructions for it.",
     )
     auto_batch: bool = Field(
-        False, description="Where memory runs out, halve the batches and double `accumulate`, and go on."
+        False, description="If memory runs out, halve the batches, double `accumulate` and continue."
     )
 
     @model_validator(mode="after")

@@ -30,7 +30,7 @@ def add(
     sha256: Annotated[str, typer.Option(help="The archive's SHA-256; any other archive is refused.")] = "",
     name: Annotated[str, typer.Option(help="What the list calls the folder. Default: its own name.")] = "",
 ) -> None:
-    """Download an encoder or a preprocessor into the cache, or convert a folder, and check that it is one."""
+    """Download an encoder or a preprocessor into the cache, or convert a checkpoint, and check that it loads."""
     from pipeline.local import encoders
 
     for line in encoders.add(handle, sha256, name):

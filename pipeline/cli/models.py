@@ -36,8 +36,8 @@ def predict(
         list[str] | None,
         typer.Argument(
             metavar="TEXT...",
-            help="Default: standard input, a text per line. Pairs: separated by a tab. A word that begins with a dash "
-            "comes after --.",
+            help="Default: standard input, a text per line. Pairs: separated by a tab. Put -- before a word that "
+            "begins with a dash.",
         ),
     ] = None,
     as_json: Annotated[
@@ -64,7 +64,7 @@ def fill(
     encoder: Annotated[
         str, typer.Argument(help="NAME (its champion), NAME@ALIAS, NAME/VERSION, or an encoder's folder.")
     ],
-    texts: Annotated[list[str], typer.Argument(metavar="TEXT...", help="With [MASK] where a word is asked for.")],
+    texts: Annotated[list[str], typer.Argument(metavar="TEXT...", help="Texts with [MASK] in place of a word.")],
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many words for each [MASK].")] = 5,
 ) -> None:
     """Print the words that a pre-trained encoder finds likeliest for each [MASK]."""

@@ -35,7 +35,7 @@ def schedule(
     token_file: TokenFile = None,
     local: Local = False,
 ) -> None:
-    """Run the pipeline again and again, on a cluster or on this machine; the same name replaces a schedule."""
+    """Run the pipeline on a schedule, on a cluster or on this machine; replaces a schedule of the same name."""
     from pipeline.config.load import load
     from pipeline.config.pipeline_config import check_name
     from pipeline.schedules.cron import when as read
@@ -115,7 +115,7 @@ def pause(
 def resume(
     name: Name, host: Host = "", namespace: Namespace = "", token_file: TokenFile = None, local: Local = False
 ) -> None:
-    """Let a schedule start runs again; at most one of the runs that it missed is made up for."""
+    """Let a schedule start runs again; of the runs that it missed, at most one is started."""
     if local:
         from pipeline.schedules import local as here
 

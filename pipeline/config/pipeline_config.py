@@ -68,7 +68,7 @@ Encoding = Annotated[
     AfterValidator(_check_encoding),
     Field(
         description="Encoding of text files, as Python names it: `cp1252`, `utf-16`, `shift_jis`; empty: UTF-8, or "
-        "what the file shows to be, which is then reported."
+        "the encoding that Berth recognises, which is then reported."
     ),
 ]
 MemoryLimit = Annotated[

@@ -45,7 +45,7 @@ class PretrainingConfig(PipelineConfig):
     text_column: str = Field("text", min_length=1, description="The column that holds the text; others are ignored.")
     documents: Literal["row", "file", "blank_line"] = Field(
         "row",
-        description="What a document is: a row, a whole text file, or what stands between blank lines of a text file. "
+        description="What a document is: a row, a whole text file, or a part of a text file between blank lines. "
         "Sentence pairs never cross documents.",
     )
     exclude: list[str] = Field(
@@ -58,14 +58,14 @@ class PretrainingConfig(PipelineConfig):
     memory_limit: MemoryLimit = "1GB"
     encoder: Address = Field(
         BUILT_IN,
-        description="The encoder to go on from: as `encoder` of a training configuration; or a mapping, an encoder "
-        "from nothing: see new_encoder below.",
+        description="The encoder to start from, as `encoder` of a training configuration; or a mapping, which "
+        "describes a new encoder: see new_encoder below.",
     )
     new_encoder: NewEncoder | None = Field(
         None, description="Set by a mapping as `encoder`: `encoder: {preset: small, vocabulary: 16000}`."
     )
     preprocessor: Address = Field(
-        "", description="The encoder's TF-Hub text preprocessor; `minilm` and checkpoints bring it."
+        "", description="The encoder's TF-Hub text preprocessor; `minilm` and checkpoints include theirs."
     )
     pretraining: Pretraining = Field(Pretraining.model_validate({}), description="How the encoder is trained.")
     checkpoints: Checkpoints = ""

@@ -75,8 +75,8 @@ class RunConfig(PipelineConfig):
     )
     corrections: Annotated[Source | None, BeforeValidator(as_section)] = Field(
         None,
-        description="A file or a query with the columns `text` (`text_pair`) and `label`: its labels win over those of "
-        "the same texts in the source. As `source`; a plain text means `corrections.files`.",
+        description="A file or a query with the columns `text` (`text_pair`) and `label`: its labels replace those "
+        "of the same texts in the source. As `source`; a plain text means `corrections.files`.",
     )
     label_map: Annotated[dict[str, str], BeforeValidator(_without_nulls)] = Field(
         {},
@@ -85,8 +85,8 @@ class RunConfig(PipelineConfig):
     )
     positive_label: str = Field(
         "",
-        description="Of two labels the one that ROC-AUC, PR-AUC and the curves are about; empty: the rarer one in "
-        "the train split.",
+        description="With two labels, the one that ROC-AUC, PR-AUC and the curves are for; empty: the rarer one in the "
+        "train split.",
     )
     slice_columns: list[str] = Field(
         [], description="Columns whose values divide the test split into slices that evaluate scores one by one."
@@ -121,7 +121,7 @@ class RunConfig(PipelineConfig):
     )
     preprocessor: Address = Field(
         "",
-        description="The encoder's TF-Hub text preprocessor; `minilm` and checkpoints bring it. "
+        description="The encoder's TF-Hub text preprocessor; `minilm` and checkpoints include theirs. "
         "`none`: the encoder takes texts, as NNLM does.",
     )
     pooling: Literal["auto", "pooled_output", "cls", "mean"] = Field(
@@ -134,29 +134,29 @@ class RunConfig(PipelineConfig):
         0,
         ge=0,
         le=LONGEST,
-        description="Longest input in tokens, at least 8; the rest of a text is cut off. `auto`: so long that all but "
-        "one in a thousand of the train texts are whole, at most 512.",
+        description="Longest input in tokens, at least 8; the rest of a text is cut off. `auto`: long enough for all "
+        "but one in a thousand of the train texts, at most 512.",
     )
     long_texts: Literal["truncate", "windows", "windows_max"] = Field(
         "truncate",
         description="What happens to a text longer than `sequence_length`. `truncate`: it is cut, see "
         "`training.truncate`. `windows`: all of it is read, in windows that overlap by a quarter, and its vector is "
-        "the mean of theirs; `windows_max`: the largest of each number, which finds one sentence among many. Short "
-        "texts are as with `truncate`. Not for pairs, nor for `predict --explain`.",
+        "the mean of theirs; `windows_max`: the largest of each component, which finds one sentence among many. "
+        "Short texts are as with `truncate`. Not for pairs, nor for `predict --explain`.",
     )
     recipe: Literal["berth", "contrast", "frozen", "auto", "baseline"] = Field(
         "berth",
         description="`berth`: fine-tune with AdamW, warm-up, linear decay, batches of similar length; with at most 64 "
-        "texts a label, unless you set how to train, `contrast`: draw texts of one label together and others apart, "
-        "then fit a logistic regression to the encoder's vectors. `frozen`: leave "
-        "the encoder as it is and fit a logistic regression to its vectors, in seconds. `auto`: both; the better one "
+        "texts a label, unless you set how to train, `contrast`: move the vectors of texts of one label together and "
+        "others apart, then fit a logistic regression to the encoder's vectors. `frozen`: leave the "
+        "encoder as it is and fit a logistic regression to its vectors, in seconds. `auto`: both; the better one "
         "on the validation split is kept. `baseline`: the original recipe as it is: plain Adam at 1e-3, every text "
         "padded to `sequence_length`. It tends to collapse.",
     )
     epochs: Annotated[int, Auto] = Field(
         0,
         ge=0,
-        description="Passes over the train split; `training.select_by` decides what is kept. `auto`: 4, or up to 20 "
+        description="Passes over the train split; `training.select_by` decides what is kept. `auto`: 3, or up to 20 "
         "with few texts.",
     )
     batch_size: Annotated[int, Auto] = Field(
@@ -165,8 +165,8 @@ class RunConfig(PipelineConfig):
     learning_rate: Annotated[float, Auto] = Field(
         0.0,
         ge=0,
-        description="Peak learning rate. `auto`: 1e-4 for small encoders such as minilm, 3e-5 for others, and 1e-3 of "
-        "`baseline`.",
+        description="Peak learning rate. `auto`: 1e-4 for small encoders such as minilm, 3e-5 for others, and 1e-3 "
+        "with `baseline`.",
     )
     warmup_fraction: float = Field(0.1, ge=0, lt=1, description="Share of the steps in which the rate rises from 0.")
     weight_decay: float = Field(
