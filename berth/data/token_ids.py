@@ -30,14 +30,15 @@ class TokenIds:
 
     @classmethod
     def of(cls, rows: Sequence[Sequence[int] | np.ndarray]) -> "TokenIds":
-        """Return the token ids of `rows`, each the ids of one text."""
+        """Return the token ids of `rows`, each the ids of one text, integers [tokens]."""
         values = np.concatenate([np.asarray(row, np.int32) for row in rows]) if rows else np.zeros(0, np.int32)
         return cls(values, np.cumsum([0, *map(len, rows)], dtype=np.int64))
 
     @classmethod
     def on_disk(cls, chunks: Iterable[tuple[np.ndarray, np.ndarray]]) -> "TokenIds":
-        """Return the token ids of `chunks`, each the ids of some texts and how many each text has, kept in a file.
+        """Return the token ids of `chunks`, kept in a file.
 
+        A chunk has the ids of some texts, one after the other, integers [tokens], and how many each has, [texts].
         The file is in the folder of temporary files (TMPDIR) and has no name: it is gone with the process. Memory holds
         what is used of it, and the system takes that back when it needs it.
         """
@@ -62,7 +63,7 @@ class TokenIds:
         return self.splits[1:] - self.splits[:-1]
 
     def subset(self, rows: Sequence[int] | np.ndarray) -> "TokenIds":
-        """Return the token ids of only the texts `rows`, in that order."""
+        """Return the token ids of only the texts `rows`, row numbers, in that order."""
         return TokenIds.of([self[row] for row in rows])
 
 
@@ -97,7 +98,7 @@ class TokenisedSplit:
         return np.minimum(lengths, room) + special_tokens + more
 
     def subset(self, rows: Sequence[int] | np.ndarray) -> "TokenisedSplit":
-        """Return the split with only `rows`."""
+        """Return the split with only `rows`, row numbers, in that order."""
         pairs = None if self.pair_tokens is None else self.pair_tokens.subset(rows)
         return TokenisedSplit(self.tokens.subset(rows), self.targets[rows], pairs)
 

@@ -94,7 +94,7 @@ def standard(name: str) -> str:
 
 
 def standard_inputs(packed: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """Return the output of a preprocessor under the names of INPUTS."""
+    """Return the output of a preprocessor, integers [batch, length] each, under the names of INPUTS."""
     return {standard(name): value for name, value in packed.items()}
 
 

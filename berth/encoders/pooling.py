@@ -22,6 +22,8 @@ def resolve_auto(pooling: str, handle: str) -> str:
 def method(outputs: Mapping[str, tf.Tensor], pooling: str) -> str:
     """Return which output `pooling` means for an encoder with these `outputs`: pooled_output, default, cls or mean.
 
+    The outputs are those that `pool` takes; only their names and shapes count.
+
     `auto`, which `resolve_auto` has left, is the encoder's own pooled output where it has one, otherwise cls.
 
     Raises:

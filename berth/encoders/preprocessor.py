@@ -149,7 +149,10 @@ def tokenize_all(preprocessor: Preprocessor, texts: Sequence[str], chunk: int = 
 
 
 def tokenize_chunks(preprocessor: Preprocessor, chunks: Iterable[Sequence[str]]) -> tuple[TokenIds, np.ndarray]:
-    """Return what `tokenize_all` does for the texts of all `chunks`; the token ids stay on the disk."""
+    """Return what `tokenize_all` does for the texts of all `chunks`; the token ids stay on the disk.
+
+    Memory holds one chunk, and 4 bytes for each text.
+    """
     whole: list[np.ndarray] = [np.zeros(0, np.int32)]
 
     def tokenized() -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -62,13 +62,16 @@ class Seeds:
             tf.raw_ops.AssignVariableOp(resource=self._handle, value=value)
 
     def dropout(self, x: tf.Tensor, rate: float) -> tf.Tensor:
-        """Return `x` with dropout; a model may use this once, in addition to its encoder's dropouts."""
+        """Return `x`, float of any shape, with dropout: each value is 0 with the probability `rate`.
+
+        A model may use this once, in addition to its encoder's dropouts.
+        """
         with tf.device(_DEVICE):
             seed = tf.raw_ops.ReadVariableOp(resource=self._handle, dtype=tf.int64)
         return tf.nn.experimental.stateless_dropout(x, rate, seed)
 
     def shuffled(self, x: tf.Tensor) -> tf.Tensor:
-        """Return the rows of `x` in a random order."""
+        """Return the rows of `x`, a tensor of any type and shape, in a random order."""
         with tf.device(_DEVICE):
             seed = tf.raw_ops.ReadVariableOp(resource=self._handle, dtype=tf.int64)
             return tf.random.experimental.stateless_shuffle(x, seed)

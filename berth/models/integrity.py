@@ -106,7 +106,7 @@ def _is_pickle(path: Path, is_text: bool) -> bool:
                 # In a list of words "c" and "i" are opcodes, but of a module without a name, which cannot be imported.
                 nameless = isinstance(argument, str) and argument.startswith(" ")
                 calls = calls or (opcode.name in _CALLS and not nameless)
-        except Exception:  # what pickletools raises on bytes that are no pickle is anything
+        except Exception:  # pickletools may raise anything on bytes that are not a pickle
             return False
     return calls
 

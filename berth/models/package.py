@@ -39,7 +39,7 @@ class Interface(Protocol):
 
 @dataclass(frozen=True)
 class ModelInterface:
-    """What a classifier takes and gives, and the packages that it needs, pinned."""
+    """See Interface: what a classifier takes and gives, and the packages that it needs, pinned."""
 
     labels: Sequence[str]
     requirements: Sequence[str]
@@ -81,7 +81,7 @@ class ModelInterface:
 
 @dataclass(frozen=True)
 class EncoderInterface:
-    """What a pre-trained encoder takes and gives, and the packages that it needs, pinned."""
+    """See Interface: what a pre-trained encoder takes and gives, and the packages that it needs, pinned."""
 
     hidden: int
     """Numbers of a text's vector."""

@@ -119,10 +119,10 @@ class ServedClassifier:
         return self.decide(probabilities), probabilities
 
     def decide(self, probabilities: "np.ndarray") -> list[Any]:
-        """Return the label of each row: of two the second from the threshold up, else the most probable one.
+        """Return the label of each row of `probabilities`, float32 [texts, labels], by the decision rule.
 
-        That is the empty text where its probability is below `abstain_below`. Of a multi-label model it is the list of
-        those from their threshold up.
+        The label is the empty text where its probability is below `abstain_below`. A multi-label model has a list of
+        labels for each text. See `berth.models.decision_rule.decisions`.
         """
         chosen = decisions(probabilities, self.task, self.threshold, self.abstain_below)
         if self.task == "multi_label":

@@ -120,7 +120,10 @@ class Masker:
         self.settings, self.tokens, self._multiple = settings, tokens, multiple
 
     def batch(self, rows: Rows, numbers: Sequence[int] | np.ndarray, weight: float = 1.0) -> Batch:
-        """Return the rows with these `numbers`, padded to the longest of them; the same rows always alike."""
+        """Return the rows with these `numbers` as NumPy arrays, padded to the longest of them.
+
+        The same rows are always masked in the same way. A masked token of any of them counts `weight`.
+        """
         packed = [self._packed(rows, int(number)) for number in numbers]
         masked = [self._masked(own, rows.places[number]) for (own, _), number in zip(packed, numbers, strict=True)]
         longest = max(len(own) for own, _ in packed)

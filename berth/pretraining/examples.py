@@ -36,7 +36,10 @@ class Example(BaseModel):
 
 
 def blanks(documents: Sequence[Sequence[np.ndarray]], tokens: SpecialTokens) -> list[Blank]:
-    """Return up to 12 sentences, each of another document, with one word of one piece masked; always the same."""
+    """Return up to 12 sentences, each of another document, with one word of one piece masked; always the same.
+
+    `documents` are lists of sentences, int32 [tokens] each.
+    """
     order = draws.generator(draws.ORDER, seed=0, epoch=0).permutation(len(documents))[:_LOOKED_AT]
     made: list[Blank] = []
     for place in order:

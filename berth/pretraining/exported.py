@@ -34,7 +34,8 @@ class ExportedEncoder:
     def judge(self, batch: Batch) -> tuple[np.ndarray, ...]:
         """Return the losses and hits of the masked tokens and of the pairs: a Judge of berth.pretraining.held_out.
 
-        Those of the pairs are 0 where the encoder was trained without next sentence prediction.
+        Four arrays: float32 [masked], bool [masked], float32 [rows], bool [rows]. Those of the pairs are 0 where the
+        encoder was trained without next sentence prediction.
         """
         words, pairs = self._logits(batch)
         nothing = np.zeros(len(batch.ids))
@@ -55,7 +56,13 @@ class ExportedEncoder:
 
 
 def input_batch(ids: list[np.ndarray], masked: list[np.ndarray], pad: int) -> Batch:
-    """Return a batch of rows of one segment: their `ids`, special tokens included, and the places to predict."""
+    """Return a batch of rows of one segment.
+
+    Args:
+        ids: The token ids of each row, special tokens included, int32 [length].
+        masked: The places to predict in each row, integers [masked].
+        pad: The id of [PAD].
+    """
     length = max(map(len, ids))
     padded, mask = np.full((len(ids), length), pad, np.int32), np.zeros((len(ids), length), np.int32)
     for row, own in enumerate(ids):

@@ -167,7 +167,7 @@ def scan_only(dataset: str | Path, split: str, features: TextFeatures | None, sa
 
 
 def texts_of(dataset: str | Path, splits: Sequence[str], hashes: "np.ndarray") -> list[str]:
-    """Return up to three texts of `splits` whose hashes, as a Scan has them, are among `hashes`."""
+    """Return up to three texts of `splits` whose hashes, as a Scan has them, are among `hashes`, uint64 [texts]."""
     import numpy as np
     import pyarrow.parquet as pq
 

@@ -55,7 +55,7 @@ class Ahead(Generic[Batch]):
         self._begun: dict[bytes, Future[Batch]] = {}
 
     def begin(self, batches: Sequence[np.ndarray]) -> None:
-        """Begin to make `batches`, and forget those that were begun before."""
+        """Begin to make `batches`, row numbers [rows] each, and forget those that were begun before."""
         for unused in self._begun.values():
             unused.cancel()
         self._begun = {rows.tobytes(): self._thread.submit(self._make, rows) for rows in batches}

@@ -64,7 +64,9 @@ class Checkpoints:
         return self._own.address
 
     def save(self, arrays: "Mapping[str, np.ndarray]", position: Mapping[str, object]) -> None:
-        """Write a checkpoint, `arrays` by name and `position` as JSON, and remove all but the last two.
+        """Write a checkpoint, and remove all but the last two.
+
+        `arrays` are of any type and shape, by name; `position` is a dict of what JSON can hold.
 
         If it cannot be written, a message is printed, training continues, and the checkpoint before stays. Nothing is
         written if a number is not finite: a step with a finite loss may leave such weights, and the next step fails.

@@ -61,7 +61,10 @@ class Devices:
         return self.strategy.scope()
 
     def share(self, rows: "np.ndarray", widths: "np.ndarray") -> "list[np.ndarray]":
-        """Return the rows of a batch that each replica here gets; `widths` are the tokens of every row of the split."""
+        """Return the rows of a batch that each replica here gets, row numbers [rows] each.
+
+        `widths` are the tokens of every row of the split, int64 [rows of the split].
+        """
         own = assign(rows, widths[rows], self.replicas) if self.replicas > 1 else [rows]
         return own[self.worker * self.here : (self.worker + 1) * self.here]
 

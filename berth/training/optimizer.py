@@ -93,9 +93,10 @@ class AdamW:
         rate_factors: The factor of the learning rate for each variable; None: 1.0 for all.
 
     Example:
+        >>> import tensorflow as tf
         >>> weight = tf.Variable([[1.0, 1.0]], name="kernel")
         >>> norm = AdamW([weight], weight_decay=0.0).apply([tf.constant([[0.3, 0.0]])], [weight], 0.1)
-        >>> weight.numpy().round(3).tolist()
+        >>> weight.numpy().astype(float).round(3).tolist()
         [[0.9, 1.0]]
     """
 
@@ -130,7 +131,7 @@ class AdamW:
         learning_rate: "float | tf.Tensor",
         weight: "float | tf.Tensor" = 1.0,
     ) -> "tf.Tensor":
-        """Update `variables`, in the order of the constructor; return the gradients' norm before clipping.
+        """Update `variables`, in the order of the constructor; return the gradients' norm before clipping, a scalar.
 
         A gradient is a tensor, IndexedSlices (rows may repeat), or None: no update. `weight` is the step's rows by
         those of a usual step: the gradients of a step of more rows are clipped to so much more, so that clipping does

@@ -85,7 +85,7 @@ class LossScale:
         return [self._scale, self._good_steps]
 
     def scale(self, loss: "tf.Tensor") -> "tf.Tensor":
-        """Return the loss to differentiate."""
+        """Return the loss to differentiate for `loss`, a float32 scalar."""
         return loss * self._scale
 
     def unscale(self, gradients: "Sequence[Gradient]") -> "tuple[list[Gradient], tf.Tensor]":
@@ -102,7 +102,7 @@ class LossScale:
         return [_times(gradient, inverse) for gradient in gradients], finite
 
     def update(self, finite: "tf.Tensor") -> None:
-        """Set the scale for the next step; `finite` is what `unscale` returned for this one."""
+        """Set the scale for the next step; `finite`, a bool scalar, is what `unscale` returned for this one."""
         import tensorflow as tf
 
         good = tf.where(finite, self._good_steps + 1, 0)

@@ -16,6 +16,10 @@ class TrainingTask(Protocol):
     The trainer decides which rows make a batch, differentiates the loss, updates the variables and keeps the best
     weights. Row numbers are those of the epoch that `begin_epoch` named last; a task whose epochs are all of one train
     split ignores it.
+
+    Example:
+        >>> task: TrainingTask = ClassificationTask(...)  # components.train.task; PretrainingTask is another one
+        >>> loss = task.loss(task.batch(np.arange(32)))  # float32 [32]
     """
 
     @property
@@ -52,7 +56,10 @@ class TrainingTask(Protocol):
         """Return the tensors of the row numbers `rows`, int64 [batch], for `loss`; the last has one entry per row."""
 
     def parts(self, rows: np.ndarray) -> list[np.ndarray]:
-        """Return the row numbers `rows` of a batch in parts, each differentiated alone to save memory; usually one."""
+        """Return the row numbers `rows`, int64 [batch], in parts; usually one.
+
+        Each part is differentiated alone, to save memory.
+        """
 
     def seed(self, step: int, part: int, worker: int) -> None:
         """Seed dropout and the like for `part` of the 0-based `step` on `worker`; called before the loss is taken."""
@@ -67,7 +74,7 @@ class TrainingTask(Protocol):
         """Return how good the `metrics` of `evaluate` are: the weights with the highest score are kept."""
 
     def weights(self) -> list[np.ndarray]:
-        """Return a copy of the weights that `evaluate` saw last."""
+        """Return a copy of the weights that `evaluate` saw last, an array for each of the model's variables."""
 
     def restore(self, weights: list[np.ndarray]) -> None:
         """Set the model to `weights`, as `weights()` returned them."""

@@ -39,7 +39,12 @@ def compare_with_champion(model_name: str, fingerprint: str, settings: Mapping[s
 
 
 def canonical(settings: Mapping[str, object]) -> str:
-    """Return `settings` as a text: the same in whatever order KFP passes keys, and whether 3 is an int or a float."""
+    """Return `settings` as a text: the same in whatever order KFP passes keys, and whether 3 is an int or a float.
+
+    Example:
+        >>> canonical({"epochs": 3, "batch_size": 32.0})
+        '{"batch_size": 32.0, "epochs": 3.0}'
+    """
     return json.dumps(_floats(settings), sort_keys=True)
 
 

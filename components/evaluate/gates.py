@@ -14,7 +14,7 @@ from components.evaluate.scores import ClassScores
 
 _AREAS = ("roc_auc", "pr_auc")
 _NO_BOUNDS = ("metric", "confidence")
-"""Fields of Gates that say how to judge, and are no gate by themselves."""
+"""Fields of Gates that say how to judge, and are not gates themselves."""
 
 _MEASURED = {
     "min_coverage": ("coverage", "{:.4f}"),

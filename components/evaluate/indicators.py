@@ -33,6 +33,10 @@ def indicator(labels: Sequence[str], truth: Sequence[str | list[str]]) -> "np.nd
 
     Raises:
         BerthError: a true label is not one that the model knows.
+
+    Example:
+        >>> indicator(["ham", "spam"], ["spam", "ham"]).tolist()
+        [[False, True], [True, False]]
     """
     import numpy as np
 

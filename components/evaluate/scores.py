@@ -77,7 +77,13 @@ def evaluate(
     """Score `answers` against `truth`, bool [texts, labels]; `positive` is the place of the positive one of two labels.
 
     Raises:
-        BerthError: a probability is no number.
+        BerthError: a probability is not a number.
+
+    Example:
+        >>> import numpy as np
+        >>> truth = np.array([[True, False], [False, True]])
+        >>> evaluate(["ham", "spam"], truth, ModelOutputs(np.array([[0.9, 0.1], [0.2, 0.8]]), truth)).scores["accuracy"]
+        1.0
     """
     import numpy as np
     from sklearn import metrics

@@ -74,7 +74,7 @@ _LIMITS = {
 def settle(task: dsl.PipelineTask, p: SimpleNamespace, cluster: Cluster) -> dsl.PipelineTask:
     """Give the step `task` what its pod needs, as the pipeline parameters `p` say; return it.
 
-    From `cluster` comes what is no parameter.
+    From `cluster` comes what is not a parameter.
     """
     step = step_of(task)
     own = cluster.resources.get(step) or StepResources.model_validate({})

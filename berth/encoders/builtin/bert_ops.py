@@ -40,7 +40,14 @@ def layer_norm(x: tf.Tensor, scale: tf.Variable, offset: tf.Variable, epsilon: f
 
 
 def gelu(x: tf.Tensor) -> tf.Tensor:
-    """Return x times the normal distribution's share below x, the exact GELU (Hendrycks and Gimpel 2016)."""
+    """Return x times the normal distribution's share below x, the exact GELU (Hendrycks and Gimpel 2016).
+
+    float32 of any shape.
+
+    Example:
+        >>> gelu(tf.constant([-1.0, 0.0, 1.0])).numpy().astype(float).round(3).tolist()
+        [-0.159, 0.0, 0.841]
+    """
 
     @tf.custom_gradient
     def exact(x: tf.Tensor) -> _WithGradient:

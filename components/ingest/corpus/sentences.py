@@ -39,7 +39,14 @@ _PIECE = rf"(?s).{{1,{_LONG}}}(?:\s|$)|\S{{1,400}}"
 
 
 def sentences(text: str) -> str:
-    """Return the SQL expression of the sentences of the SQL expression `text`, VARCHAR[], none of them blank."""
+    """Return the SQL expression of the sentences of the SQL expression `text`, VARCHAR[], none of them blank.
+
+    Example:
+        >>> import duckdb
+        >>> query = f"SELECT {sentences('text')} FROM (SELECT 'Mr. Smith sails. It rains!' AS text)"
+        >>> duckdb.sql(query).fetchall()
+        [(['Mr. Smith sails.', 'It rains!'],)]
+    """
     marked = f"replace({text}, '{_END}', ' ')"
     for pattern, replacement in (
         (_BLANK_LINE, _END),

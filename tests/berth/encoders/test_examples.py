@@ -10,6 +10,7 @@ from tests.support import examples
     [
         "berth.encoders.adapter:outputs_by_name",
         "berth.encoders.adapter:standard",
+        "berth.encoders.builtin.bert_ops",
         "berth.encoders.builtin.word_pieces",
         "berth.encoders.pooling",
         "berth.encoders.text_to_vector",
