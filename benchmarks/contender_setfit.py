@@ -14,7 +14,10 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 
 def rows(name: str) -> tuple[list[str], list[str]]:
@@ -23,7 +26,7 @@ def rows(name: str) -> tuple[list[str], list[str]]:
     return [own["text"] for own in read], [own["label"] for own in read]
 
 
-def body(weights: str) -> Any:
+def body(weights: str) -> "SentenceTransformer":
     """Return minilm as sentence-transformers has it: the mean of the tokens' vectors, scaled to a length of one."""
     from sentence_transformers import SentenceTransformer, models
 

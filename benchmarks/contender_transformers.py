@@ -13,7 +13,10 @@ import json
 import os
 import sys
 import tempfile
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from transformers import BertForSequenceClassification
 
 from benchmarks.contender_setfit import rows
 
@@ -28,12 +31,12 @@ def f1_and_accuracy(truth: list[int], found: list[int]) -> dict[str, float]:
     return {"accuracy": right / len(truth), "macro_f1": sum(scores) / len(scores)}
 
 
-def mean_pooled(model: Any) -> None:
+def mean_pooled(model: "BertForSequenceClassification") -> None:
     """Have `model`, a BertForSequenceClassification, classify the mean of its tokens' vectors."""
     import torch
 
     class Mean(torch.nn.Module):
-        def forward(self, states: Any) -> Any:
+        def forward(self, states: torch.Tensor) -> torch.Tensor:
             own = self.mask.unsqueeze(-1).to(states.dtype)
             return (states * own).sum(1) / own.sum(1)
 

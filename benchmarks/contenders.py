@@ -13,7 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,6 +33,9 @@ from benchmarks.workload import (
     timed,
     work,
 )
+
+if TYPE_CHECKING:
+    from berth.training.trainer import Trainer
 
 
 class Original:
@@ -98,7 +101,7 @@ class Berth:
         self.training = Training.model_validate({"precision": precision})
         self.trainer = self._trainer(0)
 
-    def _trainer(self, seed: int) -> Any:
+    def _trainer(self, seed: int) -> "Trainer":
         import tensorflow as tf
 
         from berth.training.devices import find
@@ -247,7 +250,7 @@ class Matmuls:
         ]
 
         @tf.function
-        def layer() -> Any:
+        def layer() -> list[tf.Tensor]:
             return [
                 product
                 for x, kernel, upstream in operands
@@ -277,7 +280,7 @@ class Matmuls:
         return answer
 
 
-CONTENDERS: dict[str, Callable[[dict[str, Texts], str], Any]] = {
+CONTENDERS: dict[str, Callable[[dict[str, Texts], str], Original | Berth | Torch | Matmuls]] = {
     "original": Original,
     "berth": Berth,
     "berth-float32": lambda texts, weights: Berth(texts, weights, "float32"),

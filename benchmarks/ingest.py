@@ -17,10 +17,13 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _PANDAS_UP_TO = 1_000_000
 _ROOT = Path(__file__).parents[1]
@@ -80,7 +83,7 @@ def pandas(source: str, out: str, near_duplicates: float) -> None:
         part[["text", "label"]].to_parquet(folder / "part-00000.parquet", compression="zstd")
 
 
-def _near(rows: Any, threshold: float) -> set[int]:
+def _near(rows: "pd.DataFrame", threshold: float) -> set[int]:
     """Return the index of each row that resembles one of an earlier split: three bands of three permutations."""
     import numpy as np
     import pandas as pd

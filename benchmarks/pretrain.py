@@ -19,13 +19,21 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.workload import DATA, DECAY, LENGTH, ROOT, SHAPE, WARMUP, read
+
+if TYPE_CHECKING:
+    from transformers import BertForMaskedLM
+
+    from berth.training.recipe import Recipe
+    from berth.training.trainer import Trainer
+    from components.pretrain.task import PretrainingTask
+    from components.train.task import ClassificationTask
 
 _TORCH = ROOT / ".venv/torch/bin/python"
 _NAMES = ("berth", "berth-float32", "fine-tuning", "transformers", "transformers-bf16")
@@ -90,7 +98,7 @@ class Berth:
         self.precision, self.fine_tunes = precision, fine_tunes
         self.trainer = self._trainer(1)
 
-    def _trainer(self, epochs: int) -> Any:
+    def _trainer(self, epochs: int) -> "Trainer":
         from berth.training.devices import find
         from berth.training.recipe import Recipe
         from berth.training.settings import Training
@@ -102,7 +110,7 @@ class Berth:
         task.begin_epoch(1)
         return Trainer(task, recipe, lambda *_: None, find(), None, math.inf)
 
-    def _pretraining(self, epochs: int) -> Any:
+    def _pretraining(self, epochs: int) -> "PretrainingTask":
         from types import SimpleNamespace
 
         from berth.encoders import loading
@@ -117,14 +125,14 @@ class Berth:
         empty = np.zeros(0, np.int32)
         own = [sentence_pairs.Instance(self.rows[row], empty, True, row) for row in range(len(self.rows))]
 
-        def of_round(number: int) -> Any:
+        def of_round(number: int) -> batches.Rows:
             return batches.Rows.of(((number, place, one) for place, one in enumerate(own)), False)
 
         rounds = SimpleNamespace(rows=of_round, rounds=[SimpleNamespace(rows=len(own))] * epochs)
         self.model = PretrainingModel(encoder, "minilm", 0, False)
         return PretrainingTask(self.model, self.model, batches.Masker(chosen, tokens), rounds, of_round(0))  # type: ignore[arg-type]
 
-    def _fine_tuning(self, recipe: Any) -> Any:
+    def _fine_tuning(self, recipe: "Recipe") -> "ClassificationTask":
         from berth.data.token_ids import TokenIds, TokenisedSplit
         from berth.encoders import loading
         from berth.encoders.builtin import minilm
@@ -180,7 +188,7 @@ class Transformers:
         self.data = [{"input_ids": [101, *self.rows[row].tolist(), 102]} for row in range(len(self.rows))]
         self.model = self._model()
 
-    def _model(self) -> Any:
+    def _model(self) -> "BertForMaskedLM":
         import torch
         from safetensors.torch import load_file
         from transformers import BertConfig, BertForMaskedLM
@@ -200,7 +208,7 @@ class Transformers:
         begun: list[float] = []
 
         class Clock(TrainerCallback):
-            def on_epoch_begin(self, *_: Any, **__: Any) -> None:
+            def on_epoch_begin(self, *_: object, **__: object) -> None:
                 begun.append(time.perf_counter())
 
         with tempfile.TemporaryDirectory() as scratch:
@@ -273,7 +281,7 @@ class Contender:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self.errors}
         self.process = subprocess.Popen(command, cwd=ROOT, text=True, **pipes)  # type: ignore[call-overload]
 
-    def ask(self, **what: Any) -> dict[str, float]:
+    def ask(self, **what: object) -> dict[str, float]:
         print(json.dumps(what), file=self.process.stdin, flush=True)
         answer = self.process.stdout.readline()
         if not answer:

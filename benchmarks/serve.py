@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 DATA = {
@@ -29,7 +29,8 @@ REQUESTS = 20
 SHORT_WORDS = 8
 BULK_BAR, REQUEST_BAR = 4.0, 3.0
 
-Serve = Callable[[list[str]], Any]
+Serve = Callable[[list[str]], object]
+Found = TypeVar("Found")
 
 
 def main() -> int:
@@ -83,7 +84,7 @@ def _graphs() -> dict[str, Serve]:
         export(classifier, Preprocessor(preprocessor, 128, "minilm"), 0.5, Path(scratch) / "berth")
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
-        def original(text: Any) -> dict[str, Any]:
+        def original(text: tf.Tensor) -> dict[str, tf.Tensor]:
             logits = classifier.logits(preprocessor(text), training=False)
             return {"probabilities": classifier.probabilities(logits)}
 
@@ -92,7 +93,7 @@ def _graphs() -> dict[str, Serve]:
         tf.saved_model.save(root, f"{scratch}/original", signatures={"serving_default": original})
         berth, plain = (tf.saved_model.load(f"{scratch}/{name}") for name in ("berth", "original"))
 
-    def batches(signature: Any) -> Serve:
+    def batches(signature: tf.types.experimental.ConcreteFunction) -> Serve:
         return lambda texts: [
             signature(text=tf.constant(texts[start : start + BATCH]))["probabilities"].numpy()
             for start in range(0, len(texts), BATCH)
@@ -124,9 +125,9 @@ def _texts(files: list[Path]) -> list[str]:
     return [lines[number * len(lines) // TEXTS].split("\t", 1)[1] for number in range(TEXTS)]
 
 
-def _rounds(graphs: dict[str, Serve], measure: Callable[[Serve], Any]) -> dict[str, list[Any]]:
+def _rounds(graphs: dict[str, Serve], measure: Callable[[Serve], Found]) -> dict[str, list[Found]]:
     """Return what `measure` gave of each graph in each round; they take turns, and each round another goes first."""
-    results: dict[str, list[Any]] = {name: [] for name in graphs}
+    results: dict[str, list[Found]] = {name: [] for name in graphs}
     names = list(graphs)
     for number in range(ROUNDS):
         for name in names[number % len(names) :] + names[: number % len(names)]:

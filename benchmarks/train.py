@@ -18,7 +18,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -54,7 +53,7 @@ class Contender:
             text=True,
         )
 
-    def ask(self, **what: Any) -> dict[str, float]:
+    def ask(self, **what: object) -> dict[str, float]:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         print(json.dumps(what), file=self.process.stdin, flush=True)

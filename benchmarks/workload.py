@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
@@ -23,6 +23,7 @@ SHAPE = {
     "intermediate_size": INNER,
 }
 """minilm, as transformers' BertConfig takes it."""
+Batch = TypeVar("Batch")
 SAMPLE = 8
 """Batches of a round."""
 
@@ -59,7 +60,7 @@ PARTS = ("train", "validation", "test")
 
 
 def timed(
-    step: Callable[[Any], object], epoch: list[Any], widths: "np.ndarray", which: int, of: int
+    step: Callable[[Batch], object], epoch: list[Batch], widths: "np.ndarray", which: int, of: int
 ) -> dict[str, float]:
     """Take SAMPLE steps on batches of `epoch`, and return what they were and how long they took.
 
