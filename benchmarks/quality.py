@@ -1,4 +1,4 @@
-"""What `source:` alone gives: Berth's defaults compared with TF-IDF + logistic regression on data nobody here made.
+"""Quality of the defaults: `source:` alone, compared with TF-IDF + logistic regression on public data.
 
     .venv/core/bin/python -m benchmarks.quality [--sets trec-50,sentences] [--sizes 8,32,all] [--seeds 3]
 

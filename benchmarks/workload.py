@@ -1,4 +1,4 @@
-"""What the contenders of benchmarks.train have in common: the texts, the sizes, and how their work is counted."""
+"""Workload of the contenders of benchmarks.train: the texts, the sizes, and how their work is counted."""
 
 import time
 from collections.abc import Callable

@@ -1,1 +1,1 @@
-"""What runs and where: the DAG, the run configuration, the backends, the command line. Never imports TensorFlow."""
+"""The DAG, the run configuration, the backends and the command line. Never imports TensorFlow."""

@@ -1,1 +1,1 @@
-"""Which words a model used in a text."""
+"""Explanations: which words a model used in a text."""

@@ -1,4 +1,4 @@
-"""Which words a model used: integrated gradients (Sundararajan et al. 2017) on its encoder's word table.
+"""Attribution to words: integrated gradients (Sundararajan et al. 2017) on its encoder's word table.
 
 The path goes from a text whose every token has the vector of [PAD] to the text itself. [CLS], [SEP], positions and the
 mask stay, so that all of the difference belongs to words. At each point of the path the table itself is changed, which

@@ -1,4 +1,4 @@
-"""What the words of a text did to a label's log odds, as an Explainer found it. Does not need TensorFlow."""
+"""Explanation of a prediction: the words' effects on a label's log odds. Does not need TensorFlow."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a SavedModel's graph would do, found without TensorFlow: only ops that stay inside of the process are allowed.
+"""Check of a SavedModel's graph, without TensorFlow: only ops that stay inside the process are allowed.
 
 MLflow ships this file with the model, so it imports nothing of the project but the errors and the list of ops.
 """

@@ -1,4 +1,4 @@
-"""What pretrain tells evaluate_encoder: the encoder before, on the held-out documents, and the training's curve.
+"""Results that pretrain passes to evaluate_encoder: the encoder before, on the held-out documents, and the curve.
 
 <folder>/documents.parquet   berth.pretraining.held_out.Sums of the encoder before
 <folder>/before.json         the rest

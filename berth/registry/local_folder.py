@@ -1,4 +1,4 @@
-"""A serving folder of this machine, or on a disk that several share: whole versions appear and vanish by renaming."""
+"""A serving folder on this machine, or on a shared disk: versions appear and disappear as a whole, by renaming."""
 
 import contextlib
 import hashlib

@@ -1,4 +1,4 @@
-"""What an artifact's metadata can hold on Kubeflow: texts and finite numbers.
+"""Metadata of artifacts, which on Kubeflow holds only texts and finite numbers.
 
 KFP keeps it in ML Metadata and reads it back for the next step (backend/src/v2/metadata/converter.go): a list or a dict
 comes back inside another dict, a bool as 0 or 1; null and NaN fail the step. It travels in an argument of the next

@@ -67,7 +67,7 @@ def parse(gates: Mapping[str, object]) -> Gates:
     """Return the gates of a run's parameters.
 
     Raises:
-        BerthError: there is no such gate, or its bound is no number that it can have.
+        BerthError: there is no such gate, or its bound is not a number that it can have.
     """
     import pydantic
 

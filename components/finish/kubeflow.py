@@ -1,4 +1,4 @@
-"""What Kubeflow's API tells the exit handler that its parameters do not."""
+"""Questions to Kubeflow's API that the exit handler's parameters do not answer."""
 
 import contextlib
 import json

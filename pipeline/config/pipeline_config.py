@@ -1,4 +1,4 @@
-"""What the configurations of both pipelines share: their common fields, and how a file is read."""
+"""Common parts of both pipelines' configurations: fields, and how a file is read."""
 
 import re
 from collections.abc import Iterator

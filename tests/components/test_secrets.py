@@ -1,4 +1,4 @@
-"""What a pod has from secrets stays there: neither MLflow, nor outputs, nor logs hold it."""
+"""Secrets of a pod stay there: neither MLflow, nor outputs, nor logs hold it."""
 
 import json
 from pathlib import Path

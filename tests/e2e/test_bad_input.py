@@ -1,4 +1,4 @@
-"""What a user does wrong ends in one line that says what to change, exit code 1, and nothing pushed."""
+"""Mistakes of a user end in one line that says what to change, exit code 1, and nothing pushed."""
 
 import os
 import signal

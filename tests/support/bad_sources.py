@@ -1,4 +1,4 @@
-"""What the tests of sources with something wrong share: a good CSV, and the check that ingest ends in one line."""
+"""Helpers for tests of sources with something wrong: a good CSV, and the check that ingest ends in one line."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the tests of a cluster's commands share: a KFP server on loopback, and `berth` called in this process."""
+"""Helpers for tests of a cluster's commands: a KFP server on loopback, and `berth` called in this process."""
 
 import sys
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""What the tests of several steps need: a dataset in the steps' layout, an MLflow store, artifacts."""
+"""Helpers for tests of several steps: a dataset in the steps' layout, an MLflow store, artifacts."""
 
 import __future__
 

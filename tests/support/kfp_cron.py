@@ -1,4 +1,4 @@
-"""How a KFP backend reads a cron expression: the rules of github.com/robfig/cron 1.2, which it uses, in UTC.
+"""Cron expressions as a KFP backend reads them: the rules of github.com/robfig/cron 1.2, which it uses, in UTC.
 
 kubeflow/pipelines, backend/src/crd/controller/scheduledworkflow/util/cron_schedule.go; the one time zone of a server is
 CRON_SCHEDULE_TIMEZONE, UTC in backend/src/apiserver/config/config.json.

@@ -1,4 +1,4 @@
-"""What Kubeflow Pipelines makes of the outputs of a step before the next step has them.
+"""Changes that Kubeflow Pipelines makes to the outputs of a step before the next step has them.
 
 After kubeflow/pipelines, backend/src/v2: the launcher reads the executor's output as protobuf JSON and stores
 artifacts in ML Metadata (component/launcher_v2.go, metadata/converter.go: StructValueToMLMDValue); the driver reads

@@ -1,4 +1,4 @@
-"""What the tests of push share: real SavedModels, pushes under a step's run, an S3 server."""
+"""Helpers for tests of push: real SavedModels, pushes under a step's run, an S3 server."""
 
 import hashlib
 import re

@@ -1,4 +1,4 @@
-"""What the tests of schedules on one machine share: rows that are changed by hand, and a `berth` that is a script."""
+"""Helpers for tests of schedules on one machine: rows that are changed by hand, and a `berth` that is a script."""
 
 import datetime
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is kept of a text that is longer than the sequence length."""
+"""Truncation of texts that are longer than the sequence length."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Which words a model used: on a tiny BERT that has learnt to look for one word, and on models of other tasks."""
+"""Attribution to words: on a tiny BERT that has learnt to look for one word, and on models of other tasks."""
 
 import random
 from pathlib import Path

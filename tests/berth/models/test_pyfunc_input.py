@@ -1,4 +1,4 @@
-"""What the pyfunc takes as texts, and what it refuses: names decide."""
+"""Inputs that the pyfunc takes as texts, and inputs that it refuses: columns are found by name."""
 
 import numpy as np
 import pandas as pd

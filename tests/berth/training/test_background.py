@@ -1,4 +1,4 @@
-"""What goes on next to training: batches made ahead, losses read later, checkpoints written meanwhile."""
+"""Work in the background of training: batches made ahead, losses read later, checkpoints written meanwhile."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""How much each text of an epoch counts, on a task whose gradient is just that."""
+"""Weights of the texts of an epoch, on a task whose gradient is just that."""
 
 import numpy as np
 import pytest

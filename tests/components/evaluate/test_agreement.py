@@ -1,4 +1,4 @@
-"""Which differences between two computations of one model are float32's, and which are not."""
+"""Differences between two computations of one model: those of float32, and others."""
 
 import numpy as np
 import pytest

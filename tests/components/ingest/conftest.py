@@ -1,4 +1,4 @@
-"""What the tests of ingest share: real messages, small files of every kind, and a function that ingests them."""
+"""Fixtures of the tests of ingest: real messages, small files of every kind, and a function that ingests them."""
 
 import gzip
 import json

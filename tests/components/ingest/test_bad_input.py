@@ -1,4 +1,4 @@
-"""What may be wrong with a source: each ends in one line that says what to change, and nothing half-written."""
+"""Sources with something wrong: each ends in one line that says what to change, and nothing half-written."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""What may go wrong around a source while it is read: quotes, changes, a full disk, a query, a silent server."""
+"""Trouble around a source while it is read: quotes, changes, a full disk, a query, a silent server."""
 
 import csv
 import os

@@ -1,4 +1,4 @@
-"""What is said of a tokenised corpus before anything is trained on it."""
+"""Checks of a tokenised corpus before anything is trained on it."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""What `auto` stands for."""
+"""Values that `auto` stands for."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What training minimises, against the formulas written out in NumPy."""
+"""Losses of training, compared with the formulas in NumPy."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""What the tests of validate share: a function that validates a dataset, and a schema of the real messages."""
+"""Fixtures of the tests of validate: a function that validates a dataset, and a schema of the real messages."""
 
 import shutil
 

@@ -1,4 +1,4 @@
-"""`berth submit --wait`, held against a KFP API on loopback."""
+"""`berth submit --wait`, checked with a KFP API on loopback."""
 
 import re
 import signal

@@ -1,4 +1,4 @@
-"""`berth runs --host`, `cancel` and `retry`, and the README's commands, held against a KFP API on loopback."""
+"""`berth runs --host`, `cancel` and `retry`, and the README's commands, checked with a KFP API on loopback."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What Kubernetes is asked for, for the pod of each step, in the compiled pipeline.yaml."""
+"""Requests to Kubernetes for the pod of each step, in the compiled pipeline.yaml."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What steps in containers see of this machine."""
+"""Steps in containers, and what they see of this machine."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What KFP keeps in ML Metadata: the executions of a run, their outputs, and what the cache finds again."""
+"""ML Metadata as KFP uses it: the executions of a run, their outputs, and what the cache finds again."""
 
 import copy
 import itertools
