@@ -39,6 +39,18 @@ def evaluation_function(classifier: Classifier, preprocessor: Preprocessor) -> E
     return evaluation
 
 
+def encoding_function(
+    classifier: Classifier, preprocessor: Preprocessor
+) -> Callable[[list[tf.RaggedTensor]], tf.Tensor]:
+    """Return a compiled function from the segments of texts to their vectors, float32 [texts, hidden]; no dropout."""
+
+    @tf.function(input_signature=[batch_signature(classifier, preprocessor)[0]], autograph=False)
+    def encoding(segments: list[tf.RaggedTensor]) -> tf.Tensor:
+        return vectors(classifier, preprocessor, segments, training=False)
+
+    return encoding
+
+
 def batch_signature(classifier: Classifier, preprocessor: Preprocessor) -> BatchSignature:
     """Return the signature of a function of a batch: its segments, one or a pair, and its targets."""
     segment = tf.RaggedTensorSpec([None, None], tf.int32, row_splits_dtype=tf.int64)

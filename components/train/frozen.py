@@ -7,12 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from berth.data.token_ids import TokenisedSplit, segments
-from berth.encoders.preprocessor import Preprocessor
 from berth.training.trainer import Outcome
-from components.train import long_texts
-from components.train.classifier import Classifier
 from components.train.defaults import FEW_VALIDATION
-from components.train.evaluation import batch_signature, by_batches
+from components.train.evaluation import by_batches
 from components.train.task import ClassificationTask
 
 _STRENGTHS = (1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0)
@@ -39,7 +36,7 @@ def best_head(task: ClassificationTask) -> list[np.ndarray]:
     The strength of regularisation with the lowest validation loss, as `loss_with_random_labels` has it, is kept; it is
     not chosen on a tiny validation split.
     """
-    vectors, held_out = (encode(task.classifier, task.preprocessor, own) for own in (task.train, task.validation))
+    vectors, held_out = encode(task, task.train), encode(task, task.validation)
     mean, deviation = vectors.mean(0), vectors.std(0) + 1e-6
     scaled = (vectors - mean) / deviation
     best: tuple[float, list[np.ndarray]] | None = None
@@ -82,14 +79,11 @@ def loss_with_random_labels(probabilities: np.ndarray, targets: np.ndarray) -> t
     return min((loss(0), 0.0), (float(found.fun), float(found.x)))
 
 
-def encode(classifier: Classifier, preprocessor: Preprocessor, split: TokenisedSplit) -> np.ndarray:
+def encode(task: ClassificationTask, split: TokenisedSplit) -> np.ndarray:
     """Return the vector of each text of `split`, float32 [texts, hidden]; no dropout."""
-
-    @tf.function(input_signature=[batch_signature(classifier, preprocessor)[0]], autograph=False)
-    def vectors(own: list[tf.RaggedTensor]) -> tf.Tensor:
-        return long_texts.vectors(classifier, preprocessor, own, training=False)
-
-    (found,) = by_batches(lambda rows: [vectors(segments(split, rows))], preprocessor, split, "encoding texts")
+    (found,) = by_batches(
+        lambda rows: [task.encoding(segments(split, rows))], task.preprocessor, split, "encoding texts"
+    )
     return found
 
 

@@ -12,7 +12,13 @@ from components.train import long_texts
 from components.train.classifier import Classifier
 from components.train.collapse import collapse_error, is_collapsed, is_gone, shares_of, spread, texts_of_every_class
 from components.train.defaults import steps_of
-from components.train.evaluation import batch_signature, evaluation_function, metrics_of, predict
+from components.train.evaluation import (
+    batch_signature,
+    encoding_function,
+    evaluation_function,
+    metrics_of,
+    predict,
+)
 from components.train.loss import objective
 
 Predictions = tuple[np.ndarray, np.ndarray]
@@ -55,6 +61,8 @@ class ClassificationTask:
         self.train, self.validation, self.recipe = train, validation, recipe
         self.evaluation = evaluation_function(classifier, preprocessor)
         """(segments, targets) -> (probabilities, losses), compiled."""
+        self.encoding = encoding_function(classifier, preprocessor)
+        """segments -> vectors, compiled where it is asked for."""
         self.variables = replicated.variables
         self.tied: list[tf.Variable] = []
         self.widths = preprocessor.widths(train)

@@ -24,12 +24,12 @@ def test_head_finds_rare_texts_with_wrong_validation_labels(monkeypatch):
         def __len__(self):
             return len(self.targets)
 
-    monkeypatch.setattr(frozen, "encode", lambda _classifier, _preprocessor, split: split.vectors)
+    monkeypatch.setattr(frozen, "encode", lambda _task, split: split.vectors)
     splits = {
         "train": Split(vectors=vectors[:400], targets=truth[:400]),
         "validation": Split(vectors=vectors[400:], targets=wrong[400:]),
     }
-    task = SimpleNamespace(classifier=SimpleNamespace(probabilities=probabilities), preprocessor=None, **splits)
+    task = SimpleNamespace(classifier=SimpleNamespace(probabilities=probabilities), **splits)
     kernel, bias = best_head(task)
     assert ((vectors @ kernel + bias > 0)[:, 0] == truth).mean() > 0.99
     assert np.abs(kernel).max() > 0.3, "and it is sure"
