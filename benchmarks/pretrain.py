@@ -1,12 +1,13 @@
 """Pre-training next to transformers' Trainer: masked language model, the same weights and rows.
 
-    .venv/train/bin/python -m benchmarks.pretrain [--rounds 5] [--epochs 0] [--contenders berth transformers]
+    .venv/train/bin/python -m benchmarks.pretrain [--rounds 5] [--epochs 0 --seeds 3] [--contenders berth transformers]
 
 A round asks every contender in turn to train on the same 1,024 rows, in steps of about 4,096 tokens of similar length,
 those of transformers in several batches; a speed is the median over the rounds, tokens without padding. `fine-tuning`
 is Berth's own fine-tuning on the same rows. With --epochs N each contender then trains N epochs from its first weights,
-with new heads, and says what its loss is on the same masked tokens of held-out rows. Each masks 15% of the tokens by
-its own draws. Without .venv/torch (make bench-pretrain makes it) the rows of transformers are left out.
+with new heads, once for each of --seeds, and says what its loss is on the same masked tokens of held-out rows. Each
+masks 15% of the tokens by its own draws. Without .venv/torch (make bench-pretrain makes it) the rows of transformers
+are left out.
 """
 
 import argparse
@@ -96,21 +97,21 @@ class Berth:
     def __init__(self, path: str, precision: str = "auto", fine_tunes: bool = False) -> None:
         self.rows, self.held_out = Rows(path, "train"), Rows(path, "held_out")
         self.precision, self.fine_tunes = precision, fine_tunes
-        self.trainer = self._trainer(1)
+        self.trainer = self._trainer(1, 0)
 
-    def _trainer(self, epochs: int) -> "Trainer":
+    def _trainer(self, epochs: int, seed: int) -> "Trainer":
         from berth.training.devices import find
         from berth.training.recipe import Recipe
         from berth.training.settings import Training
         from berth.training.trainer import Trainer
 
         own = {"precision": self.precision, "select_by": "last", "head_rate": 1.0, "batch_tokens": _BATCH_TOKENS}
-        recipe = Recipe("berth", epochs, 0, _RATE, WARMUP, DECAY, 0, Training.model_validate(own))
-        task = self._fine_tuning(recipe) if self.fine_tunes else self._pretraining(epochs)
+        recipe = Recipe("berth", epochs, 0, _RATE, WARMUP, DECAY, seed, Training.model_validate(own))
+        task = self._fine_tuning(recipe) if self.fine_tunes else self._pretraining(epochs, seed)
         task.begin_epoch(1)
         return Trainer(task, recipe, lambda *_: None, find(), None, math.inf)
 
-    def _pretraining(self, epochs: int) -> "PretrainingTask":
+    def _pretraining(self, epochs: int, seed: int) -> "PretrainingTask":
         from types import SimpleNamespace
 
         from berth.encoders import loading
@@ -129,7 +130,7 @@ class Berth:
             return batches.Rows.of(((number, place, one) for place, one in enumerate(own)), False)
 
         rounds = SimpleNamespace(rows=of_round, rounds=[SimpleNamespace(rows=len(own))] * epochs)
-        self.model = PretrainingModel(encoder, "minilm", 0, False)
+        self.model = PretrainingModel(encoder, "minilm", seed, False)
         return PretrainingTask(self.model, self.model, batches.Masker(chosen, tokens), rounds, of_round(0))  # type: ignore[arg-type]
 
     def _fine_tuning(self, recipe: "Recipe") -> "ClassificationTask":
@@ -158,10 +159,10 @@ class Berth:
             trainer.train_step([rows], 1e-6, 0, following=to_do[place + 1 : place + 2]).read()
         return {"tokens": float(widths.sum()), "seconds": time.perf_counter() - start}
 
-    def loss(self, epochs: int) -> float:
+    def loss(self, epochs: int, seed: int) -> float:
         from berth.pretraining.exported import input_batch
 
-        trainer = self._trainer(epochs)
+        trainer = self._trainer(epochs, seed)
         trainer.task.evaluate = lambda: {}
         trainer.run()
         found, masked = 0.0, 0
@@ -186,14 +187,14 @@ class Transformers:
         tokenizer = BertTokenizerFast(vocab=f"{weights}/vocab.txt", do_lower_case=True)
         self.collate = DataCollatorForLanguageModeling(tokenizer, mlm_probability=_PROBABILITY)
         self.data = [{"input_ids": [101, *self.rows[row].tolist(), 102]} for row in range(len(self.rows))]
-        self.model = self._model()
+        self.model = self._model(0)
 
-    def _model(self) -> "BertForMaskedLM":
+    def _model(self, seed: int) -> "BertForMaskedLM":
         import torch
         from safetensors.torch import load_file
         from transformers import BertConfig, BertForMaskedLM
 
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         config = BertConfig(**SHAPE)
         model = BertForMaskedLM(config)
         missing = model.bert.load_state_dict(load_file(f"{self.weights}/model.safetensors"), strict=False)
@@ -201,7 +202,7 @@ class Transformers:
         model.tie_weights()
         return model
 
-    def _train(self, data: list[dict[str, list[int]]], rate: float, epochs: int) -> float:
+    def _train(self, data: list[dict[str, list[int]]], rate: float, epochs: int, seed: int = 0) -> float:
         """Train on `data`; return the seconds from the first step to the end."""
         from transformers import Trainer, TrainerCallback, TrainingArguments
 
@@ -218,6 +219,7 @@ class Transformers:
                 gradient_accumulation_steps=round(_BATCH_TOKENS / self.rows.widths().mean() / _TRAINER_ROWS),
                 train_sampling_strategy="group_by_length",
                 num_train_epochs=epochs,
+                seed=seed,
                 learning_rate=rate,
                 weight_decay=DECAY,
                 warmup_steps=WARMUP,
@@ -237,11 +239,11 @@ class Transformers:
         seconds = self._train([self.data[row] for row in own], 1e-6, 1)
         return {"tokens": float(self.rows.widths()[own].sum()), "seconds": seconds}
 
-    def loss(self, epochs: int) -> float:
+    def loss(self, epochs: int, seed: int) -> float:
         import torch
 
-        self.model = self._model()
-        self._train(self.data, _RATE, epochs)
+        self.model = self._model(seed)
+        self._train(self.data, _RATE, epochs, seed)
         self.model.eval()
         found, masked = 0.0, 0
         with torch.no_grad():
@@ -254,7 +256,7 @@ class Transformers:
 
 
 def contend(name: str, path: str, weights: str) -> None:
-    """Answer each line of JSON on standard input with one: {"round": number} or {"loss": epochs}."""
+    """Answer each line of JSON on standard input with one: {"round": number}, or {"loss": epochs, "seed": number}."""
     answers = os.fdopen(os.dup(1), "w")  # libraries print to standard output, too
     os.dup2(2, 1)
     own: Berth | Transformers
@@ -264,7 +266,7 @@ def contend(name: str, path: str, weights: str) -> None:
         own = Berth(path, "float32" if name.endswith("float32") else "auto", name == "fine-tuning")
     for line in sys.stdin:
         asked = json.loads(line)
-        found = own.round(asked["round"]) if "round" in asked else {"loss": own.loss(asked["loss"])}
+        found = own.round(asked["round"]) if "round" in asked else {"loss": own.loss(asked["loss"], asked["seed"])}
         print(json.dumps(found), file=answers, flush=True)
 
 
@@ -290,7 +292,7 @@ class Contender:
         return json.loads(answer)
 
 
-def compare(names: list[str], rounds: int, epochs: int) -> None:
+def compare(names: list[str], rounds: int, epochs: int, seeds: int) -> None:
     """Print the speeds, and with `epochs` the losses."""
     with tempfile.TemporaryDirectory() as scratch:
         path = str(Path(scratch) / "rows.npz")
@@ -307,7 +309,11 @@ def compare(names: list[str], rounds: int, epochs: int) -> None:
                 f"round {number + 1}, tokens/s: { ({name: round(all[-1]) for name, all in speeds.items()}) }",
                 flush=True,
             )
-        losses = {name: own[name].ask(loss=epochs)["loss"] for name in names if epochs and name != "fine-tuning"}
+        losses: dict[str, list[float]] = {name: [] for name in names if epochs and name != "fine-tuning"}
+        for seed in range(seeds):
+            for name in losses:
+                losses[name].append(own[name].ask(loss=epochs, seed=seed)["loss"])
+                print(f"seed {seed}, held-out loss of {name}: {losses[name][-1]:.3f}", flush=True)
         for contender in own.values():
             contender.process.communicate()
     table = Table("", "tokens/s", "times transformers", "held-out loss", box=None)
@@ -318,7 +324,9 @@ def compare(names: list[str], rounds: int, epochs: int) -> None:
             name,
             f"{statistics.median(speeds[name]):,.0f}",
             f"{statistics.median(ratio):.2f}" if ratio else "",
-            f"{losses[name]:.3f}" if name in losses else "",
+            f"{statistics.mean(losses[name]):.3f} ({min(losses[name]):.3f} to {max(losses[name]):.3f})"
+            if name in losses
+            else "",
         )
     Console(width=120).print(table)
 
@@ -328,9 +336,10 @@ def main() -> None:
     parser.add_argument("--contenders", nargs="+", choices=_NAMES, default=list(_NAMES))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=0, help="train so long, and compare held-out losses")
+    parser.add_argument("--seeds", type=int, default=3, help="of those trainings")
     chosen = parser.parse_args()
     names = [name for name in chosen.contenders if _TORCH.exists() or not name.startswith("transformers")]
-    compare(names, chosen.rounds, chosen.epochs)
+    compare(names, chosen.rounds, chosen.epochs, chosen.seeds)
 
 
 if __name__ == "__main__":
