@@ -8,7 +8,7 @@ import pytest
 
 from berth.tracking import run_tree, tags
 from tests.support.browser import browser
-from tests.support.calling import DEMO, MESSAGES, QUICK, Done, berth, write_config
+from tests.support.calling import DEMO, MESSAGES, QUICK, Done, berth, set_trap, write_config
 
 pytestmark = pytest.mark.timeout(1200)  # whole runs
 
@@ -112,6 +112,8 @@ def test_changed_data_is_read_again_and_compared_with_the_old(drifted, tiny_bert
 
 
 def test_a_schema_is_inferred_written_and_compared_in_words(tmp_path):
+    """Modules in the working folder that have the names of Berth's are not imported."""
+    set_trap(tmp_path)
     (tmp_path / "messages.csv").write_text("text,label\n" + "".join(f"text {n},{'ab'[n % 2]}\n" for n in range(99)))
     (tmp_path / "mine.yaml").write_text("name: mine\nsource: messages.csv\ncleaning: {near_duplicates: 0}\n")
     done = berth(tmp_path, "schema", "diff", "mine.yaml")
@@ -135,7 +137,10 @@ def test_a_schema_is_inferred_written_and_compared_in_words(tmp_path):
 
 
 def test_multi_label_pairs_go_from_the_source_to_the_registry(workspace):
-    """Real messages in pairs; a pair's labels say which of the two has a digit, and may be none."""
+    """Real messages in pairs; a pair's labels say which of the two has a digit, and may be none.
+
+    Modules in the working folder that have the names of Berth's, or of Python's, are not imported by any step.
+    """
     texts = [line.split("\t", 1)[1].strip() for line in MESSAGES[:800]]
     rows = [
         {
@@ -147,6 +152,7 @@ def test_multi_label_pairs_go_from_the_source_to_the_registry(workspace):
     ]
     settings = {"columns": [], "text_pair_column": "other", "task": "multi_label", "schema": ""}
     folder = workspace(source="pairs.jsonl", gates={"min_accuracy": 0.1}, **settings)
+    set_trap(folder)
     (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     done = berth(folder, "run", "config.yaml")
     assert done.returncode == 0, done.stdout + done.stderr

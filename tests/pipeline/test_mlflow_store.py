@@ -6,7 +6,6 @@ import shutil
 import socket
 import sqlite3
 import subprocess
-import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -20,30 +19,27 @@ from mlflow.tracking._tracking_service import utils
 from berth.errors import BerthError
 from berth.tracking import pipeline_run, sqlite_store, tags
 from pipeline import mlflow_database, mlflow_store
-
-ROOT = Path(__file__).parents[2]
-RUN = (
-    "import sys; from pipeline import mlflow_store; mlflow_store.use_tracking_uri()\n"
-    "from berth.tracking import pipeline_run\n"
-    "print(pipeline_run.create_parent('spam', 'run', {}))"
-)
+from tests.support.forks import CONTEXT
+from tests.support.once import once
 
 
-def start(code: str) -> "subprocess.Popen[str]":
-    """Start a process in the working folder, with no store in its environment."""
-    environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
-    return subprocess.Popen(
-        [sys.executable, "-c", code], env={**environment, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True
-    )
+def first_run(folder: Path, note: Path) -> None:
+    """Make a run in `folder`, with no store in the environment, and write its id to `note`."""
+    os.chdir(folder)
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    mlflow_store.use_tracking_uri()
+    note.write_text(pipeline_run.create_parent("spam", "run", {}))
 
 
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory) -> Path:
     """A folder /proj with a fresh store, made once: making one takes seconds."""
-    folder = tmp_path_factory.mktemp("fresh") / "proj"
-    (folder / ".berth").mkdir(parents=True)
-    mlflow_database.prepare(folder / ".berth")
-    return folder
+
+    def make(folder: Path) -> None:
+        (folder / "proj" / ".berth").mkdir(parents=True)
+        mlflow_database.prepare(folder / "proj" / ".berth")
+
+    return once(tmp_path_factory, "prepared", make) / "proj"
 
 
 @pytest.fixture
@@ -99,20 +95,25 @@ def note(client: mlflow.MlflowClient) -> str:
 def test_a_kill_and_two_first_runs_at_once_leave_one_whole_store(tmp_path, monkeypatch, use):
     monkeypatch.chdir(tmp_path)
     home = tmp_path / ".berth"
-    process = start(RUN)
+    notes = [tmp_path / name for name in ("first", "second", "third")]
+    process, *processes = (CONTEXT.Process(target=first_run, args=(tmp_path, note)) for note in notes)
+    process.start()
     while not ((home / "mlflow.db.new").exists() and (home / "mlflow.db.new").stat().st_size):
-        assert process.poll() is None
+        assert process.is_alive()
         time.sleep(0.01)
     process.kill()
-    process.communicate()
+    process.join()
     assert sorted(path.name for path in home.iterdir() if "journal" not in path.name) == [
         "mlflow.db.new",
         "mlflow.lock",
     ]
 
-    processes = [start(RUN) for _ in range(2)]
-    runs = [process.communicate(timeout=240)[0].split()[-1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(240)
+    assert [process.exitcode for process in processes] == [0, 0]
+    runs = [note.read_text() for note in notes[1:]]
     client = use(tmp_path)
     assert {client.get_run(run).info.experiment_id for run in runs} == {"1"}
     assert sorted(path.name for path in home.iterdir()) == ["mlflow.db", "mlflow.lock"]
@@ -260,11 +261,11 @@ def test_an_experiment_that_another_run_has_just_made_is_used(used, use, monkeyp
     assert client.get_run(run).info.experiment_id == known.experiment_id
 
 
-def test_berth_ui_runs_no_file_of_the_working_folder(fresh, use, monkeypatch):
-    use(fresh)
+def test_berth_ui_runs_no_file_of_the_working_folder(used, use, monkeypatch):
+    use(used)
     for name in ("PYTHONSAFEPATH", "UVICORN_APP_DIR", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "MLFLOW_DISABLE_TELEMETRY"):
         monkeypatch.setenv(name, "")  # is put back after the test
-    (fresh / "not_of_mlflow.py").touch()
+    (used / "not_of_mlflow.py").touch()
     ended: list[str] = []
 
     def execv(program: str, arguments: list[str]) -> None:

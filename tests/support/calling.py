@@ -40,3 +40,10 @@ def write_config(folder: Path, **changes: object) -> Path:
     values = yaml.safe_load((DEMO / "config.yaml").read_text()) | own | changes
     (folder / "config.yaml").write_text(yaml.safe_dump(values))
     return folder / "config.yaml"
+
+
+def set_trap(folder: Path) -> None:
+    """Make modules in `folder` named as Berth's packages and as one of Python's, which end what imports them."""
+    for name in ("berth/__init__.py", "components/__init__.py", "random.py"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("raise SystemExit('the working folder was imported')")

@@ -1,5 +1,8 @@
 """Helpers for tests of a cluster's commands: a KFP server on loopback, and `berth` called in this process."""
 
+import dataclasses
+import functools
+import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,6 +15,7 @@ from berth.cluster_settings import Cluster
 from berth.images import ALL
 from pipeline import image_lock
 from pipeline.cli.app import main
+from pipeline.cluster.package import Package
 from pipeline.dags import compiler
 from tests.support.kfp_server import KfpServer, kfp_server
 
@@ -63,6 +67,8 @@ def folder(tmp_path, monkeypatch, compiled) -> Path:
         path.write_text(text.replace("0" * 64, digest), encoding="utf-8")
 
     monkeypatch.setattr(compiler, "write_yaml", write)
+    monkeypatch.setattr(image_lock, "code_version", _code_version)
+    monkeypatch.setattr(Package, "pinned", _pinned)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "100")
@@ -71,6 +77,22 @@ def folder(tmp_path, monkeypatch, compiled) -> Path:
     image_lock.write_lock(tmp_path / image_lock.LOCK, references("0"))
     write_config(tmp_path)
     return tmp_path
+
+
+_code_version = functools.cache(image_lock.code_version)
+"""The code is the same in every test, and takes as long to read as a request."""
+_pin = Package.pinned
+
+
+def _pinned(package: Package) -> Package:
+    """Pin as a package does, once for each pipeline and parameters: it takes longer than the rest of a test."""
+    parameters = json.dumps(package.parameters, sort_keys=True)
+    return dataclasses.replace(package, pipeline=_pinned_pipeline(package.pipeline, parameters))
+
+
+@functools.cache
+def _pinned_pipeline(pipeline: bytes, parameters: str) -> bytes:
+    return _pin(Package("", pipeline, json.loads(parameters), [])).pipeline
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ def bucket(name: str, monkeypatch: Any) -> Iterator[dict[str, bytes]]:
 
     Server.name = name
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         monkeypatch.setenv("NO_GCE_CHECK", "true")  # or Google's library looks for a machine of its own for seconds
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.server_port}")
         yield Server.objects

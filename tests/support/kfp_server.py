@@ -129,6 +129,7 @@ def kfp_server() -> Iterator[KfpServer]:
 class _Handler(Schedules, http.server.BaseHTTPRequestHandler):
     server: KfpServer
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # an answer is written in two parts: the second would wait 40 ms
 
     def do_GET(self) -> None:
         self._answer()

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -31,11 +30,50 @@ def folder(tmp_path_factory):
         yield made
 
 
-def in_train_environment(code: str, cwd: Path, **environment: str) -> dict:
-    """Run `code` in a fresh process of the train environment and return the JSON of its last line."""
-    variables = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | environment
+_LOADS = """
+import importlib, importlib.util, json, sys, mlflow
+path, answers = list(sys.path), {}
+
+def program(*added):
+    # As a new one: the model's code and Berth's were never imported.
+    sys.path[:] = [*added, *path]
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("berth", "components")]:
+        del sys.modules[name]
+    importlib.invalidate_caches()
+
+def with_mlflow():
+    return mlflow.pyfunc.load_model("models:/sms-spam@champion").predict(texts).to_dict("list")
+
+root, *texts = json.loads(sys.argv[1])
+assert not importlib.util.find_spec("berth")
+program()
+answers["alone"] = with_mlflow()
+program(root)
+answers["berth importable"] = with_mlflow()
+program(root)
+import components
+try:
+    with_mlflow()
+except ModuleNotFoundError as error:
+    answers["refused"] = str(error)
+from berth.models.pyfunc import PyFunc
+from berth.models.saved_model import load
+from berth.registry.fetch import fetch
+answers["berth"] = PyFunc(load(fetch("sms-spam").folder)).predict(texts).to_dict("list")
+print(json.dumps(answers))
+"""
+
+
+@pytest.fixture(scope="module")
+def answers(folder, tmp_path_factory) -> dict:
+    """What the model answers to three programs of the train environment: one process, as TensorFlow takes seconds."""
+    variables = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run(
-        [str(TRAIN_PYTHON), "-c", code, json.dumps(TEXTS)], cwd=cwd, env=variables, capture_output=True, text=True
+        [str(TRAIN_PYTHON), "-c", _LOADS, json.dumps([str(ROOT), *TEXTS])],
+        cwd=tmp_path_factory.mktemp("elsewhere"),
+        env=variables,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
@@ -48,41 +86,18 @@ def test_berth_predict_answers_as_the_old_code_did(folder):
     assert [answer["probabilities"]["spam"] for answer in answers] == pytest.approx(SPAM, abs=1e-5)
 
 
-_WITH_MLFLOW = """
-import json, sys, mlflow
-answer = mlflow.pyfunc.load_model("models:/sms-spam@champion").predict(json.loads(sys.argv[1]))
-print(json.dumps(answer.to_dict("list")))
-"""
-
-
-@pytest.mark.parametrize("path", ["", str(ROOT)], ids=["alone", "berth importable"])
-def test_mlflow_loads_it_with_and_without_todays_berth(folder, tmp_path, path):
+@pytest.mark.parametrize("program", ["alone", "berth importable"])
+def test_mlflow_loads_it_with_and_without_todays_berth(answers, program):
     """Its own code, in its package `components`, comes before today's package of that name."""
-    answer = in_train_environment(_WITH_MLFLOW, tmp_path, **({"PYTHONPATH": path} if path else {}))
-    assert answer["label"] == LABELS
-    assert answer["p(spam)"] == pytest.approx(SPAM, abs=1e-5)
+    assert answers[program]["label"] == LABELS
+    assert answers[program]["p(spam)"] == pytest.approx(SPAM, abs=1e-5)
 
 
-_COMPONENTS_IMPORTED = """
-import json, sys, components, mlflow
-try:
-    mlflow.pyfunc.load_model("models:/sms-spam@champion")
-except ModuleNotFoundError as error:
-    refused = str(error)
-from berth.models.pyfunc import PyFunc
-from berth.models.saved_model import load
-from berth.registry.fetch import fetch
-answer = PyFunc(load(fetch("sms-spam").folder)).predict(json.loads(sys.argv[1]))
-print(json.dumps({"refused": refused} | answer.to_dict("list")))
-"""
-
-
-def test_where_components_is_imported_already_berth_loads_it(folder, tmp_path):
+def test_where_components_is_imported_already_berth_loads_it(answers):
     """MLflow cannot import the model's code under a name that is taken; Berth's own loader needs none of that code."""
-    answer = in_train_environment(_COMPONENTS_IMPORTED, tmp_path, PYTHONPATH=str(ROOT))
-    assert answer["refused"] == "No module named 'components.common'"
-    assert answer["label"] == LABELS
-    assert answer["p(spam)"] == pytest.approx(SPAM, abs=1e-5)
+    assert answers["refused"] == "No module named 'components.common'"
+    assert answers["berth"]["label"] == LABELS
+    assert answers["berth"]["p(spam)"] == pytest.approx(SPAM, abs=1e-5)
 
 
 def test_it_is_rolled_back_to(folder):

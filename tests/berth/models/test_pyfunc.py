@@ -10,12 +10,14 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import mlflow
 import pytest
 
 from berth.errors import BerthError
 from berth.models import integrity
 from berth.models.package import ModelInterface
 from berth.registry.fetch import fetch
+from berth.tracking import pipeline_run
 from berth.tracking.step_run import step_run
 from components.push.step import push_model
 from tests.support.digits_model import LABELS, TRAIN_PYTHON
@@ -27,56 +29,130 @@ TEXTS = ["hello", "win 100"]
 PROBABILITIES = {"p(ham)": [0.8, 0.1], "p(spam)": [0.2, 0.9]}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def registry(store_file):
+    """This process, and those that it starts, use an MLflow store, and know nothing of a checkout."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store_file}")
+        patched.setenv("MLFLOW_RUN_ID", pipeline_run.create_parent("tests", "parent", {}))
+        patched.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+        patched.delenv("PYTHONPATH", raising=False)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
-    """Where there is no checkout."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("PYTHONPATH", raising=False)
-    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-def pushed(store, models, kind: str) -> str:
-    """Push a model of `kind` and return its models:/ URI."""
-    interface = ModelInterface(
-        LABELS, REQUIREMENTS, "multi_label" if kind == "multi" else "single_label", kind == "pairs"
+@pytest.fixture(scope="module")
+def pushed(registry, models) -> dict[str, str]:
+    """The models:/ URIs of the models that were pushed, by kind; the labels of the last one were swapped afterwards."""
+    uris = {}
+    for kind, task in (("single", ""), ("pairs", ""), ("multi", "multi_label"), ("damaged", "")):
+        interface = ModelInterface(LABELS, REQUIREMENTS, task or "single_label", kind == "pairs")
+        with step_run("push"):
+            model = models / kind.replace("damaged", "single")
+            done = push_model(model, f"pyfunc-{kind}", "", interface, TAGS)
+        uris[kind] = f"models:/{done.name}/{done.version}"
+    stored_labels(uris["damaged"]).write_text("spam\nham\n")
+    return uris
+
+
+def stored_labels(uri: str) -> Path:
+    """Return the labels' file of a model in the registry's store."""
+    name, version = uri.removeprefix("models:/").split("/")
+    stored = mlflow.MlflowClient().get_model_version_download_uri(name, version)
+    (labels,) = Path(stored.removeprefix("file://")).rglob("labels.txt")
+    return labels
+
+
+_APPLICATION = """
+import json, sys
+import components
+import mlflow
+import pandas as pd
+from mlflow.pyfunc import scoring_server
+
+uris, texts, modules = json.loads(sys.argv[1])
+assert components.OWN
+sys.path.append(modules)
+single, pairs, multi = (mlflow.pyfunc.load_model(uris[kind]) for kind in ("single", "pairs", "multi"))
+frame = pd.DataFrame({"text": texts})
+wide = pd.DataFrame({"id": ["win 1", "win 2"], "text": texts})
+columns = {"id": [1, 2], "text": texts}
+two = pd.DataFrame({"text": ["hello", "hello"], "text_pair": ["you", "2"]})
+found = {
+    "single": [single.predict(own) for own in (texts, frame, frame["text"], wide, columns)],
+    "pairs": [pairs.predict(two), pairs.predict(two[["text_pair", "text"]])],
+    "multi": [multi.predict(texts)],
+}
+answers = {kind: [answer.to_dict("list") for answer in own] for kind, own in found.items()}
+for kind, call in (
+    ("missing", lambda: single.predict(pd.DataFrame({"text": ["hello", None]}))),
+    ("damaged", lambda: mlflow.pyfunc.load_model(uris["damaged"])),
+):
+    try:
+        call()
+    except Exception as error:
+        answers[kind] = str(error)
+answers["examples"] = [model.input_example.columns.tolist() for model in (single, pairs)]
+schema = pairs.metadata.get_input_schema()
+answers["served"] = [
+    json.loads(scoring_server.invocations(json.dumps(request), "application/json", pairs, schema).response)
+    for request in (
+        {"inputs": two.to_dict("list")},
+        {"dataframe_split": two.to_dict("split")},
     )
-    with step_run("push"):
-        done = push_model(models / kind, f"pyfunc-{kind}", "", interface, TAGS)
-    return f"models:/{done.name}/{done.version}"
-
-
-def test_it_answers_lists_frames_and_series_with_mlflow_alone(store, models):
-    uris = {kind: pushed(store, models, kind) for kind in ("single", "pairs", "multi")}
-    code = f"""
-import json, mlflow, pandas as pd
-uris, texts = {uris!r}, {TEXTS!r}
-single, pairs, multi = (mlflow.pyfunc.load_model(uri) for uri in uris.values())
-frame = pd.DataFrame({{"text": texts}})
-wide = pd.DataFrame({{"id": ["win 1", "win 2"], "text": texts}})
-columns = {{"id": [1, 2], "text": texts}}
-answers = [single.predict(own) for own in (texts, frame, frame["text"], wide, columns)] + [multi.predict(texts)]
-two = pd.DataFrame({{"text": ["hello", "hello"], "text_pair": ["you", "2"]}})
-answers += [pairs.predict(two), pairs.predict(two[["text_pair", "text"]])]
-print(json.dumps([answer.to_dict("list") for answer in answers]))
-try:
-    single.predict(pd.DataFrame({{"text": ["hello", None]}}))
-except mlflow.MlflowException as error:
-    print(json.dumps(str(error)))
-print(json.dumps([model.input_example.columns.tolist() for model in (single, pairs)]))
+]
+print(json.dumps(answers))
 """
-    done = subprocess.run([str(TRAIN_PYTHON), "-c", code], capture_output=True, text=True, timeout=_TIMEOUT_SECONDS)
+
+
+@pytest.fixture(scope="module")
+def answers(pushed, tmp_path_factory) -> dict:
+    """What the models answer to an application that has a package `components` of its own.
+
+    On its path is a module `random.py` too: a name of the standard library, which comes first.
+    """
+    application = tmp_path_factory.mktemp("application")
+    (application / "components").mkdir()
+    (application / "components/__init__.py").write_text("OWN = True\n")
+    (application / "modules").mkdir()
+    (application / "modules/random.py").write_text("raise ImportError('not the standard library')\n")
+    (application / "main.py").write_text(_APPLICATION)
+    given = json.dumps([pushed, TEXTS, str(application / "modules")])
+    done = subprocess.run(
+        [str(TRAIN_PYTHON), "main.py", given], cwd=application, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS
+    )
     assert done.returncode == 0, done.stderr
-    answers, refused, examples = map(json.loads, done.stdout.splitlines()[-3:])
-    first, *same = answers[:5]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_application_with_its_own_components_package_loads_it(answers):
+    """It answers lists, frames, series and dictionaries with MLflow alone."""
+    first, *same = answers["single"]
     assert same == [first] * 4, "the column named text is scored, wherever it is"
     assert first["label"] == ["ham", "spam"]
     assert first["probability"] == pytest.approx([0.8, 0.9])
     assert first["p(spam)"] == pytest.approx([0.2, 0.9])
-    assert answers[5]["label"] == ["ham", "ham, spam"]
-    assert answers[6] == answers[7]
-    assert answers[6]["label"] == ["ham", "spam"], "the second texts count, whatever the order of the columns"
-    assert refused.startswith("1 of 2 texts missing in the input, the first in row 1. Give an empty text")
-    assert examples == [["text"], ["text", "text_pair"]]
+    assert answers["multi"][0]["label"] == ["ham", "ham, spam"]
+    assert answers["examples"] == [["text"], ["text", "text_pair"]]
+
+
+def test_missing_texts_are_refused_with_their_row(answers):
+    assert answers["missing"].startswith("1 of 2 texts missing in the input, the first in row 1. Give an empty text")
+
+
+def test_second_texts_count_whatever_the_order_of_the_columns(answers):
+    assert answers["pairs"][0] == answers["pairs"][1]
+    assert answers["pairs"][0]["label"] == ["ham", "spam"]
+
+
+def test_mlflow_serves_pairs(answers):
+    """By the function that MLflow's server calls with the body of a request."""
+    for served in answers["served"]:
+        assert [row["label"] for row in served["predictions"]] == ["ham", "spam"]
 
 
 @contextlib.contextmanager
@@ -118,8 +194,8 @@ def ask(server: str, request: dict) -> dict[str, list]:
     return {key: [row[key] for row in rows] for key in rows[0]}
 
 
-def test_mlflow_serves_it_to_every_form_of_json(store, models, tmp_path):
-    with served(pushed(store, models, "single"), tmp_path / "log") as server:
+def test_mlflow_serves_it_to_every_form_of_json(pushed, tmp_path):
+    with served(pushed["single"], tmp_path / "log") as server:
         for request in (
             {"inputs": TEXTS},
             {"dataframe_split": {"columns": ["text"], "data": [[text] for text in TEXTS]}},
@@ -139,61 +215,21 @@ def test_mlflow_serves_it_to_every_form_of_json(store, models, tmp_path):
             assert "1 of 2 texts missing in the input, the first in row 1." in json.load(refused.value)["message"]
 
 
-def test_mlflow_serves_pairs(store, models, tmp_path):
-    rows = [["hello", "you"], ["hello", "2"]]
-    with served(pushed(store, models, "pairs"), tmp_path / "log") as server:
-        for request in (
-            {"inputs": {"text": ["hello", "hello"], "text_pair": ["you", "2"]}},
-            {"dataframe_split": {"columns": ["text", "text_pair"], "data": rows}},
-        ):
-            assert ask(server, request)["label"] == ["ham", "spam"], request
-
-
-def test_mlflow_stores_the_sealed_folder_and_pinned_packages(store, models, tmp_path):
-    import mlflow
-
-    uri = pushed(store, models, "single")
-    folder = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(tmp_path / "fetched")))
+def test_mlflow_stores_the_sealed_folder_and_pinned_packages(pushed, models, tmp_path):
+    folder = Path(mlflow.artifacts.download_artifacts(pushed["single"], dst_path=str(tmp_path / "fetched")))
     (saved_model,) = (path.parent for path in folder.rglob("saved_model.pb"))
     assert integrity.verify(saved_model) == integrity.verify(models / "single")
     assert (folder / "requirements.txt").read_text().split() == REQUIREMENTS
 
 
-def test_damaged_stored_model_is_neither_loaded_nor_fetched(store, models, tmp_path):
-    uri = pushed(store, models, "single")
-    name, version = uri.removeprefix("models:/").split("/")
-    stored = Path(store.client.get_model_version_download_uri(name, version).removeprefix("file://"))
-    (labels,) = stored.rglob("labels.txt")
-    labels.write_text("spam\nham\n")
-    code = f"import mlflow; mlflow.pyfunc.load_model({uri!r})"
-    done = subprocess.run([str(TRAIN_PYTHON), "-c", code], capture_output=True, text=True, timeout=_TIMEOUT_SECONDS)
-    assert done.returncode == 1
-    assert "labels.txt is not as it was exported (SHA-256)" in done.stderr
-    with pytest.raises(BerthError, match=f"{name} version {version} in the registry's store is damaged: assets/labels"):
+def test_damaged_stored_model_is_neither_loaded_nor_fetched(answers, pushed, tmp_path):
+    assert "labels.txt is not as it was exported (SHA-256)" in answers["damaged"]
+    uri = pushed["damaged"]
+    match = "pyfunc-damaged version 1 in the registry's store is damaged: assets/labels"
+    with pytest.raises(BerthError, match=match):
         fetch(uri, tmp_path / "fetched")
-    (labels.parents[1] / "SHA256SUMS").unlink()
-    integrity.seal(labels.parents[1])
+    saved_model = stored_labels(uri).parents[1]
+    (saved_model / "SHA256SUMS").unlink()
+    integrity.seal(saved_model)
     with pytest.raises(BerthError, match="is damaged: SHA256SUMS is not as it was pushed"):
         fetch(uri, tmp_path / "again")
-
-
-def test_application_with_its_own_components_package_loads_it(store, models, tmp_path):
-    """So does one with a module `random.py` on its path: a name of the standard library, which comes first."""
-    application = tmp_path / "application"
-    (application / "components").mkdir(parents=True)
-    (application / "components/__init__.py").write_text("OWN = True\n")
-    (tmp_path / "modules").mkdir()
-    (tmp_path / "modules/random.py").write_text("raise ImportError('not the standard library')\n")
-    (application / "main.py").write_text(f"""
-import sys
-import components
-import mlflow
-sys.path.append({str(tmp_path / "modules")!r})
-assert components.OWN
-print(mlflow.pyfunc.load_model({pushed(store, models, "single")!r}).predict({TEXTS!r})["label"].tolist())
-""")
-    done = subprocess.run(
-        [str(TRAIN_PYTHON), str(application / "main.py")], capture_output=True, text=True, timeout=_TIMEOUT_SECONDS
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "['ham', 'spam']"

@@ -86,7 +86,7 @@ def site(tmp_path):
     (tmp_path / "site").mkdir()
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "site"))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
 
@@ -124,7 +124,7 @@ def test_https_is_read_and_an_untrusted_certificate_is_reported(ingest, tmp_path
     authority.issue_cert("127.0.0.1").configure_cert(context)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         address = f"https://127.0.0.1:{server.server_port}/a.csv"
         refused = rf"^source: {address} cannot be read \(its certificate: unable to get local issuer"
         with pytest.raises(BerthError, match=refused):

@@ -122,7 +122,7 @@ class _Refuses(http.server.BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def refusing_server():
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Refuses) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield f"127.0.0.1:{server.server_port}"
         server.shutdown()
 

@@ -14,7 +14,8 @@ from berth.progress import Progress
 from berth.tracking import run_tree, tags
 from pipeline import checkout
 from pipeline.config.load import load
-from pipeline.local import backend, runner
+from pipeline.local import backend, runner, warm_pool
+from pipeline.local.environments import environments
 
 
 class Listener:
@@ -37,19 +38,24 @@ class Listener:
         self.steps[step.name] = step
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    """A .berth/ whose MLflow store is made once: making one takes seconds."""
-    folder = tmp_path_factory.mktemp("store")
-    mlflow.MlflowClient(f"sqlite:///{folder / 'mlflow.db'}").search_experiments()
-    return folder / "mlflow.db"
-
-
 @pytest.fixture
-def listener(store, tmp_path, monkeypatch) -> Listener:
+def listener(store_file, tmp_path, monkeypatch) -> Listener:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store_file}")
     return Listener()
+
+
+@pytest.fixture(scope="module")
+def warm(store_file):
+    """A pool whose steps are forks of two processes: one that is started takes seconds to import MLflow and kfp."""
+    pool = warm_pool.WarmPool()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store_file}")
+        modules = ("kfp.dsl.executor_main", "mlflow", *warm_pool._STORE)
+        pool._shared = warm_pool.WarmProcess(images.CORE, modules, single=False)
+        pool._single["read"] = warm_pool.WarmProcess(images.TRAIN, modules[:1], single=False)
+    yield pool
+    pool.close()
 
 
 @dsl.component(base_image=images.CORE, install_kfp_package=False)
@@ -121,18 +127,18 @@ def test_each_task_runs_in_the_environment_of_its_image(listener):
     assert not (result.log_dir / "tmp").exists()
 
 
-def test_only_an_unchanged_task_is_taken_from_the_cache(listener):
+def test_only_an_unchanged_task_is_taken_from_the_cache(listener, warm):
     for text, state in (("a", "done"), ("a", "cached"), ("b", "done")):
-        backend.run_pipeline(two_images, {"text": text}, "x", listener)
+        backend.run_pipeline(two_images, {"text": text}, "x", listener, environments(warm))
         assert listener.steps["write"].state == state
         assert listener.steps["read"].state == state
         assert listener.steps["finish"].state == "done"
 
 
-def test_a_change_of_the_code_empties_the_cache(listener, monkeypatch):
-    backend.run_pipeline(two_images, {"text": "a"}, "x", listener)
+def test_a_change_of_the_code_empties_the_cache(listener, warm, monkeypatch):
+    backend.run_pipeline(two_images, {"text": "a"}, "x", listener, environments(warm))
     monkeypatch.setattr(checkout, "code_digest", lambda: "changed")
-    backend.run_pipeline(two_images, {"text": "a"}, "x", listener)
+    backend.run_pipeline(two_images, {"text": "a"}, "x", listener, environments(warm))
     assert listener.steps["write"].state == "done"
 
 
@@ -144,9 +150,10 @@ def test_a_change_of_the_code_empties_the_cache(listener, monkeypatch):
         ("killed", r"^blame failed: killed \(SIGKILL\).*smaller batch_size", 1),
     ],
 )
-def test_a_failed_step_ends_the_run_with_its_error(listener, tmp_path, kind, message, attempts):
+def test_a_failed_step_ends_the_run_with_its_error(listener, warm, tmp_path, kind, message, attempts):
+    arguments = {"kind": kind, "attempts": str(tmp_path / "attempts")}
     with pytest.raises(BerthError, match=message):
-        backend.run_pipeline(blamed, {"kind": kind, "attempts": str(tmp_path / "attempts")}, "x", listener)
+        backend.run_pipeline(blamed, arguments, "x", listener, environments(warm))
     assert (tmp_path / "attempts").read_text() == "x" * attempts, "only what waiting can fix is tried again"
     client = mlflow.MlflowClient()
     newest = client.search_runs([mlflow.get_experiment_by_name("x").experiment_id], max_results=20)
@@ -182,7 +189,7 @@ def test_a_silent_store_is_one_line_without_its_password(listener, monkeypatch):
     assert not Path(".berth").exists()
 
 
-def test_an_interrupt_ends_the_run_and_every_process(store, tmp_path):
+def test_an_interrupt_ends_the_run_and_every_process(store_file, tmp_path):
     import os
     import signal
     import subprocess
@@ -200,7 +207,7 @@ def test_an_interrupt_ends_the_run_and_every_process(store, tmp_path):
         "class Quiet:\n    def __getattr__(self, name):\n        return lambda *a: None\n"
         f"backend.run_pipeline(slow, dict(pid={str(tmp_path / 'pid')!r}), 'slow', Quiet())\n"
     )
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{store}", "PYTHONPATH": str(checkout.CHECKOUT)}
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{store_file}", "PYTHONPATH": str(checkout.CHECKOUT)}
     process = subprocess.Popen([sys.executable, str(script)], cwd=tmp_path, env=environment, stderr=subprocess.PIPE)
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
         assert process.poll() is None
@@ -212,6 +219,6 @@ def test_an_interrupt_ends_the_run_and_every_process(store, tmp_path):
     while step.exists() and time.monotonic() < patience:
         time.sleep(0.1)
     assert not step.exists()
-    with sqlite3.connect(store) as connection:
+    with sqlite3.connect(store_file) as connection:
         (status,) = connection.execute("select status from runs order by start_time desc limit 1").fetchone()
     assert status == "KILLED"

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from tests.support.calling import ROOT
+from tests.support.calling import ROOT, set_trap
 from tests.support.forks import berth
 
 
@@ -29,14 +29,16 @@ def site(tmp_path_factory):
 
     serve = functools.partial(Handler, directory=str(site))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}", site
         server.shutdown()
 
 
 def test_encoders_are_fetched_listed_and_verified(site, tmp_path):
+    """Modules in the working folder that have the names of Berth's are not imported."""
     address, folder = site
-    call = functools.partial(berth, tmp_path, XDG_CACHE_HOME=str(tmp_path))
+    set_trap(tmp_path)
+    call = functools.partial(berth, tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache"))
     assert "Nothing is in" in call("encoders", "list").stdout
 
     digest = hashlib.sha256((folder / "encoder.tar.gz").read_bytes()).hexdigest()
@@ -64,7 +66,7 @@ def test_encoders_are_fetched_listed_and_verified(site, tmp_path):
     assert "takes input_word_ids, input_mask, input_type_ids" in done.stdout
     assert "fits the vocabulary of preprocessor-" in done.stdout
 
-    (weights,) = (tmp_path / "berth").glob("encoder-*/variables/variables.data*")
+    (weights,) = (tmp_path / "cache/berth").glob("encoder-*/variables/variables.data*")
     weights.write_bytes(weights.read_bytes()[:-1] + b"?")
     done = call("encoders", "verify", f"{address}/encoder.tar.gz")
     assert done.returncode == 1

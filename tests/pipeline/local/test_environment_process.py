@@ -6,18 +6,7 @@ from berth import images
 from berth.errors import BerthError
 from pipeline import checkout
 from pipeline.local.environment_process import environment_variables, module_process, run_module
-from tests.support.calling import MESSAGES, berth, write_config
-
-
-@pytest.fixture
-def trap(tmp_path, monkeypatch):
-    """A working folder whose modules have the names of Berth's packages and of one of Python's."""
-    for name in ("berth", "components"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "__init__.py").write_text("raise SystemExit('the working folder was imported')")
-    (tmp_path / "random.py").write_text("raise SystemExit('the working folder was imported')")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+from tests.support.calling import berth, set_trap
 
 
 @pytest.fixture
@@ -30,33 +19,13 @@ def module(tmp_path, monkeypatch):
     return lambda code: (tmp_path / "fails.py").write_text(code)
 
 
-def test_run_ignores_modules_in_the_working_folder(trap):
-    """The run gets as far as ingest, whose own error ends it."""
-    (trap / "messages.tsv").write_text("ham\thello\n")
-    write_config(trap)
-    done = berth(trap, "run", "config.yaml")
-    assert "the column 'label' holds one class only" in done.stderr
-    logs = "".join(log.read_text() for log in trap.glob(".berth/logs/*/*.log"))
-    assert "the working folder was imported" not in logs
-
-
-def test_schema_infer_ignores_modules_in_the_working_folder(trap):
-    (trap / "messages.tsv").write_text("".join(MESSAGES[:400]), encoding="utf-8")
-    write_config(trap)
-    done = berth(trap, "schema", "infer", "config.yaml")
-    assert done.returncode == 0, done.stderr
-
-
-def test_predict_ignores_modules_in_the_working_folder(trap):
-    (trap / "m").mkdir()
-    (trap / "m" / "saved_model.pb").write_bytes(b"")
-    done = berth(trap, "predict", "m", "hello")
+def test_predict_ignores_modules_in_the_working_folder(tmp_path):
+    """So do runs and the schema's commands in tests/e2e/test_data.py, and the encoders' in test_encoders.py."""
+    set_trap(tmp_path)
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "saved_model.pb").write_bytes(b"")
+    done = berth(tmp_path, "predict", "m", "hello")
     assert done.stderr.startswith("error: m: not a model that Berth exported"), done.stderr
-
-
-def test_encoders_ignores_modules_in_the_working_folder(trap):
-    done = berth(trap, "encoders", "add", "http://127.0.0.1:9/encoder.tar.gz", XDG_CACHE_HOME=str(trap))
-    assert "does not resolve" in done.stderr
 
 
 def test_processes_never_look_for_a_display(monkeypatch):
