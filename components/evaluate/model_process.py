@@ -32,8 +32,9 @@ _VALIDATION = 256
 def main(model: str, dataset: str, out: str, check: bool, extra: Sequence[str] = (), explain: int = 0) -> None:
     """Write what the model says of the test split, and with `check` what the serving check measures, to `out`.
 
-    `probabilities.npy` is float32 [texts, labels]; `facts.json` holds labels, task, threshold, the measurements, the
-    labels of the texts `extra`, and the words that the model used in `explain` mistakes.
+    `probabilities.npy` is float32 [texts, labels]; `facts.json`, which comes after all else but the last, holds labels,
+    task, threshold, the measurements and the labels of the texts `extra`; `explained.json` the words that the model
+    used in `explain` mistakes.
     """
     import numpy as np
 
@@ -67,9 +68,11 @@ def main(model: str, dataset: str, out: str, check: bool, extra: Sequence[str] =
         held_out = validation.get(PAIR)
         _, again = classifier.predict(validation[TEXT][chosen], held_out[chosen] if held_out else None)
         np.save(folder / "validation.npy", again)
-    if explain:
-        facts |= explain_mistakes(model, classifier, rows, probabilities, explain)
-    (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+    whole = folder / "facts.json.part"
+    whole.write_text(json.dumps(facts), encoding="utf-8")
+    whole.rename(folder / "facts.json")
+    words = explain_mistakes(model, classifier, rows, probabilities, explain) if explain else {}
+    (folder / "explained.json").write_text(json.dumps(words), encoding="utf-8")
 
 
 def _latency(classifier: ServedClassifier, texts: Sequence[str], pairs: Sequence[str] | None) -> dict[str, float]:

@@ -9,7 +9,8 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _TIMEOUT_SECONDS = 60
 """Seconds that TensorFlow Serving may take to load the model."""
+_POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -72,41 +74,60 @@ def answers(model: str | Path, dataset: str | Path, extra: Sequence[str] = ()) -
         BerthError: the model cannot be loaded, or is not as it was exported.
     """
     with tempfile.TemporaryDirectory(prefix="berth-answers-") as scratch:
-        return _run(model, dataset, Path(scratch), check=False, extra=extra)
+        _run(model, dataset, Path(scratch), check=False, extra=extra)
+        return _served(model, Path(scratch))
 
 
-def check(
+@contextlib.contextmanager
+def checked(
     model: str | Path,
     dataset: str | Path,
     predictions: str | Path,
     tensorflow_serving: str = "",
     extra: Sequence[str] = (),
     explain: int = 0,
-) -> Served:
+) -> Iterator[tuple[Served, Callable[[], Served]]]:
     """Do what `answers` does, and hold the model against the in-training `predictions`; raises as that does.
 
     `predictions` is the file that train wrote. With `tensorflow_serving`, the path of its binary, the same requests go
-    to that too. So many mistakes as `explain` says come with the words that the model used.
+    to that too. The second value waits for the words that the model used in `explain` mistakes, which its process finds
+    meanwhile.
     """
-    with tempfile.TemporaryDirectory(prefix="berth-answers-") as scratch:
-        served = _run(model, dataset, Path(scratch), check=True, extra=extra, explain=explain)
-        asked = _asked(Path(scratch))
-    problems = [*served.problems, *_against_training(predictions, asked)]
-    if tensorflow_serving and not problems:
-        problems += _against_tensorflow_serving(tensorflow_serving, Path(model), dataset, asked)
-    return replace(served, problems=problems)
+    with tempfile.TemporaryDirectory(prefix="berth-answers-") as scratch, ThreadPoolExecutor(1) as pool:
+        folder = Path(scratch)
+        ended = pool.submit(_run, model, dataset, folder, check=True, extra=extra, explain=explain)
+        while not (folder / "facts.json").exists() and not ended.done():
+            wait([ended], _POLL_SECONDS)
+        if ended.done():
+            ended.result()
+        asked = _asked(folder)
+        found = _served(model, folder)
+        problems = [*found.problems, *_against_training(predictions, asked)]
+        if tensorflow_serving and not problems:
+            problems += _against_tensorflow_serving(tensorflow_serving, Path(model), dataset, asked)
+        served = replace(found, problems=problems)
+
+        def explained() -> Served:
+            ended.result()
+            return replace(served, **json.loads((folder / "explained.json").read_text(encoding="utf-8")))
+
+        yield served, explained
 
 
 def _run(
     model: str | Path, dataset: str | Path, folder: Path, check: bool, extra: Sequence[str], explain: int = 0
-) -> Served:
-    import numpy as np
-
+) -> None:
     request: dict[str, object] = {"model": str(model), "dataset": str(dataset), "out": str(folder), "check": check}
     request |= {"extra": list(extra), "explain": explain}
     with _started.pop() if _started else _start() as process:
         _, errors = process.communicate(json.dumps(request) + "\n")
     check_exit(process.returncode, errors, f"{model}: the model cannot be loaded")
+
+
+def _served(model: str | Path, folder: Path) -> Served:
+    """Return what the model's process wrote to `folder`."""
+    import numpy as np
+
     facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
     size = sum(path.stat().st_size for path in Path(model).rglob("*") if path.is_file()) / 1e6
     return Served(size_mb=size, probabilities=np.load(folder / "probabilities.npy"), **facts)

@@ -69,54 +69,57 @@ def evaluate_model(
     positive_label = manifest.positive_label(positive_label)
     rows = read_columns(dataset, "test")
     extra, required = _required(cases, manifest, rows[TEXT])
-    served = serving_check.check(model, dataset, predictions, settings.tensorflow_serving, extra, settings.explain)
-    truth = indicators.indicator(served.labels, rows[LABEL])
-    positive = served.labels.index(positive_label) if positive_label else 1
+    check = serving_check.checked(model, dataset, predictions, settings.tensorflow_serving, extra, settings.explain)
+    with check as (served, explained):
+        truth = indicators.indicator(served.labels, rows[LABEL])
+        positive = served.labels.index(positive_label) if positive_label else 1
 
-    answers = {CHALLENGER: _answers(served)}
-    registered = champion.ask(model_name, dataset, model, served, extra)
-    if registered and registered.answers:
-        answers[CHAMPION] = registered.answers
-    learnt = None
-    if settings.baseline_rows:
-        learnt = baseline.answers(dataset, served.labels, served.task, settings.baseline_rows, settings.seed)
-    if learnt:
-        answers[BASELINE] = learnt
+        answers = {CHALLENGER: _answers(served)}
+        registered = champion.ask(model_name, dataset, model, served, extra)
+        if registered and registered.answers:
+            answers[CHAMPION] = registered.answers
+        learnt = None
+        if settings.baseline_rows:
+            learnt = baseline.answers(dataset, served.labels, served.task, settings.baseline_rows, settings.seed)
+        if learnt:
+            answers[BASELINE] = learnt
 
-    compare = partial(_compare, served=served, positive=positive, settings=settings, confidence=asked.confidence)
-    models = compare(truth, answers)
-    unseen = np.ones(len(truth), bool)
-    if registered and registered.same:
-        models[CHAMPION] = replace(models[CHAMPION], change=dict.fromkeys(models[CHAMPION].change, _NOTHING))
-    elif registered and registered.seen is not None:
-        unseen = ~registered.seen
-        both = {name: answers[name].rows(unseen) for name in (CHALLENGER, CHAMPION)}
-        models[CHAMPION] = compare(truth[unseen], both)[CHAMPION]
-    parts = slices.slices(rows, truth, served.labels, manifest.slice_columns, settings.min_slice_size)
-    right = {name: (own.decided == truth).all(axis=1) for name, own in answers.items()}
-    sliced = _sliced(parts, right, unseen, settings.min_slice_size, asked.confidence)
-    shown = behaviour.judge(required, served.behaviour, registered.behaviour if registered else None)
-    verdict = gates.judge(
-        asked, replace(_findings(models, registered, sliced, served, positive_label), behaviour=shown)
-    )
-    losses = indicators.losses(truth, served.probabilities, served.task == "single_label")
-    return Judgement(
-        verdict,
-        models,
-        registered,
-        sliced,
-        served,
-        positive_label,
-        shown,
-        settings.resamples,
-        mistakes.test_mistakes(rows, served.labels, truth, answers[CHALLENGER].decided, served.probabilities, losses),
-        mistakes.suspects(
-            dataset,
-            served.labels,
-            TrainingPredictions.read(predictions),
-            partial(decisions, task=served.task, threshold=served.threshold),
-        ),
-    )
+        compare = partial(_compare, served=served, positive=positive, settings=settings, confidence=asked.confidence)
+        models = compare(truth, answers)
+        unseen = np.ones(len(truth), bool)
+        if registered and registered.same:
+            models[CHAMPION] = replace(models[CHAMPION], change=dict.fromkeys(models[CHAMPION].change, _NOTHING))
+        elif registered and registered.seen is not None:
+            unseen = ~registered.seen
+            both = {name: answers[name].rows(unseen) for name in (CHALLENGER, CHAMPION)}
+            models[CHAMPION] = compare(truth[unseen], both)[CHAMPION]
+        parts = slices.slices(rows, truth, served.labels, manifest.slice_columns, settings.min_slice_size)
+        right = {name: (own.decided == truth).all(axis=1) for name, own in answers.items()}
+        sliced = _sliced(parts, right, unseen, settings.min_slice_size, asked.confidence)
+        shown = behaviour.judge(required, served.behaviour, registered.behaviour if registered else None)
+        verdict = gates.judge(
+            asked, replace(_findings(models, registered, sliced, served, positive_label), behaviour=shown)
+        )
+        losses = indicators.losses(truth, served.probabilities, served.task == "single_label")
+        return Judgement(
+            verdict,
+            models,
+            registered,
+            sliced,
+            explained(),
+            positive_label,
+            shown,
+            settings.resamples,
+            mistakes.test_mistakes(
+                rows, served.labels, truth, answers[CHALLENGER].decided, served.probabilities, losses
+            ),
+            mistakes.suspects(
+                dataset,
+                served.labels,
+                TrainingPredictions.read(predictions),
+                partial(decisions, task=served.task, threshold=served.threshold),
+            ),
+        )
 
 
 def _required(cases: str, manifest: Manifest, test: Sequence[str]) -> tuple[list[str], list[behaviour.Case]]:
