@@ -15,7 +15,7 @@ class Comparison:
     """The champion's MLflow run, and whether the champion was made of the very same things."""
 
     champion_run: str
-    """Empty without a champion, and where it was made of these very data: they cannot have drifted from themselves."""
+    """Empty without a champion, and where it was trained on the same data: they cannot have drifted from themselves."""
     settings_digest: str
     unchanged: bool
     verdict: str

@@ -34,7 +34,7 @@ class Pretrained:
 
     outcome: Outcome
     before: Sums
-    """Of the held-out documents: the encoder before, with the heads that it brings or with warmed-up ones."""
+    """Of the held-out documents: the encoder before, with its own heads or with warmed-up ones."""
     after: Sums
     hidden: int
     encoder_sha256: str
