@@ -26,8 +26,8 @@ class TextCleaning(tf.Module):
     """`berth.data.cleaning.clean` for a batch of texts; keep it where the exported model can find its tables.
 
     Example:
-        >>> TextCleaning(TextRules(html_entities=True))(tf.constant(["fish &amp;amp; chips"]))
-        <tf.Tensor: shape=(1,), dtype=string, numpy=array([b'fish & chips'])>
+        >>> TextCleaning(TextRules(html_entities=True))(tf.constant(["fish &amp;amp; chips"])).numpy().tolist()
+        [b'fish & chips']
     """
 
     def __init__(self, rules: TextRules) -> None:
