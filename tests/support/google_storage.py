@@ -14,11 +14,12 @@ import threading
 import time
 import urllib.parse
 from collections.abc import Iterator
-from typing import Any
+
+import pytest
 
 
 @contextlib.contextmanager
-def bucket(name: str, monkeypatch: Any) -> Iterator[dict[str, bytes]]:
+def bucket(name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
     """Give the objects of the bucket `name`; Google's library finds it while the context lasts."""
 
     class Server(_Server):

@@ -204,7 +204,7 @@ def _pipeline(text: str, version: tuple[int, ...]) -> dict[str, Any]:
     return spec
 
 
-def unique(kept: dict[str, dict[str, Any]], **key: Any) -> None:
+def unique(kept: dict[str, dict[str, Any]], **key: object) -> None:
     if any(all(one.get(name) == value for name, value in key.items()) for one in kept.values()):
         raise Refused(409, f"The name {key['display_name']} already exists. Please specify a new name.")
 

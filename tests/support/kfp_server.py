@@ -91,7 +91,7 @@ class KfpServer(http.server.ThreadingHTTPServer):
         self.lock = threading.RLock()
         self.seconds = 0
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
+    def handle_error(self, request: object, client_address: object) -> None:
         if not isinstance(sys.exception(), ConnectionError):  # a client that went away, as those with a limit do
             super().handle_error(request, client_address)
 
@@ -136,7 +136,7 @@ class _Handler(Schedules, http.server.BaseHTTPRequestHandler):
 
     do_POST = do_DELETE = do_GET
 
-    def log_message(self, *_: Any) -> None:
+    def log_message(self, *_: object) -> None:
         pass
 
     def _answer(self) -> None:

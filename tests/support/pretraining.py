@@ -45,7 +45,7 @@ def no_vocabulary(folder: Path) -> Path:
     return folder
 
 
-def pretrain(folder: Path, corpus: Path, tiny: Any, **changes: Any) -> None:
+def pretrain(folder: Path, corpus: Path, tiny: SimpleNamespace, **changes: Any) -> None:
     """Pre-train the tiny BERT; `folder` gets encoder/, before/ and outcome.json."""
     from berth.pretraining.settings import Pretraining
     from components.pretrain.step import pretrain_encoder

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 from collections.abc import Callable, Sequence
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,7 +32,7 @@ class Interrupted(BaseException):
     """Ends a training as a kill does: nothing catches it."""
 
 
-def start(target: Callable[..., None], folder: Path, *arguments: Any) -> Any:
+def start(target: Callable[..., None], folder: Path, *arguments: object) -> ForkServerProcess:
     """Call `target` with `folder`, which is made, and `arguments` in a process, and return that."""
     folder.mkdir()
     process = CONTEXT.Process(target=_logged, args=(target, folder, *arguments), daemon=True)
@@ -39,7 +40,7 @@ def start(target: Callable[..., None], folder: Path, *arguments: Any) -> Any:
     return process
 
 
-def end(process: Any, folder: Path) -> str:
+def end(process: ForkServerProcess, folder: Path) -> str:
     """Return what the process that was started with `folder` has printed."""
     process.join(300)
     printed = (folder / "log").read_text(encoding="utf-8")
@@ -47,12 +48,12 @@ def end(process: Any, folder: Path) -> str:
     return printed
 
 
-def run(target: Callable[..., None], folder: Path, *arguments: Any) -> str:
+def run(target: Callable[..., None], folder: Path, *arguments: object) -> str:
     """Call `target` with `folder` and `arguments` in a process and return what it printed."""
     return end(start(target, folder, *arguments), folder)
 
 
-def interrupted_and_not(folder: Path, corpus: Path, tiny: Any, interruptions: list[int]) -> None:
+def interrupted_and_not(folder: Path, corpus: Path, tiny: SimpleNamespace, interruptions: list[int]) -> None:
     """Pre-train twice: to `folder`/whole at once, and to `folder`/parts, interrupted at these steps of each start."""
     tf.config.experimental.enable_op_determinism()
     options: dict[str, Any] = {"settings": SHORT, "checkpoint_minutes": 1e-9}
@@ -75,14 +76,14 @@ def interrupted_and_not(folder: Path, corpus: Path, tiny: Any, interruptions: li
             assert not (folder / "parts" / "encoder").exists()
 
 
-def on_devices(folder: Path, corpus: Path, tiny: Any, devices: int) -> None:
+def on_devices(folder: Path, corpus: Path, tiny: SimpleNamespace, devices: int) -> None:
     """Pre-train on so many CPU devices; the losses are printed, `loss STEP VALUE` each."""
     (cpu,) = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
     pretrain(folder / "made", corpus, tiny, settings=SHORT, log_metrics=print_losses)
 
 
-def as_worker(folder: Path, corpus: Path, tiny: Any, workers: Sequence[str], index: int) -> None:
+def as_worker(folder: Path, corpus: Path, tiny: SimpleNamespace, workers: Sequence[str], index: int) -> None:
     """Pre-train as one of `workers`, which have these addresses; the first of them is the chief, and prints losses."""
     task = {"type": "worker", "index": index}
     os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": list(workers)}, "task": task})
@@ -104,7 +105,7 @@ def print_losses(values: dict[str, float], number: int) -> None:
         print(f"loss {name} {value!r}", flush=True)
 
 
-def _logged(target: Callable[..., None], folder: Path, *arguments: Any) -> None:
+def _logged(target: Callable[..., None], folder: Path, *arguments: object) -> None:
     with (folder / "log").open("a") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)

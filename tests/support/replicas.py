@@ -29,7 +29,7 @@ CONTEXT.set_forkserver_preload([__name__])
 def start(
     folder: Path,
     dataset: Path,
-    encoder: Any,
+    encoder: SimpleNamespace,
     devices: int = 1,
     workers: Sequence[str] = (),
     index: int = 0,

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -29,7 +30,9 @@ POINTS: dict[str, tuple[Any, str]] = {
 """What is called once a step, a checkpoint or an evaluation."""
 
 
-def run(folder: Path, dataset: Path, encoder: Any, signal_number: int = 0, point: str = "step", call: int = 0) -> int:
+def run(
+    folder: Path, dataset: Path, encoder: SimpleNamespace, signal_number: int = 0, point: str = "step", call: int = 0
+) -> int:
     """Train on `dataset`, checkpoints in `folder`, and return the exit code.
 
     With a `signal_number` the process sends it to itself at the `call`-th call of `point`. A checkpoint is written
