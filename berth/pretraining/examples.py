@@ -12,7 +12,7 @@ from berth.pretraining.special_tokens import SpecialTokens
 
 _COUNT, _WORDS = 12, 5
 _SHORTEST, _LONGEST = 6, 40
-"""Tokens of a sentence that makes an example."""
+"""Tokens of a sentence that makes an example, without the special ones."""
 _LOOKED_AT = 500
 """Documents that examples come from, at most."""
 
@@ -35,16 +35,18 @@ class Example(BaseModel):
     words: list[str]
 
 
-def blanks(documents: Sequence[Sequence[np.ndarray]], tokens: SpecialTokens) -> list[Blank]:
+def blanks(documents: Sequence[Sequence[np.ndarray]], tokens: SpecialTokens, length: int) -> list[Blank]:
     """Return up to 12 sentences, each of another document, with one word of one piece masked; always the same.
 
     `documents` are lists of sentences, int32 [tokens] each.
+    `length` is how many tokens, special ones included, the encoder may be asked about at a time.
     """
+    longest = min(_LONGEST, length - 2)
     order = draws.generator(draws.ORDER, seed=0, epoch=0).permutation(len(documents))[:_LOOKED_AT]
     made: list[Blank] = []
     for place in order:
         rng = draws.generator(draws.MASKS, seed=0, epoch=0, place=int(place))
-        fitting = [own for own in documents[int(place)] if _SHORTEST <= len(own) <= _LONGEST]
+        fitting = [own for own in documents[int(place)] if _SHORTEST <= len(own) <= longest]
         if not fitting:
             continue
         ids = np.asarray(fitting[int(rng.integers(len(fitting)))])

@@ -114,7 +114,9 @@ class NewEncoder(Section):
     hidden: int = Field(0, ge=0, description="Size of a token's vector; 0: the preset's.")
     heads: int = Field(0, ge=0, description="Attention heads, which share `hidden`; 0: one for each 64 of `hidden`.")
     intermediate: int = Field(0, ge=0, description="Size of the layers' inner product; 0: four times `hidden`.")
-    vocabulary: _Count = Field(30_000, description="Word pieces to learn from the corpus, special tokens included.")
+    vocabulary: int = Field(
+        30_000, ge=100, description="Word pieces to learn from the corpus, special tokens included."
+    )
     cased: bool = Field(False, description="Keep upper case and accents.")
 
     @model_validator(mode="after")

@@ -73,7 +73,11 @@ def check_known(name: str) -> None:
     """Raise BerthError, with the nearest names, where no model `name` is registered."""
     known = names()
     if name not in known:
-        registered = f"Registered: {', '.join(known)}." if known else "None is: run 'berth run CONFIG' first."
+        registered = (
+            f"Registered: {', '.join(known)}."
+            if known
+            else "None is: run 'berth run CONFIG' or 'berth pretrain CONFIG' first."
+        )
         raise BerthError(f"no model {name!r} is registered.{nearest(name, known)} {registered}")
 
 

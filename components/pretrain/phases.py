@@ -90,7 +90,7 @@ class Phases:
         """
         if self.warms_up:
             self._warm_up(checkpoints, seconds, identity)
-        asked = examples.blanks(self.stores[HELD_OUT], self.tokens)
+        asked = examples.blanks(self.stores[HELD_OUT], self.tokens, max(self.settings.sequence_lengths))
         task = PretrainingTask(self.model, self.replicated, self.masker, self.rounds, self._curve_rows())
         found = judge(task.judge, self.masker, self.held_out, "evaluating the encoder before")
         filled = examples.filled(self.model.words, self.tokens, asked)

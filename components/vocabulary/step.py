@@ -18,8 +18,6 @@ from berth.errors import BerthError
 if TYPE_CHECKING:
     from berth.pretraining.settings import NewEncoder
 
-_FEWEST = 100
-
 
 class Made(BaseModel):
     """The manifest: what the step made."""
@@ -45,7 +43,7 @@ def make_vocabulary(corpus: str | Path, vocabulary: str | Path, new: "NewEncoder
     """Write the preprocessor of the encoder `new` to the folder `vocabulary`; without one only a manifest.
 
     Raises:
-        BerthError: the vocabulary is to be too small, or the corpus has no words.
+        BerthError: the corpus has no words.
     """
     folder = Path(vocabulary)
     try:
@@ -63,8 +61,6 @@ def _learned(corpus: Corpus, folder: Path, new: "NewEncoder") -> Made:
     from berth.encoders.builtin.bert import save_preprocessor
     from components.vocabulary.learning import count_words, learn
 
-    if new.vocabulary < _FEWEST:
-        raise BerthError(f"encoder.vocabulary: {new.vocabulary} word pieces are too few. 30,000 are usual.")
     counted = count_words(corpus.documents(TRAIN), new.cased)
     if not counted.words:
         raise BerthError("the corpus has no words to learn a vocabulary from. Look at text_column and cleaning.")

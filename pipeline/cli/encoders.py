@@ -24,7 +24,8 @@ def add(
     handle: Annotated[
         str,
         typer.Argument(
-            help="A tfhub.dev or Kaggle URL, an https .tar.gz, gs:// or s3://; or a folder of a Hugging Face BERT."
+            help="A tfhub.dev or Kaggle URL, an https .tar.gz, gs:// or s3://; models:/NAME@champion, an encoder of "
+            "berth pretrain; or a folder of a Hugging Face BERT."
         ),
     ],
     sha256: Annotated[str, typer.Option(help="The archive's SHA-256; any other archive is refused.")] = "",

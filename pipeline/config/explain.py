@@ -24,7 +24,8 @@ def explain_all(root: type[Section], problems: Sequence["ErrorDetails"]) -> str:
 
 def explain(root: type[Section], problem: "ErrorDetails") -> str:
     """Say one pydantic error in the words of the file: which key, what is wrong, what was expected."""
-    location = ".".join(str(part) for part in problem["loc"] if not _CHOICE.match(str(part)))
+    parts = [str(part) for part in problem["loc"] if not _CHOICE.match(str(part))]
+    location = ".".join([*(_WRITTEN_AS.get(part, part) for part in parts[:1]), *parts[1:]])
     if problem["type"] == "extra_forbidden":
         section = _section(root, problem["loc"][:-1])
         keys = [field.alias or name for name, field in section.model_fields.items()]
@@ -35,7 +36,9 @@ def explain(root: type[Section], problem: "ErrorDetails") -> str:
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "value_error":
         return f"{location}: {message}" if location else message
-    *outer, last = location.split(".")
+    if problem["type"] == "model_type":
+        message = "Input should be a mapping of settings"
+    *outer, last = parts
     field = _fields(_section(root, outer)).get(last)
     if field and takes_auto(field):
         message = message.replace("Input should be", "Input should be auto or", 1)
@@ -69,6 +72,8 @@ def without_none(annotation: Any) -> Any:
     return left[0] if len(left) == 1 else annotation
 
 
+_WRITTEN_AS = {"new_encoder": "encoder"}
+"""Fields that a file sets by a mapping as the value of another."""
 _CHOICE = re.compile(r"literal\[|constrained-")
 """pydantic's names for the two kinds of a field that is `auto` or a number."""
 _NUMBER = re.compile(r"[-+]?[0-9.]+(e[-+]?[0-9]+)?", re.IGNORECASE)

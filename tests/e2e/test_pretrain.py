@@ -1,4 +1,4 @@
-"""`berth pretrain` from nothing, `berth fill`, and a classifier that begins from the encoder: whole runs."""
+"""`berth pretrain` from a checkpoint of Hugging Face, and what its encoder is for: words, and a classifier."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from berth.tracking import run_tree, tags
+from tests.support import checkpoint
 from tests.support.calling import MESSAGES, Done, berth, write_config
 
 pytestmark = pytest.mark.timeout(1200)  # whole runs
@@ -26,7 +27,7 @@ def pretrained(folder) -> Done:
         "source": "messages.tsv",
         "columns": ["label", "text"],
         "held_out": 0.1,
-        "encoder": {"preset": "tiny", "layers": 1, "hidden": 16, "heads": 2, "vocabulary": 600},
+        "encoder": "checkpoint",
         "pretraining": {"steps": 6, "sequence_lengths": [32], "evaluations": 1},
         "probe": {
             "source": {"sql": "SELECT column0 AS label, column1 AS text FROM read_csv('messages.tsv', header=false)"},
@@ -34,8 +35,9 @@ def pretrained(folder) -> Done:
         },
         "gates": {"max_mlm_loss": 100},
     }
+    checkpoint.write(folder / "checkpoint")
     (folder / "pretrain.yaml").write_text(yaml.safe_dump(settings))
-    return berth(folder, "pretrain", "pretrain.yaml")
+    return berth(folder, "pretrain", "pretrain.yaml", XDG_CACHE_HOME=str(folder / "cache"))
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,7 @@ def runs(client: mlflow.MlflowClient, name: str) -> list[mlflow.entities.Run]:
     return [run for run in found if tags.PARENT not in run.data.tags]
 
 
-def test_an_encoder_from_nothing_is_registered_and_published(pretrained, client, folder):
+def test_an_encoder_from_a_checkpoint_is_registered(pretrained, client, folder):
     assert pretrained.returncode == 0, pretrained.stdout + pretrained.stderr
     for step in ("ingest_corpus", "ingest_probe", "vocabulary", "pretrain", "evaluate_encoder", "push_encoder"):
         assert any(line.startswith(f"✓ {step}") for line in pretrained.stdout.splitlines()), step

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 
-from berth.encoders.builtin import bert
 from berth.encoders.builtin.tokenisation import SPECIAL_TOKENS
 
 MESSAGES = Path(__file__).parents[2] / "examples" / "sms-spam" / "sms_spam_collection.tsv"
@@ -30,6 +29,8 @@ def vocabulary() -> list[str]:
 
 def build(folder: Path, seed: int = 0, dropout: float = 0.1) -> tuple[str, str]:
     """Write the encoder and the preprocessor below `folder` and return their folders."""
+    from berth.encoders.builtin import bert  # TensorFlow: the vocabulary does not need it
+
     folder.mkdir(parents=True, exist_ok=True)
     tokens = vocabulary()
     (folder / "vocab.txt").write_text("".join(f"{token}\n" for token in tokens), encoding="utf-8")

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from berth.encoders import loading
+from berth.pretraining import examples
 from berth.pretraining.batches import Masker
 from berth.pretraining.settings import Pretraining
 from berth.pretraining.special_tokens import SpecialTokens, special_tokens
@@ -119,3 +120,10 @@ def test_whole_words_are_masked_with_all_their_pieces(store, tokens):
     inside = continued[~tokens.is_special[unmasked[continued - 1]]]
     assert len(inside)
     assert (predicted[inside] == predicted[inside - 1]).all()
+
+
+def test_examples_fit_encoders_of_few_positions(tokens, tmp_path):
+    words = [place for place, piece in enumerate(tokens.pieces) if piece.isalpha()][:40]
+    store = TokenStore.write(tmp_path / "store", [[words[:length]] for length in (8, 20, 40)])
+    assert [len(own.row) for own in examples.blanks(store, tokens, 22)] in ([10, 22], [22, 10])
+    assert len(examples.blanks(store, tokens, 128)) == 3

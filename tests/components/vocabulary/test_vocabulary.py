@@ -14,6 +14,7 @@ from berth.encoders.builtin.tokenisation import SPECIAL_TOKENS
 from berth.encoders.preprocessor import Preprocessor
 from berth.errors import BerthError
 from berth.pretraining.settings import NewEncoder
+from components.pretrain import origin
 from components.vocabulary import learning
 from components.vocabulary.learning import count_words, learn
 from components.vocabulary.step import make_vocabulary
@@ -142,7 +143,17 @@ def test_component_logs_the_vocabulary(unsaved, messages, artifact, store):
     assert store.client.list_artifacts(run.info.run_id)[0].path == "vocab.txt"
 
 
-def test_vocabulary_that_is_too_small_is_refused(messages, tmp_path):
-    with pytest.raises(BerthError, match="50 word pieces are too few"):
-        make_vocabulary(messages, tmp_path / "vocabulary", NewEncoder(vocabulary=50))
+def test_new_encoder_begins_with_its_vocabulary(made, tmp_path):
+    facts, folder = made
+    shape = NewEncoder.model_validate({"layers": 1, "hidden": 16, "heads": 2})
+    begun = origin.begin("", shape, "", folder, tmp_path, seed=0)
+    assert begun.name == f"new (1 layers, hidden 16, 2 heads, {facts.size:,} word pieces)"
+    assert begun.preprocessor == str(folder / "preprocessor")
+    assert (tmp_path / "encoder" / "saved_model.pb").is_file()
+
+
+def test_corpus_without_words_leaves_no_vocabulary(tmp_path):
+    corpus.write(tmp_path / "corpus", {"train": [[" "]]})
+    with pytest.raises(BerthError, match="the corpus has no words to learn a vocabulary from"):
+        make_vocabulary(tmp_path / "corpus", tmp_path / "vocabulary", NewEncoder(vocabulary=100))
     assert not (tmp_path / "vocabulary").exists()

@@ -43,7 +43,9 @@ def test_the_probes_paths_are_relative_to_the_file(load, tmp_path):
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ("encoder: {prest: tiny}\n", "Did you mean 'preset'?"),
+        ("encoder: {prest: tiny}\n", "unknown key 'encoder.prest'. Did you mean 'preset'?"),
+        ("encoder: {vocabulary: 50}\n", "encoder.vocabulary: input should be greater than or equal to 100, not 50"),
+        ("pretraining: 5\n", "pretraining: input should be a mapping of settings, not 5"),
         ("encoder: https://tfhub.dev/x\n", "preprocessor: name the TF-Hub preprocessor"),
         ("encoder: {preset: tiny}\npreprocessor: some/folder\n", "preprocessor: a new encoder gets one"),
         ("gates: {max_probe_drop: 0.1}\n", "there is no probe"),
