@@ -73,11 +73,8 @@ def check_known(name: str) -> None:
     """Raise BerthError, with the nearest names, where no model `name` is registered."""
     known = names()
     if name not in known:
-        registered = (
-            f"Registered: {', '.join(known)}."
-            if known
-            else "None is: run 'berth run CONFIG' or 'berth pretrain CONFIG' first."
-        )
+        first = "None is: run 'berth run CONFIG' or 'berth pretrain CONFIG' first."
+        registered = f"Registered: {', '.join(known)}." if known else first
         raise BerthError(f"no model {name!r} is registered.{nearest(name, known)} {registered}")
 
 

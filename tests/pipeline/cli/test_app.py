@@ -71,10 +71,8 @@ def test_unknown_model_and_invalid_folder_give_one_line_errors(tmp_path):
     """An unregistered model and a folder that holds none each end in a one-line error."""
     done = berth("predict", "sms-spam", "hello", cwd=tmp_path)
     assert done.returncode == 1
-    assert (
-        done.stderr
-        == "error: no model 'sms-spam' is registered. None is: run 'berth run CONFIG' or 'berth pretrain CONFIG' first.\n"
-    )
+    first = "None is: run 'berth run CONFIG' or 'berth pretrain CONFIG' first."
+    assert done.stderr == f"error: no model 'sms-spam' is registered. {first}\n"
     done = berth("predict", ".", "hello", cwd=tmp_path)
     assert done.stderr == "error: .: a folder without saved_model.pb. Name a SavedModel or a registered model.\n"
 
