@@ -1,6 +1,9 @@
 """The one exception family of Berth, and how it gets from one process to another."""
 
+import contextlib
 import re
+import tempfile
+from collections.abc import Iterator
 
 
 class BerthError(Exception):
@@ -57,6 +60,24 @@ def check_exit(code: int, errors: str, what: str) -> None:
     raise RuntimeError(f"{what}:\n{errors.strip() or f'exit code {code} without an error message'}")
 
 
+@contextlib.contextmanager
+def full_disk_in_one_line() -> Iterator[None]:
+    """Turn what Python, a database or TensorFlow raises on a full disk into one line.
+
+    Raises:
+        BerthError: in their place.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, BerthError) or not _FULL_DISK.search(str(error)):
+            raise
+        place = getattr(error, "filename", None) or f"the step's outputs, or temporary files in {tempfile.gettempdir()}"
+        raise BerthError(
+            f"the disk is full: no room for {place}. Free some space; TMPDIR names the folder of temporary files."
+        ) from None
+
+
 def printable(text: str) -> str:
     r"""Return `text` with its control characters spelled out, so that text from data cannot steer a terminal.
 
@@ -80,5 +101,6 @@ def nearest(word: str, candidates: list[str]) -> str:
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
+_FULL_DISK = re.compile("No space left on device|Disk quota exceeded|database or disk is full")
 _LAST_LINE = re.compile(rf"(?:{re.escape(BerthError.__module__)}\.)?BerthError: (.*)")
 """The last line of the traceback of a BerthError that nothing caught."""

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from berth.errors import BerthError
+from berth.errors import BerthError, full_disk_in_one_line
 from berth.tracking import tags
 from berth.tracking.pipeline_run import kfp_run_id, own_run, parent_run, user
 from berth.tracking.run_tree import children, close, nested
@@ -82,7 +82,8 @@ def step_run(
     with opened as run:
         try:
             log_params(params or {})
-            yield run
+            with full_disk_in_one_line():
+                yield run
         except BaseException as error:
             message = (str(error) or type(error).__name__)[:TAG_LIMIT]
             client.set_tag(run.info.run_id, tags.ERROR, message)

@@ -1,9 +1,8 @@
 """The pretrain step: a corpus in; an encoder, and what the encoder before says of the held-out documents, out."""
 
-import contextlib
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from berth.data.corpus import SPLITS, Corpus
 from berth.encoders import loading
 from berth.encoders.preprocessor import Preprocessor
 from berth.encoders.vocabulary import check_vocabulary_fits
-from berth.errors import BerthError
 from berth.pretraining.held_out import Sums
 from berth.pretraining.settings import NewEncoder, Pretraining
 from berth.pretraining.special_tokens import special_tokens
@@ -79,7 +77,7 @@ def pretrain_encoder(
     """
     start = time.perf_counter()
     devices = find(require_gpu)
-    with _full_disk_in_one_line(), tempfile.TemporaryDirectory(prefix="berth-pretrain-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="berth-pretrain-") as scratch:
         origin = begin(encoder, new_encoder, preprocessor, vocabulary, scratch, settings.seed)
         loaded = loading.load("preprocessor", origin.preprocessor, origin.preprocessor_name)
         prepare = Preprocessor(loaded, LONGEST, origin.preprocessor_name)
@@ -113,21 +111,3 @@ def pretrain_encoder(
     seconds = time.perf_counter() - start
     before_and_after = phases.before.sums, phases.after
     return Pretrained(outcome, *before_and_after, model.hidden, origin.sha256, seconds)
-
-
-@contextlib.contextmanager
-def _full_disk_in_one_line() -> Iterator[None]:
-    """Turn what Python and TensorFlow raise on a full disk into one line.
-
-    Raises:
-        BerthError: in their place.
-    """
-    try:
-        yield
-    except (OSError, tf.errors.OpError) as error:
-        if "No space left" not in str(error) and "Disk quota exceeded" not in str(error):
-            raise
-        raise BerthError(
-            f"the disk is full. Token ids (4 bytes each) are in {tempfile.gettempdir()}, the encoder goes to the "
-            "step's output folder. Free some space, or set TMPDIR to another disk."
-        ) from None

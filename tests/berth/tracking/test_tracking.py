@@ -1,6 +1,7 @@
 """The MLflow runs of a pipeline run, on a real SQLite store, across real processes."""
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -45,6 +46,20 @@ def test_a_failure_is_a_tag_on_the_step_and_on_the_pipeline_run(store):
     (child,) = run_tree.children(store.client, store.parent)
     assert (child.info.status, child.data.tags[tags.ERROR]) == ("FAILED", "no column 'x'.")
     assert store.client.get_run(store.parent).data.tags[tags.ERROR] == "ingest: no column 'x'."
+
+
+@pytest.mark.parametrize(
+    ("error", "place"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/x/tokens.bin"), "/tmp/x/tokens.bin"),
+        (MlflowException("(sqlite3.OperationalError) database or disk is full\n[SQL: INSERT]"), "the step's outputs"),
+    ],
+)
+def test_a_full_disk_is_one_line(store, error, place):
+    with pytest.raises(BerthError, match=f"the disk is full: no room for {place}") as caught, step_run("vocabulary"):
+        raise error
+    (child,) = run_tree.children(store.client, store.parent)
+    assert child.data.tags[tags.ERROR] == str(caught.value)
 
 
 def test_first_step_on_a_cluster_makes_the_run(on_cluster):
