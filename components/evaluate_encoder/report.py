@@ -20,8 +20,9 @@ NAMES = {
 def render(judgement: Judgement, confidence: float) -> str:
     """Return the report as HTML; it loads nothing and runs no script."""
     before = (0.0, judgement.before["mlm_loss"])
+    pairs = " and pairs" if judgement.facts["settings"]["nsp"] else ""
     curves = {
-        "train": [(own["round"], own["train_loss"]) for own in judgement.curve],
+        f"train, masked tokens{pairs}": [(own["round"], own["train_loss"]) for own in judgement.curve],
         "held out, masked tokens": [before, *((own["round"], own["val_mlm_loss"]) for own in judgement.curve)],
     }
     values = [value for points in curves.values() for _, value in points]
@@ -31,7 +32,7 @@ def render(judgement: Judgement, confidence: float) -> str:
         confidence=f"{confidence:.0%}",
         lines={name: _line(points, values) for name, points in curves.items()},
         highest=max(values, default=1.0),
-        rounds=len(judgement.curve),
+        rounds=f"{judgement.curve[-1]['round']:.0f}" if judgement.curve else "",
         width=_WIDTH,
         height=_HEIGHT,
     )

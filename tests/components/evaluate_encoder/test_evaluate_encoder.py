@@ -1,6 +1,7 @@
 """The evaluate_encoder step on the tiny BERT, before and after a short pre-training."""
 
 import shutil
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -68,6 +69,16 @@ def test_report_shows_curve_examples_and_corpus(judgement):
     for part in ("fine-tuned with 20 labels", "must_improve", judgement.corpus.digest[:16], first.truth):
         assert part in html
     assert "must\\_improve" in describe(judgement, 0.95)
+
+
+def test_report_of_a_resumed_run_counts_all_evaluations(judgement):
+    """Its curve has those since it went on."""
+    facts = judgement.facts | {"settings": judgement.facts["settings"] | {"nsp": False}}
+    html = render(replace(judgement, curve=judgement.curve[1:], facts=facts), 0.95)
+    assert len(judgement.curve) == 2
+    assert 'text-anchor="end">2</text>' in html
+    assert "train, masked tokens<" in html
+    assert "pairs together" not in html
 
 
 def test_changed_encoder_is_not_judged(pretrained, corpus, tmp_path):
