@@ -32,9 +32,12 @@ def find(field: str, text: str) -> tuple[str, Version]:
 
 
 def identity(field: str, text: str) -> str:
-    """Return what changes when `text` stands for another encoder: name, version and the digest of the files."""
+    """Return what changes when `text` stands for another encoder: its name and the digest of its files.
+
+    A pre-training that came out of the cache is pushed as a new version of the same files.
+    """
     name, version = find(field, text)
-    return f"{name}/{version.number} {version.digest}"
+    return f"{name} {version.digest or version.number}"
 
 
 def fetch_into(field: str, text: str, folder: Path) -> None:

@@ -28,6 +28,12 @@ def test_another_champion_is_another_encoder(versions):
     assert present.registered_version("minilm") == ""
 
 
+def test_another_version_of_the_same_files_is_not_another(versions):
+    before = present.fingerprint("models:/town@champion", "")
+    versions.append(Version(2, {tags.KIND: tags.ENCODER, tags.DIGEST: "a" * 64}, 0.0))
+    assert present.fingerprint("models:/town@champion", "") == before
+
+
 def test_a_classifier_is_no_encoder(versions):
     versions.append(Version(3, {}, 0.0))
     with pytest.raises(BerthError, match=r"encoder: models:/town@champion is a classifier. Name an encoder"):
