@@ -42,7 +42,8 @@ def obituary(code: int) -> str:
     """Return the last line of a failed step's log where the step itself did not log what happened."""
     number = -code if code < 0 else code - 128
     if number == signal.SIGKILL:
-        return "\nberth: killed (SIGKILL). The system does that when memory runs out: try a smaller batch_size.\n"
+        advice = "try smaller batches or a lower memory_limit"
+        return f"\nberth: killed (SIGKILL). The system does that when memory runs out: {advice}.\n"
     if number == signal.SIGTERM or number == signal.SIGINT:
         return f"\nberth: stopped from outside ({signal.Signals(number).name}).\n"
     if number > 0:

@@ -147,7 +147,7 @@ def test_a_change_of_the_code_empties_the_cache(listener, warm, monkeypatch):
     [
         ("user", r"^blame failed: the column 'txt' is not there. Name another. Log: \.berth/logs/x-.*/blame\.log$", 1),
         ("bug", r"^blame failed: ValueError: ours \(a bug: the log has the traceback\)", 2),
-        ("killed", r"^blame failed: killed \(SIGKILL\).*smaller batch_size", 1),
+        ("killed", r"^blame failed: killed \(SIGKILL\).*smaller batches", 1),
     ],
 )
 def test_a_failed_step_ends_the_run_with_its_error(listener, warm, tmp_path, kind, message, attempts):

@@ -62,6 +62,17 @@ def test_a_run_of_a_schedule_has_its_parameters(plan, server, kfp, more):
     assert (parameters["name"], parameters["source"]) == ("sms-spam", {"files": "s3://texts/messages.tsv"})
 
 
+def test_a_pretraining_is_scheduled_as_its_own_pipeline(plan, server, folder):
+    settings = "pipeline: pretraining\nname: town\nsource: s3://corpus/*.csv\npush_to: s3://models/serving\n"
+    (folder / "config.yaml").write_text(settings)
+    assert plan().code == 0
+    (kept,) = server.schedules.values()
+    version = server.versions[kept["pipeline_version_reference"]["pipeline_version_id"]]
+    assert version["display_name"].startswith("berth-pretraining-")
+    parameters = start(server, kept)["runtime_config"]["parameters"]
+    assert (parameters["name"], parameters["encoder"], parameters["new_encoder"]) == ("town", "minilm", {})
+
+
 def test_a_run_goes_on_when_its_schedule_is_replaced_or_deleted(plan, call, server):
     """Kubernetes would delete its pods together with the schedule."""
     plan()
