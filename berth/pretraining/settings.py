@@ -133,6 +133,11 @@ class NewEncoder(Section):
         layers, hidden = self.layers or layers, self.hidden or hidden
         return layers, hidden, self.heads or max(1, hidden // 64), self.intermediate or 4 * hidden
 
+    def __str__(self) -> str:
+        layers, hidden, heads, intermediate = self.shape
+        shape = f"layers {layers}, hidden {hidden}, heads {heads}, intermediate {intermediate}"
+        return f"new: {shape}, vocabulary {self.vocabulary}{', cased' if self.cased else ''}"
+
 
 class EncoderGates(Section):
     """Bounds that the encoder must meet on the held-out documents to be pushed. Without any, nothing is pushed."""

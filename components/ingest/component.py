@@ -108,14 +108,11 @@ def ingest(
     from pathlib import Path
 
     import mlflow
-    from mlflow.data.code_dataset_source import CodeDatasetSource
-    from mlflow.data.dataset_source_registry import resolve_dataset_source
-    from mlflow.data.meta_dataset import MetaDataset
 
     from berth.data.dataset import SPLITS
-    from berth.settings import ENVIRONMENT
     from berth.tracking import tags
     from berth.tracking.step_run import log_datasets, log_to_parent, metric_name, step_run
+    from components.ingest import lineage
     from components.ingest.settings import IngestSettings
     from components.ingest.splits import test_texts
     from components.ingest.step import ingest_source
@@ -144,21 +141,9 @@ def ingest(
         manifest = ingest_source(settings, dataset.path, rejected.path)
         for note in manifest.notes:
             print(f"anomaly warn {note}", flush=True)
-        files = settings.source.split_files()
-        datasets = {}
-        for name in SPLITS:
-            address = "" if settings.source.sql else files.get(name) or files.get("") or files["train"]
-            origin = (
-                CodeDatasetSource({"sql": settings.source.sql, "connection": settings.source.connection})
-                if settings.source.sql
-                else CodeDatasetSource({"files": address})
-                if address.startswith(ENVIRONMENT)
-                else resolve_dataset_source(address)
-            )
-            digest = f"{manifest.fingerprint[:16]}-{manifest.rows[name]}"
-            datasets[name] = MetaDataset(origin, name=f"{name} split", digest=digest)  # type: ignore[abstract]
-        log_datasets(datasets)
-        counts = {f"rows_{name}": manifest.rows[name] for name in SPLITS}
+        rows = {name: manifest.rows[name] for name in SPLITS}
+        log_datasets(lineage.datasets(settings.source, manifest.fingerprint, rows))
+        counts = {f"rows_{name}": number for name, number in rows.items()}
         touched = {f"rejected/{reason}": number for reason, number in manifest.rejected.items()}
         touched |= {f"changed/{rule}": number for rule, number in manifest.changed.items()}
         rejections = sum(manifest.rejected.values())
@@ -204,7 +189,8 @@ def ingest_corpus(
 
     from berth.data.corpus import SPLITS
     from berth.tracking import tags
-    from berth.tracking.step_run import log_to_parent, metric_name, step_run
+    from berth.tracking.step_run import log_datasets, log_to_parent, metric_name, step_run
+    from components.ingest import lineage
     from components.ingest.corpus.step import ingest_documents, notes_on
     from components.ingest.settings import CorpusSettings
 
@@ -223,6 +209,7 @@ def ingest_corpus(
         manifest = ingest_documents(settings, corpus.path, rejected.path)
         for note in notes_on(manifest):
             print(f"anomaly warn {note}", flush=True)
+        log_datasets(lineage.datasets(settings.source, manifest.digest, manifest.documents))
         dropped = sum(manifest.dropped.values())
         excluded = sum(manifest.excluded.values()) + sum(manifest.excluded_near_duplicates.values())
         counts = {f"documents_{split}": manifest.documents[split] for split in SPLITS}
@@ -260,7 +247,7 @@ def ingest_probe(
     from components.ingest.settings import IngestSettings
     from components.ingest.step import ingest_source
 
-    settings = None
+    settings, parameters = None, dict[str, object]()
     if probe:
         asked = Probe.model_validate(probe)
         settings = IngestSettings.of(
@@ -272,7 +259,9 @@ def ingest_probe(
             cleaning=cleaning,
             memory_limit=memory,
         )
-    parameters = settings.parameters() if settings else {}
+        # Its splits, and rules for rare labels, are not of the probe.
+        read = {name: value for name, value in settings.parameters().items() if name.startswith("source")}
+        parameters |= read | asked.model_dump(exclude={"source", "columns"})
     with step_run("ingest_probe", {f"probe.{name}": value for name, value in parameters.items()}) as run:
         labelled.metadata["summary"] = "no probe is asked for"
         if settings is None:

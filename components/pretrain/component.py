@@ -68,7 +68,8 @@ def pretrain(
             log_metrics=lambda values, number: mlflow.log_metrics(values, step=number),
             log_parameters=log_params,
         )
-        mlflow.set_tag("encoder_sha256", trained.encoder_sha256)
+        if trained.encoder_sha256:
+            mlflow.set_tag("encoder_sha256", trained.encoder_sha256)
         outcome, after = trained.outcome, trained.after.metrics()
         numbers = {
             **{f"held_out/{name}": value for name, value in after.items()},
@@ -86,6 +87,7 @@ def pretrain(
         needed = ("tensorflow", "tensorflow-text", "mlflow", "numpy")
         pretrained.metadata["requirements"] = packed([f"{package}=={version(package)}" for package in needed])
         pretrained.metadata["hidden"] = str(trained.hidden)
+        pretrained.metadata["encoder"] = trained.encoder_name
         loss = trained.before.metrics()["mlm_loss"]
         pretrained.metadata["summary"] = (
             f"{outcome.tokens:,} tokens, held-out loss {after['mlm_loss']:.3f} (before {loss:.3f}), accuracy "

@@ -51,6 +51,4 @@ def begin(
         raise BerthError("encoder: a new one needs a vocabulary, and the vocabulary step made none. Run it again.")
     folder = str(Path(scratch) / "encoder")
     new_encoders.write(folder, new, len(found.pieces), seed)
-    layers, hidden, heads, _ = new.shape
-    name = f"new ({layers} layers, hidden {hidden}, {heads} heads, {len(found.pieces):,} word pieces)"
-    return Origin(name, folder, "that of the vocabulary step", own, "")
+    return Origin(str(new), folder, "that of the vocabulary step", own, "")

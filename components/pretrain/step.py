@@ -35,6 +35,8 @@ class Pretrained:
     """Of the held-out documents: the encoder before, with its own heads or with warmed-up ones."""
     after: Sums
     hidden: int
+    encoder_name: str
+    """Of what it started from."""
     encoder_sha256: str
     seconds: float
 
@@ -110,4 +112,4 @@ def pretrain_encoder(
         phases.clear()  # only now: a process that fails before this is started again with all others
     seconds = time.perf_counter() - start
     before_and_after = phases.before.sums, phases.after
-    return Pretrained(outcome, *before_and_after, model.hidden, origin.sha256, seconds)
+    return Pretrained(outcome, *before_and_after, model.hidden, origin.name, origin.sha256, seconds)

@@ -86,12 +86,15 @@ def register_encoder_as_step(
     """Run push_encoder or refuse_encoder as a step; the arguments are as those of register_as_step."""
 
     def recorded() -> tuple[Interface, dict[str, str], str]:
-        facts = encoder.metadata
+        facts, told = encoder.metadata, version_tags(report.metadata, corpus.metadata, "")
         made = f"Pre-trained on the corpus `{corpus.metadata.get('fingerprint', '')[:16]}`"
         made += f" ({escaped(corpus.metadata.get('summary', ''))}); {escaped(facts.get('summary', ''))}."
+        made += f"\n\nIt began from {escaped(facts['encoder'])}." if "encoder" in facts else ""
+        made += f"\n\nA training takes it as `encoder: models:/{name}/VERSION`, or as `models:/{name}@{tags.CHAMPION}` "
+        made += f'while it is the champion; `berth fill {name} "some [MASK] text"` shows what it knows.'
         return (
             EncoderInterface(int(facts["hidden"]), unpacked(facts, "requirements", [])),
-            version_tags(report.metadata, corpus.metadata, "") | {tags.KIND: tags.ENCODER},
+            {name: value for name, value in told.items() if value} | {tags.KIND: tags.ENCODER},
             description(report.metadata, made, _ENCODER_HEADLINE),
         )
 

@@ -9,9 +9,10 @@ from rich.text import Text
 from berth.errors import printable
 from berth.registry import promotion, versions
 from berth.registry.promotion import Switched
+from berth.registry.versions import Version
 from berth.tracking import tags
 from pipeline import home, mlflow_store
-from pipeline.display import tables
+from pipeline.display import scores, tables
 
 _SHOWN_AUDITS = 5
 
@@ -21,22 +22,26 @@ def models_table() -> RenderableType:
     mlflow_store.use_tracking_uri()
     known = versions.names()
     if not known:
-        return Text("No model is registered: run 'berth run CONFIG' first.")
+        return Text("No model is registered: run 'berth run CONFIG' or 'berth pretrain CONFIG' first.")
+    of_names = {name: versions.versions(name) for name in known}
+    champions = {name: _champion(name, found) for name, found in of_names.items()}
+    metrics = {name: _metrics(champion.tags) if champion else {} for name, champion in champions.items()}
+    columns = scores.headers(metrics.values())
     table = tables.new(
         tables.words("model"),
-        *map(tables.number, ("champion", "accuracy", "macro F1")),
+        *map(tables.number, ("champion", *columns.values())),
         tables.whole("pushed"),
         tables.number("versions"),
     )
-    for name in known:
-        found = versions.versions(name)
-        number = versions.aliases(name).get(tags.CHAMPION)
-        champion = next((version for version in found if version.number == number), None)
-        facts = ["none", "", "", ""]
-        if champion:
-            facts = [str(number), *_scores(champion.tags), _when(champion.created)]
-        tables.add(table, name, *facts, str(len(found)))
+    for name, champion in champions.items():
+        number, pushed = (str(champion.number), _when(champion.created)) if champion else ("none", "")
+        tables.add(table, name, number, *scores.cells(metrics[name], columns), pushed, str(len(of_names[name])))
     return table
+
+
+def _champion(name: str, found: list[Version]) -> Version | None:
+    number = versions.aliases(name).get(tags.CHAMPION)
+    return next((version for version in found if version.number == number), None)
 
 
 def versions_table(name: str, limit: int) -> RenderableType:
@@ -48,10 +53,12 @@ def versions_table(name: str, limit: int) -> RenderableType:
     mlflow_store.use_tracking_uri()
     versions.check_known(name)
     found, aliases = versions.versions(name), versions.aliases(name)
+    metrics = {version.number: _metrics(version.tags) for version in found[:limit]}
+    columns = scores.headers(metrics.values())
     table = tables.new(
         tables.number("version"),
         tables.words("alias"),
-        *map(tables.number, ("accuracy", "macro F1")),
+        *map(tables.number, columns.values()),
         tables.whole("pushed"),
         tables.words("verdict"),
     )
@@ -60,7 +67,8 @@ def versions_table(name: str, limit: int) -> RenderableType:
         own += ["withdrawn"] if version.withdrawn else ["pushing"] if version.pending else []
         style = "bold" if tags.CHAMPION in own else ""
         verdict = version.tags.get(tags.VERDICT, "")
-        cells = [str(version.number), ", ".join(own), *_scores(version.tags), _when(version.created), verdict]
+        own_scores = scores.cells(metrics[version.number], columns)
+        cells = [str(version.number), ", ".join(own), *own_scores, _when(version.created), verdict]
         tables.add(table, *cells, style=style)
     parts: list[RenderableType] = [table]
     if len(found) > limit:
@@ -123,18 +131,15 @@ def _told(done: Switched) -> Iterator[str]:
         yield f"Out of the serving folder, kept in the registry: {numbers}."
 
 
-def _scores(version_tags: Mapping[str, str]) -> list[str]:
-    """Return accuracy and macro F1 of the version's pipeline run; empty where that is gone."""
+def _metrics(version_tags: Mapping[str, str]) -> Mapping[str, float]:
+    """Return the metrics of the version's pipeline run; empty where that is gone."""
     import mlflow
     from mlflow.exceptions import MlflowException
 
     try:
-        metrics: Mapping[str, float] = (
-            mlflow.MlflowClient().get_run(version_tags.get(tags.PIPELINE_RUN, "")).data.metrics
-        )
+        return dict(mlflow.MlflowClient().get_run(version_tags.get(tags.PIPELINE_RUN, "")).data.metrics)
     except MlflowException:
-        return ["", ""]
-    return [f"{metrics[key]:.4f}" if key in metrics else "" for key in ("accuracy", "macro_f1")]
+        return {}
 
 
 def _when(seconds: float) -> str:

@@ -12,7 +12,7 @@ from rich.text import Text
 from berth.errors import BerthError, nearest
 from berth.tracking import tags
 from pipeline import mlflow_store
-from pipeline.display import tables
+from pipeline.display import scores, tables
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -42,19 +42,17 @@ def runs_table(experiment: str | None, limit: int) -> Table:
         max_results=limit,
         order_by=["attributes.start_time DESC"],
     )
+    columns = scores.headers(run.data.metrics for run in found)
     table = tables.new(
         *map(tables.whole, ("run", "started", "took")),  # whole: `berth compare` takes the name
         tables.words("result"),
-        tables.number("accuracy", fold=True),
-        tables.number("macro F1", fold=True),
+        *(tables.number(header, fold=True) for header in columns.values()),
     )
     for run in found:
         started = datetime.datetime.fromtimestamp(run.info.start_time / 1000)
         took = f"{(run.info.end_time - run.info.start_time) / 1000:.0f} s" if run.info.end_time else ""
-        scores = (
-            f"{run.data.metrics[name]:.4f}" if name in run.data.metrics else "" for name in ("accuracy", "macro_f1")
-        )
-        tables.add(table, run.info.run_name or "", f"{started:%Y-%m-%d %H:%M}", took, outcome(run), *scores)
+        own = scores.cells(run.data.metrics, columns)
+        tables.add(table, run.info.run_name or "", f"{started:%Y-%m-%d %H:%M}", took, outcome(run), *own)
     return table
 
 

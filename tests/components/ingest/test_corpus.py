@@ -291,5 +291,6 @@ def test_component_logs_what_the_corpus_holds(store, artifact, tmp_path):
     component_body("ingest", "ingest_corpus")(**data, corpus=corpus, rejected=artifact("rejected"))
     run = run_tree.children(store.client, store.parent)[-1]
     assert run.data.metrics["documents_read"] == 50
+    assert {one.dataset.name for one in run.inputs.dataset_inputs} == {"train split", "held_out split"}
     assert corpus.metadata["fingerprint"] == Corpus(corpus.path).manifest.digest
     assert corpus.metadata["summary"].endswith("characters")

@@ -32,9 +32,12 @@ def test_probe_reads_a_query(ingest_probe, tmp_path):
     assert labelled.metadata["summary"] == "200 texts of 2 labels, 0 rejected"
 
 
-def test_probe_keeps_no_more_than_its_draws_need(ingest_probe, tmp_path):
+def test_probe_keeps_no_more_than_its_draws_need(ingest_probe, tmp_path, store):
     labelled = ingest_probe(source={"files": str(write(tmp_path / "rows.csv"))}, sizes=[10], seeds=2, test=20)
     assert sum(Manifest.read(labelled.path).rows.values()) == 60
+    params = store.client.get_run(store.parent).data.params
+    assert (params["probe.sizes"], params["probe.source"]) == ("[10]", str(tmp_path / "rows.csv"))
+    assert "probe.split_train" not in params
 
 
 def test_bad_probe_source_is_one_line_and_leaves_nothing(ingest_probe, tmp_path):

@@ -16,7 +16,12 @@ def push_one(store, artifact, models, name, tmp_path):
 
     def push_one(passed: bool, of: str = "single"):
         encoder = artifact(
-            "encoder", models / of, hidden="32", requirements=packed(REQUIREMENTS), summary="2,000 tokens"
+            "encoder",
+            models / of,
+            hidden="32",
+            requirements=packed(REQUIREMENTS),
+            summary="2,000 tokens",
+            encoder="minilm",
         )
         corpus = artifact("corpus", fingerprint="f" * 64, summary="10 documents <b>")
         verdict = "BLESSED" if passed else "NOT BLESSED: must_improve +0.1"
@@ -39,7 +44,9 @@ def test_an_encoder_that_passed_is_the_champion_and_published(push_one, store, n
     found = store.client.get_model_version(name, "1")
     assert found.tags["berth.kind"] == "encoder"
     assert found.description.startswith("BLESSED, mlm_loss 2.5000, mlm_accuracy 0.5000\n")
-    assert "10 documents &lt;b&gt;" in found.description
+    for part in ("10 documents &lt;b&gt;", "It began from minilm.", f"`encoder: models:/{name}/VERSION`"):
+        assert part in found.description
+    assert "berth.settings_digest" not in found.tags
     assert (fetch.fetch(f"models:/{name}@champion").folder / "saved_model.pb").is_file()
 
 

@@ -144,10 +144,10 @@ def test_component_logs_the_vocabulary(unsaved, messages, artifact, store):
 
 
 def test_new_encoder_begins_with_its_vocabulary(made, tmp_path):
-    facts, folder = made
+    _, folder = made
     shape = NewEncoder.model_validate({"layers": 1, "hidden": 16, "heads": 2})
     begun = origin.begin("", shape, "", folder, tmp_path, seed=0)
-    assert begun.name == f"new (1 layers, hidden 16, 2 heads, {facts.size:,} word pieces)"
+    assert begun.name == "new: layers 1, hidden 16, heads 2, intermediate 64, vocabulary 30000"
     assert begun.preprocessor == str(folder / "preprocessor")
     assert (tmp_path / "encoder" / "saved_model.pb").is_file()
 
