@@ -35,6 +35,18 @@ def close(run_id: str, status: str, error: str = "") -> None:
     client.set_terminated(run_id, status)
 
 
+def blame(run_id: str, step: str, error: str) -> None:
+    """Name the failed `step` on the pipeline run `run_id`, unless its error is there as the step reported it.
+
+    A step that was killed before it opened its run is known to the backend alone.
+    """
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    if not client.get_run(run_id).data.tags.get(tags.ERROR, "").startswith(f"{step}: "):
+        client.set_tag(run_id, tags.ERROR, f"{step}: {error}"[:TAG_LIMIT])
+
+
 def children(client: "MlflowClient", run_id: str) -> list["Run"]:
     """Return the runs of the steps of the pipeline run `run_id`, oldest first."""
     return [run for run in nested(client, run_id) if tags.STEP in run.data.tags]

@@ -89,6 +89,7 @@ def run_pipeline(
     if failed:
         if not any(step.name == EXIT_STEP and step.state == "done" for step in steps):
             run_tree.close(run_id, "FAILED", failed.summary)
+        run_tree.blame(run_id, failed.name, failed.summary)
         raise BerthError(f"{failed.name} failed: {failed.summary} Log: {home.relative(log_dir / failed.name)}.log")
     blessed = any(step.name in ("push", "push_encoder") for step in steps)
     return Result(run_id, steps, blessed, log_dir)

@@ -48,6 +48,14 @@ def test_a_failure_is_a_tag_on_the_step_and_on_the_pipeline_run(store):
     assert store.client.get_run(store.parent).data.tags[tags.ERROR] == "ingest: no column 'x'."
 
 
+def test_a_step_that_died_before_its_run_is_named(store):
+    run_tree.close(store.parent, "FAILED", "Task exit-handler-1 failed.")
+    run_tree.blame(store.parent, "locate", "killed (SIGKILL).")
+    assert store.client.get_run(store.parent).data.tags[tags.ERROR] == "locate: killed (SIGKILL)."
+    run_tree.blame(store.parent, "locate", "something else")
+    assert store.client.get_run(store.parent).data.tags[tags.ERROR] == "locate: killed (SIGKILL)."
+
+
 @pytest.mark.parametrize(
     ("error", "place"),
     [
