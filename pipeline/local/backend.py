@@ -76,7 +76,8 @@ def run_pipeline(
             pipeline(**arguments)
     except BaseException as error:
         interrupted = isinstance(error, KeyboardInterrupt)
-        run_tree.close(run_id, "KILLED" if interrupted else "FAILED", "interrupted" if interrupted else str(error))
+        with _where_mlflow_answers():
+            run_tree.close(run_id, "KILLED" if interrupted else "FAILED", "interrupted" if interrupted else str(error))
         if isinstance(error, OSError):
             raise BerthError(
                 f"{home.berth_home()}: cannot be written ({error.strerror}). Make room or run elsewhere."
@@ -87,9 +88,10 @@ def run_pipeline(
 
     failed = next((step for step in steps if step.state == "failed"), None)
     if failed:
-        if not any(step.name == EXIT_STEP and step.state == "done" for step in steps):
-            run_tree.close(run_id, "FAILED", failed.summary)
-        run_tree.blame(run_id, failed.name, failed.summary)
+        with _where_mlflow_answers():
+            if not any(step.name == EXIT_STEP and step.state == "done" for step in steps):
+                run_tree.close(run_id, "FAILED", failed.summary)
+            run_tree.blame(run_id, failed.name, failed.summary)
         raise BerthError(f"{failed.name} failed: {failed.summary} Log: {home.relative(log_dir / failed.name)}.log")
     blessed = any(step.name in ("push", "push_encoder") for step in steps)
     return Result(run_id, steps, blessed, log_dir)
@@ -106,6 +108,13 @@ def _open_run(experiment: str, run_name: str) -> str:
         raise BerthError(
             f"MLflow at {mlflow_store.redacted(store)} does not answer: {first_line(error)} Check MLFLOW_TRACKING_URI."
         ) from None
+
+
+def _where_mlflow_answers() -> contextlib.AbstractContextManager[None]:
+    """Leave out of MLflow what it cannot be told, as on a full disk: the user is told of the failure all the same."""
+    from mlflow.exceptions import MlflowException
+
+    return contextlib.suppress(MlflowException)
 
 
 @contextlib.contextmanager
