@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from berth.data import windows
 from berth.data.cleaning import NO_RULES, TextRules
@@ -84,9 +84,9 @@ def export(
 
         root = tf.Module()
         root.cleaning = cleaning
-        root.preprocessor = preprocessor.loaded
-        root.encoder = classifier.encoder
-        root.head = classifier.head
+        root.preprocessor = tf.Module()
+        root.preprocessor.tokenize = preprocessor.loaded.tokenize  # explanations tokenise words with it
+        root.state = _state(preprocessor.loaded, classifier.encoder, classifier.head)
         root.labels = tf.saved_model.Asset(str(labels_file))
         root.settings = tf.saved_model.Asset(str(settings_file))
         made = scratch / "model"
@@ -95,6 +95,17 @@ def export(
         made.rename(folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _state(*parts: "tf.Module") -> list[Any]:
+    """Return the variables, tables and files of `parts`, without their functions.
+
+    The signatures call none of them, and a model that has them takes twice as long to load.
+    """
+    import tensorflow as tf
+
+    kinds = tf.Variable, tf.saved_model.experimental.TrackableResource, tf.saved_model.Asset
+    return [own for part in parts for own in tf.train.TrackableView(part).descendants() if isinstance(own, kinds)]
 
 
 def _probabilities(
