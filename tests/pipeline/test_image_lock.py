@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 
 from berth.errors import BerthError
 from berth.images import ALL
@@ -33,7 +32,7 @@ def test_every_step_runs_in_its_image_by_digest(tmp_path):
 
 
 def executors(path: Path) -> dict[str, str]:
-    documents = yaml.safe_load_all(path.read_text(encoding="utf-8"))
+    documents = compiler.read(path.read_text(encoding="utf-8"))
     spec = next(document["deploymentSpec"] for document in documents if "root" in document)
     return {step: executor["container"]["image"] for step, executor in spec["executors"].items()}
 

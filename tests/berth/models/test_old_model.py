@@ -66,7 +66,10 @@ print(json.dumps(answers))
 
 @pytest.fixture(scope="module")
 def answers(folder, tmp_path_factory) -> dict:
-    """What the model answers to three programs of the train environment: one process, as TensorFlow takes seconds."""
+    """What the model answers to three programs of the train environment.
+
+    They are one process of 11 s: TensorFlow is imported once, and the model loaded three times.
+    """
     variables = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run(
         [str(TRAIN_PYTHON), "-c", _LOADS, json.dumps([str(ROOT), *TEXTS])],
@@ -79,7 +82,7 @@ def answers(folder, tmp_path_factory) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_berth_predict_answers_as_the_old_code_did(folder):
+def test_berth_predict_answers_as_the_old_code_did(folder):  # 7 s: the command and TensorFlow are started
     done = berth(folder, "predict", "--json", old_model.NAME, *TEXTS)
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert [answer["label"] for answer in answers] == LABELS, done.stderr

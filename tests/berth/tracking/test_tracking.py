@@ -4,8 +4,6 @@ import contextlib
 import errno
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import mlflow
@@ -21,6 +19,7 @@ from berth.registry import versions
 from berth.tracking import pipeline_run, run_tree, tags
 from berth.tracking.step_run import log_datasets, log_params, metric_name, metric_names, step_run
 from berth.training.preemption import Preempted
+from tests.support.forks import CONTEXT
 
 ROOT = Path(__file__).parents[3]
 
@@ -211,12 +210,17 @@ def test_step_without_checkpoints_is_not_repeated_at_its_limit(on_cluster, monke
         pass
 
 
+def _killed_step(environment: dict[str, str]) -> None:
+    os.environ.update(environment)
+    with step_run("train"):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def test_step_killed_by_sigkill_is_closed_with_the_run(store):
-    code = "import os, signal\nfrom berth.tracking.step_run import step_run\n"
-    code += "with step_run('train'):\n    os.kill(os.getpid(), signal.SIGKILL)\n"
-    environment = {**os.environ, "MLFLOW_RUN_ID": store.parent, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT)
-    assert done.returncode == -signal.SIGKILL
+    process = CONTEXT.Process(target=_killed_step, args=({**os.environ, "MLFLOW_RUN_ID": store.parent},))
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
     run_tree.close(store.parent, "FAILED")
     (child,) = run_tree.children(store.client, store.parent)
     assert child.info.status == "FAILED"

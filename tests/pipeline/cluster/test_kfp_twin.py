@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from pipeline.dags import compiler
 from tests.support.kfp_twin import launcher
 from tests.support.kfp_twin.metadata_store import MetadataStore
 from tests.support.kfp_twin.workflow import Clock, Workflow, tries
@@ -113,7 +113,7 @@ def test_cancelled_step_hears_nothing_and_is_not_repeated(tmp_path):
 @pytest.mark.parametrize("step", ["locate", "ingest", "train", "push"])
 def test_each_try_may_wait_a_day_and_use_its_time_limit(compiled, step):
     """KFP's `backoffMaxDuration` ends a series of tries, counted from the first one's start."""
-    pipeline, platform = yaml.safe_load_all(compiled.read_text(encoding="utf-8"))
+    pipeline, platform = compiler.read(compiled.read_text(encoding="utf-8"))
     (policy,) = [
         found["tasks"][step]["retryPolicy"]
         for component in pipeline["components"].values()

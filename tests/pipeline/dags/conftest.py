@@ -1,7 +1,6 @@
 """The compiled pipeline.yaml, whole and parsed, and a task of it by name."""
 
 import pytest
-import yaml
 
 from pipeline.dags import compiler
 
@@ -15,7 +14,7 @@ def compiled(tmp_path_factory) -> str:
 
 @pytest.fixture(scope="module")
 def ir(compiled) -> dict:
-    return next(document for document in yaml.safe_load_all(compiled) if "root" in document)
+    return next(document for document in compiler.read(compiled) if "root" in document)
 
 
 def task(ir: dict, name: str) -> dict:

@@ -3,7 +3,6 @@
 import re
 
 import pytest
-import yaml
 from google.protobuf import json_format
 from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConfig
 
@@ -19,7 +18,7 @@ MINUTE, HOUR = 60, 3600
 @pytest.fixture(scope="module")
 def pods(compiled) -> dict[str, KubernetesExecutorConfig]:
     """Return what Kubernetes is asked for by step, read by KFP's own protobuf, which refuses any field it lacks."""
-    documents = list(yaml.safe_load_all(compiled))
+    documents = compiler.read(compiled)
     platform = next(document for document in documents if "platforms" in document)["platforms"]["kubernetes"]
     executors = platform["deploymentSpec"]["executors"]
     return {
@@ -138,7 +137,7 @@ def test_checkpoint_claim_is_mounted_only_on_request(pods, ir, tmp_path):
     assert not any(pod.pvc_mount for pod in pods.values())
     assert "componentInputParameter" in task(ir, "train")["inputs"]["parameters"]["checkpoints"]
     compiler.write_yaml(tmp_path / "pipeline.yaml", cluster=Cluster(checkpoint_claim="train-checkpoints"))
-    with_claim, platform = yaml.safe_load_all((tmp_path / "pipeline.yaml").read_text(encoding="utf-8"))
+    with_claim, platform = compiler.read((tmp_path / "pipeline.yaml").read_text(encoding="utf-8"))
     executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     assert [name for name, values in executors.items() if "pvcMount" in values] == ["exec-train"]
     (mount,) = json_format.ParseDict(executors["exec-train"], KubernetesExecutorConfig()).pvc_mount
@@ -152,7 +151,7 @@ def test_time_limit_retries_and_labels_are_compiled_in(tmp_path):
     queue = {"kueue.x-k8s.io/queue-name": "ml"}
     own = {"train": {"hours": 100, "retries": 1, "labels": queue}, "compare": {"retries": 2}}
     compiler.write_yaml(tmp_path / "pipeline.yaml", cluster=Cluster(resources=own))
-    compiled, platform = yaml.safe_load_all((tmp_path / "pipeline.yaml").read_text(encoding="utf-8"))
+    compiled, platform = compiler.read((tmp_path / "pipeline.yaml").read_text(encoding="utf-8"))
     executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     pod = json_format.ParseDict(executors["exec-train"], KubernetesExecutorConfig())
     assert (pod.active_deadline_seconds, dict(pod.pod_metadata.labels)) == (100 * HOUR, queue)

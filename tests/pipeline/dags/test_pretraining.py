@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-import yaml
 
 from berth.cluster_settings import STEPS
 from pipeline import image_lock
@@ -23,7 +22,7 @@ def pretraining(tmp_path_factory) -> str:
 
 @pytest.fixture(scope="module")
 def documents(pretraining) -> list[dict]:
-    return list(yaml.safe_load_all(pretraining))
+    return compiler.read(pretraining)
 
 
 def test_pretraining_yaml_is_what_compile_writes(pretraining):

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 from kfp import components
 
 from pipeline import image_lock
@@ -41,7 +40,7 @@ def test_no_input_is_a_text_made_of_parameters(kind):
     is a quantity or the name of a resource, alone.
     """
     text = (ROOT / FILES[kind]).read_text(encoding="utf-8")
-    ir = next(yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+    ir, *_ = compiler.read(text)
     inputs = [
         (name, given["runtimeValue"]["constant"])
         for component in [ir["root"], *ir["components"].values()]
@@ -171,7 +170,7 @@ def test_a_step_that_runs_to_its_limit_is_retried(compiled, ir, step):
     argo-workflows, workflow/controller/operator.go: processNodeRetries.
     """
     policy = task(ir, step)["retryPolicy"]
-    platform = next(document for document in yaml.safe_load_all(compiled) if "platforms" in document)["platforms"]
+    platform = next(document for document in compiler.read(compiled) if "platforms" in document)["platforms"]
     limit = int(platform["kubernetes"]["deploymentSpec"]["executors"][f"exec-{step}"]["activeDeadlineSeconds"])
     seconds = {name: int(policy[name].removesuffix("s")) for name in ("backoffDuration", "backoffMaxDuration")}
     passed = 0
@@ -186,7 +185,7 @@ def test_lock_names_every_image_by_digest(tmp_path):
     digests = {name: f"registry.example/{name}@sha256:{'0' * 64}" for name in ("berth-core", "berth-validate")}
     digests["berth-train"] = f"registry.example/berth-train@sha256:{'1' * 64}"
     compiler.write_yaml(tmp_path / "pipeline.yaml", digests)
-    ir = next(yaml.safe_load_all((tmp_path / "pipeline.yaml").read_text(encoding="utf-8")))
+    ir, *_ = compiler.read((tmp_path / "pipeline.yaml").read_text(encoding="utf-8"))
     images = {executor["container"]["image"] for executor in ir["deploymentSpec"]["executors"].values()}
     assert images == set(digests.values())
     assert all(re.fullmatch(r"[^@:]+@sha256:[0-9a-f]{64}", image) for image in images)

@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
-import yaml
 
 from berth import images
 from pipeline import checkout
+from pipeline.dags import compiler
 from pipeline.local import environments, warm_pool
 from pipeline.local.warm_pool import WarmPool, WarmProcess
 
@@ -20,7 +20,7 @@ MODES = ("ordinary", "single", "forking")
 LIGHT = ("kfp.dsl.executor_main",)
 EXECUTORS = [
     executor["container"]
-    for document in yaml.safe_load_all((checkout.CHECKOUT / "pipeline.yaml").read_text())
+    for document in compiler.read((checkout.CHECKOUT / "pipeline.yaml").read_text())
     for executor in document.get("deploymentSpec", {}).get("executors", {}).values()
 ]
 PROGRAM = """
@@ -140,7 +140,7 @@ class Interrupt(BaseException):
 @pytest.mark.parametrize("kind", ["sleep", "deaf"])
 @pytest.mark.parametrize("pool", MODES, indirect=True)
 def test_an_interrupted_step_leaves_in_order_or_is_killed(pool, tmp_path, monkeypatch, kind):
-    monkeypatch.setattr(environments, "_LEAVING", 20 if kind == "sleep" else 2)
+    monkeypatch.setattr(environments, "_LEAVING", 20 if kind == "sleep" else 0.7)
 
     def interrupt(*_: object) -> None:
         if (tmp_path / "pids").exists() and (tmp_path / "pids").read_text():
@@ -202,13 +202,13 @@ def test_no_process_outlives_its_pool(tmp_path, ending):
         "pool._shared = WarmProcess(images.CORE, ('time',), False)\n"
         "pool._single['train'] = WarmProcess(images.TRAIN, ('tensorflow',), True)\n"
         "print(pool._shared._process.pid, pool._single['train']._process.pid, flush=True)\n"
-        "time.sleep(2)\nif input() == 'close':\n    pool.close()\n"
+        "time.sleep(0.7)\nif input() == 'close':\n    pool.close()\n"
     )
     with subprocess.Popen(
         [sys.executable, "-c", script], cwd=checkout.CHECKOUT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as owner:
         pids = owner.stdout.readline().split()
-        time.sleep(2)
+        time.sleep(0.7)
         if ending == "kill -9":
             owner.kill()
         else:
