@@ -14,13 +14,17 @@ from berth.encoders.loading import load
 from berth.encoders.pooling import pool, resolve_auto
 from berth.encoders.preprocessor import Preprocessor, tokenize_all
 from berth.encoders.seeded_dropout import Seeds, with_seeded_dropout
+from berth.training import precision
 from berth.training.batching import Batching, batches
 from berth.training.learning_rate import warmup_then_linear_decay
 from berth.training.optimizer import AdamW
 
 _LENGTH = 128
 """Tokens of a text, or as many as the encoder has positions for."""
-_BATCH, _EPOCHS, _RATE, _HEAD_RATE = 16, 10, 3e-5, 10.0
+_BATCH, _UPDATES, _FEWEST_EPOCHS = 16, 40, 3
+"""A fine-tuning has so many updates, and more where these epochs take more."""
+_RATE, _RATE_OF_SMALL, _SMALL, _HEAD_RATE = 3e-5, 1e-4, 512, 10.0
+"""The learning rate, that of an encoder whose vectors have up to 512 numbers, and the head's factor, as in train."""
 _WARMUP, _DECAY = 0.1, 0.01
 
 
@@ -45,6 +49,8 @@ class ProbedEncoder:
         length = min(_LENGTH, positions(loaded) or _LENGTH)
         self._prepare = Preprocessor(load("preprocessor", str(preprocessor), handle), length, handle)
         self._made: _Tuner | None = None
+        # float16 would need a scaled loss.
+        self._precision = "float32" if (found := precision.choose("auto")) == "float16" else found
         self._compiled = tf.function(self._call, input_signature=[_RAGGED], autograph=False)
 
     def tokens(self, texts: list[str]) -> TokenIds:
@@ -62,12 +68,15 @@ class ProbedEncoder:
         tuner = self._tuner(tokens, classes)
         tuner.reset(self._first, seed)
         rng = np.random.default_rng(seed)
-        done, total = 0, len(chosen) * _EPOCHS
-        for _ in range(_EPOCHS):
-            for part in np.array_split(rng.permutation(chosen), -(-len(chosen) // _BATCH)):
+        batches_of_epoch = -(-len(chosen) // _BATCH)
+        epochs = max(_FEWEST_EPOCHS, _UPDATES // batches_of_epoch)
+        done, total = 0, len(chosen) * epochs
+        for _ in range(epochs):
+            for part in np.array_split(rng.permutation(chosen), batches_of_epoch):
                 self._seeds.set(done, 0)
-                rate = warmup_then_linear_decay(done, len(part), total, _RATE, _WARMUP)
-                tuner.step(_ragged(tokens, part), targets[part].astype(np.int32), rate)
+                rate = warmup_then_linear_decay(done, len(part), total, tuner.rate, _WARMUP)
+                with precision.training(self._precision):
+                    tuner.step(_ragged(tokens, part), targets[part].astype(np.int32), rate)
                 done += len(part)
         said = self._by_batch(tokens, test, tuner.predict).argmax(-1)
         tuner.reset(self._first, seed)
@@ -106,6 +115,7 @@ class _Tuner:
 
     def __init__(self, call: Callable[..., tf.Tensor], variables: list[tf.Variable], hidden: int, classes: int) -> None:
         self._encoder = variables
+        self.rate = _RATE_OF_SMALL if hidden <= _SMALL else _RATE
         kernel = tf.Variable(tf.zeros([hidden, classes]), name="head/kernel")
         self._head = [kernel, tf.Variable(tf.zeros(classes), name="head/bias")]
         everything = [*variables, *self._head]
