@@ -16,16 +16,14 @@ from berth.encoders.preprocessor import Preprocessor, tokenize_all
 from berth.encoders.seeded_dropout import Seeds, with_seeded_dropout
 from berth.training import precision
 from berth.training.batching import Batching, batches
-from berth.training.learning_rate import warmup_then_linear_decay
+from berth.training.learning_rate import peak_for, warmup_then_linear_decay
 from berth.training.optimizer import AdamW
 
 _LENGTH = 128
 """Tokens of a text, or as many as the encoder has positions for."""
 _BATCH, _UPDATES, _FEWEST_EPOCHS = 16, 40, 3
 """A fine-tuning has so many updates, and more where these epochs take more."""
-_RATE, _RATE_OF_SMALL, _SMALL, _HEAD_RATE = 3e-5, 1e-4, 512, 10.0
-"""The learning rate, that of an encoder whose vectors have up to 512 numbers, and the head's factor, as in train."""
-_WARMUP, _DECAY = 0.1, 0.01
+_HEAD_RATE, _WARMUP, _DECAY = 10.0, 0.1, 0.01
 
 
 class ProbedEncoder:
@@ -115,7 +113,7 @@ class _Tuner:
 
     def __init__(self, call: Callable[..., tf.Tensor], variables: list[tf.Variable], hidden: int, classes: int) -> None:
         self._encoder = variables
-        self.rate = _RATE_OF_SMALL if hidden <= _SMALL else _RATE
+        self.rate = peak_for(hidden)
         kernel = tf.Variable(tf.zeros([hidden, classes]), name="head/kernel")
         self._head = [kernel, tf.Variable(tf.zeros(classes), name="head/bias")]
         everything = [*variables, *self._head]

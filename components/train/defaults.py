@@ -14,10 +14,10 @@ import numpy as np
 
 from berth.data.dataset import PAIR, TEXT, read_chunks, row_count
 from berth.encoders.adapter import LoadedModel
-from berth.encoders.builtin.weights import BUILT_IN
 from berth.encoders.pooling import resolve_auto
 from berth.encoders.preprocessor import Preprocessor, tokenize_all
 from berth.settings import AUTO, LONGEST
+from berth.training.learning_rate import peak_for
 from berth.training.recipe import Recipe
 from berth.training.settings import Training
 
@@ -39,8 +39,6 @@ _FEW_OF_LABEL, _FEW = 64, 1_000
 _PAIRS = 80
 """Pairs of an epoch of `contrast`, or as many as there are texts."""
 _CONTRAST_STEPS = 50
-_SMALL = 512
-"""Size of the vectors up to which an encoder is a small one, which takes and needs a higher learning rate."""
 _MANY_LABELS = 100
 """More of them in a multi-label task are learnt at ten times the rate of fewer."""
 FEW_VALIDATION = 50
@@ -60,7 +58,6 @@ CHOSEN = ("head_rate", "select_by")
 class Facts:
     """What the choice depends on."""
 
-    encoder: str
     hidden: int
     """Size of the encoder's vectors."""
     labels: int
@@ -140,7 +137,7 @@ def settle(recipe: Recipe, facts: Facts) -> Recipe:
         chosen = {
             "epochs": math.ceil(_CONTRAST_STEPS / math.ceil(pairs_of(facts.texts) / batch_size)),
             "batch_size": batch_size,
-            "learning_rate": _rate(facts),
+            "learning_rate": peak_for(facts.hidden),
         }
         options = {"head_rate": 1.0, "select_by": "val_loss" if facts.validation >= FEW_VALIDATION else "last"}
     else:
@@ -150,7 +147,7 @@ def settle(recipe: Recipe, facts: Facts) -> Recipe:
         chosen = {
             "epochs": max(min(_MOST, max(_FEWEST, enough)), math.ceil(FEW_STEPS / steps)),
             "batch_size": batch_size,
-            "learning_rate": _rate(facts),
+            "learning_rate": peak_for(facts.hidden),
         }
         options = {
             "head_rate": _head_rate(facts),
@@ -161,11 +158,6 @@ def settle(recipe: Recipe, facts: Facts) -> Recipe:
     )
     missing = {name: value for name, value in chosen.items() if not getattr(recipe, name)}
     return replace(recipe, **missing, training=training)
-
-
-def _rate(facts: Facts) -> float:
-    """Return the peak learning rate that suits an encoder of this size."""
-    return 1e-4 if facts.encoder == BUILT_IN or facts.hidden <= _SMALL else 3e-5
 
 
 def _head_rate(facts: Facts) -> float:

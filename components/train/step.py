@@ -141,7 +141,7 @@ def train_model(
         flush=True,
     )
     sizes = len(manifest.labels), len(splits["train"]), len(splits["validation"])
-    facts = Facts(encoder, classifier.hidden, *sizes, manifest.task)
+    facts = Facts(classifier.hidden, *sizes, manifest.task)
     recipe = settle(for_few(recipe, facts), facts)
     print(in_words(recipe, sequence_length, pooling, len(splits["train"])), flush=True)
     if doubt := warning(recipe, len(splits["train"])):
