@@ -202,7 +202,7 @@ def test_query_source_resolves_paths_from_the_config_folder(load, tmp_path):
             "Write env:NAME, and put the address into the var",
         ),
         ("source: https://h/a.csv#access_token=secret", "source: an address with a user or password in it"),
-        ("source: ['https://h/a.csv?sig=secret']", "source: input should be a valid dictionary"),
+        ("source: ['https://h/a.csv?sig=secret']", "source: input should be a mapping of settings"),
         ("source: {sql: 'FROM \"https://h/a.csv?sig=secret\"'}", "source: sql: an address with a user or password"),
         ("source: {sql: SELECT 'dbname=x password=secret'}", "source: sql: an address with a user or password"),
         ("source: env:secret/word", "source: write env:NAME"),
