@@ -24,7 +24,9 @@ def check(corpus: Corpus, stores: dict[str, TokenStore], settings: Pretraining, 
         BerthError: pre-training on it makes no sense.
     """
     train, held_out = stores[TRAIN], stores[HELD_OUT]
-    of_batch = f"rows (batch_size: {settings.batch_size:,})" if settings.batch_size else "tokens (batch_tokens)"
+    of_batch = f"rows (batch_size: {settings.batch_size:,})"
+    if not settings.batch_size:
+        of_batch = f"tokens (batch_tokens: {settings.batch_tokens:,})"
     if train.token_count < (settings.batch_size or settings.batch_tokens):
         raise BerthError(
             f"the corpus has {train.token_count:,} tokens to train on, fewer than a batch has {of_batch}. Give more "

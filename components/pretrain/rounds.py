@@ -6,6 +6,7 @@ A round has the rows between two evaluations, which may be a part of the corpus 
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from berth.pretraining.batches import Rows
@@ -38,13 +39,16 @@ def plan(documents: TokenStore, settings: Pretraining, separator: int) -> list[R
     """
     rounds: list[Round] = []
     for stage, (length, share) in enumerate(zip(settings.sequence_lengths, settings.shares_of_lengths, strict=True)):
-        first_pass = instances(documents, **_options(settings, length, separator), epoch=stage * _EPOCHS)
+        pass_over = partial(instances, documents, **_options(settings, length, separator), epoch=stage * _EPOCHS)
+        rows_of_step = settings.accumulate * _rows_of_batch(settings, length, pass_over())
         if settings.steps:
-            rows = share * settings.steps * settings.accumulate * _rows_of_batch(settings, length, first_pass)
+            rows = share * settings.steps * rows_of_step
         else:
-            rows = share * settings.epochs * sum(1 for _ in first_pass)
+            rows = share * settings.epochs * sum(1 for _ in pass_over())
         rows = max(1, round(rows))
-        parts = min(rows, max(1, round(settings.evaluations * share), -(-rows // _MOST_ROWS)))
+        # A round has a step at least: more evaluations than steps would make more, and smaller, steps.
+        evaluations = min(round(settings.evaluations * share), round(rows / rows_of_step))
+        parts = max(1, evaluations, -(-rows // _MOST_ROWS))
         bounds = [rows * part // parts for part in range(parts + 1)]
         rounds += [Round(stage, length, first, last - first) for first, last in itertools.pairwise(bounds)]
     return rounds

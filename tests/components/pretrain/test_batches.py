@@ -34,7 +34,8 @@ def store(tmp_path_factory) -> TokenStore:
 
 
 def settings(**changes) -> Pretraining:
-    return Pretraining.model_validate({"sequence_lengths": [32], "evaluations": 3, "epochs": 2.5} | changes)
+    own = {"sequence_lengths": [32], "evaluations": 3, "epochs": 2.5} | changes
+    return Pretraining.model_validate(own if "batch_size" in own else {"batch_tokens": 256} | own)
 
 
 def rounds_of(store, tokens, **changes) -> Rounds:
@@ -61,6 +62,12 @@ def test_each_length_gets_its_share_of_the_tokens(store, tokens):
     rounds = rounds_of(store, tokens, steps=100, batch_size=8, sequence_lengths=[32, 64], shares=[0.75, 0.25]).rounds
     rows = {length: sum(own.rows for own in rounds if own.length == length) for length in (32, 64)}
     assert rows == {32: 600, 64: 100}
+
+
+def test_more_evaluations_than_steps_make_no_more_steps(store, tokens):
+    rounds = rounds_of(store, tokens, steps=2, evaluations=10, batch_size=8).rounds
+    assert [own.rows for own in rounds] == [8, 8]
+    assert len(rounds_of(store, tokens, epochs=0.1, evaluations=10, batch_size=64).rounds) == 1
 
 
 def test_short_rows_take_as_many_steps_as_were_asked_for(store, tokens):
