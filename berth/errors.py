@@ -74,7 +74,7 @@ def full_disk_in_one_line() -> Iterator[None]:
             raise
         place = getattr(error, "filename", None) or f"the step's outputs, or temporary files in {tempfile.gettempdir()}"
         raise BerthError(
-            f"the disk is full: no room for {place}. Free some space; TMPDIR names the folder of temporary files."
+            f"the disk is full: no room for {place}. Free some space on that disk, or run on a larger one."
         ) from None
 
 

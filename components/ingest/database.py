@@ -9,7 +9,7 @@ import duckdb
 from pydantic import ByteSize, TypeAdapter
 
 from berth.errors import BerthError
-from components.ingest.rows.duckdb_errors import NO_ROOM, lack
+from components.ingest.rows.duckdb_errors import lack, no_room
 from components.ingest.rows.sql import literal
 
 _PARTS = 8
@@ -75,5 +75,5 @@ def _size(memory_limit: str) -> int:
 def shortage(error: BaseException) -> str:
     """Return what the machine lacks, where that is what `error` is about; otherwise an empty text."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return NO_ROOM
+        return no_room()
     return lack(error) if isinstance(error, duckdb.Error) else ""

@@ -1,10 +1,10 @@
 """DuckDB's errors as one line."""
 
 import re
+import tempfile
 
 from components.ingest.sources.files import LONGEST_ROW
 
-NO_ROOM = "no room on the disk for its rows while they are read. Make room in TMPDIR."
 _ROWS = {
     "csv": "Quote the text, or fix the row. A comment may only be above the header row.",
     "tsv": "A text in a TSV has neither tabs nor line breaks, and quotes do not help: fix the row, or save it as .csv.",
@@ -15,10 +15,15 @@ def lack(error: Exception) -> str:
     """Return what the machine lacks; empty if `error` is about something else."""
     text = str(error)
     if "No space left" in text or "max_temp_directory_size" in text or "temp directory" in text:
-        return NO_ROOM
+        return no_room()
     if "Out of Memory" in text:
         return "memory_limit is too small for its rows. Raise it."
     return ""
+
+
+def no_room() -> str:
+    """Return what to say of a full disk."""
+    return f"no room on the disk for its rows while they are read. Make room in {tempfile.gettempdir()}."
 
 
 def explain(error: str, format: str, skipped: int = 0) -> str:

@@ -70,7 +70,7 @@ def test_a_disk_that_is_full(here, monkeypatch):
         path = write(here / "a.csv", rows)
         path.write_bytes(path.read_bytes() + b"caf\xe9,a\n")  # is decoded into a copy, which does not fit
         monkeypatch.setattr("tempfile.tempdir", str(small))
-        fails(r"a\.csv: no room on the disk")
+        fails(r"a\.csv: no room on the disk for its rows while they are read\. Make room in /")
     finally:
         os.system(f"umount {small}")
 
