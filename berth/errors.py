@@ -72,10 +72,21 @@ def full_disk_in_one_line() -> Iterator[None]:
     except Exception as error:
         if isinstance(error, BerthError) or not _FULL_DISK.search(str(error)):
             raise
-        place = getattr(error, "filename", None) or f"the step's outputs, or temporary files in {tempfile.gettempdir()}"
+        place = _full_place(error)
         raise BerthError(
             f"the disk is full: no room for {place}. Free some space on that disk, or run on a larger one."
         ) from None
+
+
+def _full_place(error: Exception) -> str:
+    """Return what has no room on a full disk: the file, where `error` names it."""
+    if file := getattr(error, "filename", None):
+        return str(file)
+    if "database or disk is full" in str(error):
+        return "MLflow's database"
+    if named := _FULL_FILE.search(str(error)):
+        return named[1]
+    return f"the step's outputs, or temporary files in {tempfile.gettempdir()}"
 
 
 def printable(text: str) -> str:
@@ -102,5 +113,7 @@ def nearest(word: str, candidates: list[str]) -> str:
 
 
 _FULL_DISK = re.compile("No space left on device|Disk quota exceeded|database or disk is full")
+_FULL_FILE = re.compile(r"(/[^\s;]+)[;:] (?:No space left|Disk quota)")
+"""As TensorFlow names it."""
 _LAST_LINE = re.compile(rf"(?:{re.escape(BerthError.__module__)}\.)?BerthError: (.*)")
 """The last line of the traceback of a BerthError that nothing caught."""

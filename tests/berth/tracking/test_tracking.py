@@ -59,7 +59,9 @@ def test_a_step_that_died_before_its_run_is_named(store):
     ("error", "place"),
     [
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/x/tokens.bin"), "/tmp/x/tokens.bin"),
-        (MlflowException("(sqlite3.OperationalError) database or disk is full\n[SQL: INSERT]"), "the step's outputs"),
+        (MlflowException("(sqlite3.OperationalError) database or disk is full\n[SQL: INSERT]"), "MLflow's database"),
+        (RuntimeError("{{node}} /tmp/x/part-0.data; No space left on device [Op:SaveV2]"), "/tmp/x/part-0.data"),
+        (RuntimeError("No space left on device"), "the step's outputs, or temporary files in /"),
     ],
 )
 def test_a_full_disk_is_one_line(store, error, place):
