@@ -12,6 +12,9 @@ import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
+from berth.images import TRAIN
+from tests.support.train_forks import VARIABLE
+
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # as mlflow_store does before it imports MLflow
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
@@ -57,8 +60,12 @@ def _main(cwd: Path, arguments: tuple[str, ...], variables: Mapping[str, str], s
     sys.argv = [program, *arguments]
     code: object = 0
     try:
+        from pipeline import checkout
         from pipeline.cli.app import main
 
+        if train := variables.get(VARIABLE):
+            others = checkout.environment_bin
+            checkout.environment_bin = lambda image: Path(train) if image == TRAIN else others(image)
         main()
     except SystemExit as end:
         code = end.code

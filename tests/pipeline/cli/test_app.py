@@ -183,7 +183,7 @@ def test_a_file_where_the_runs_should_go_is_said(tmp_path):
     assert done.stderr == f"error: {tmp_path / '.berth'}: cannot be written. Run berth in a folder of your own.\n"
 
 
-def test_a_damaged_model_is_one_line(tmp_path):
+def test_a_damaged_model_is_one_line(train_forks, tmp_path):
     (tmp_path / "m/assets").mkdir(parents=True)
     (tmp_path / "m/saved_model.pb").write_bytes(b"")
     (tmp_path / "m/assets/labels.txt").write_text("a\nb\n")

@@ -14,11 +14,8 @@ from pipeline.local import predict
 from tests.support.model_commands import berth
 
 
-def test_predict_handles_labels_and_pairs_and_checks_the_model(store, models, tmp_path):
-    """It answers for several labels and for pairs, and refuses a model that was changed.
-
-    It takes 12 s: each command starts TensorFlow.
-    """
+def test_predict_handles_labels_and_pairs_and_checks_the_model(train_forks, store, models, tmp_path):
+    """It answers for several labels and for pairs, and refuses a model that was changed."""
     done = berth("predict", str(models / "multi"), "--json", "hello", "win 100", cwd=tmp_path)
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert [answer["label"] for answer in answers] == [["ham"], ["ham", "spam"]], done.stderr
@@ -40,7 +37,7 @@ def test_predict_handles_labels_and_pairs_and_checks_the_model(store, models, tm
     )
 
 
-def test_a_prediction_is_explained_by_its_heaviest_words(store, models, tmp_path):
+def test_a_prediction_is_explained_by_its_heaviest_words(train_forks, store, models, tmp_path):
     words = [{"word": f"w\x1b{number}", "weight": 3.0 - number} for number in range(10)]
     line = explanation_line({"label": "spam", "complete": True, "words": words})
     assert line == "  spam: " + "  ".join(rf"w\x1b{number} {3 - number:+}.00" for number in range(8))

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from tests.support.calling import ROOT, set_trap
+from tests.support.calling import ROOT
 from tests.support.forks import berth
 
 
@@ -34,13 +34,8 @@ def site(tmp_path_factory):
         server.shutdown()
 
 
-def test_encoders_are_fetched_listed_and_verified(site, tmp_path):
-    """Modules in the working folder that have the names of Berth's are not imported.
-
-    It takes 30 s: what is added or verified is loaded, by a process with TensorFlow each time.
-    """
+def test_encoders_are_fetched_listed_and_verified(train_forks, site, tmp_path):
     address, folder = site
-    set_trap(tmp_path)
     call = functools.partial(berth, tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache"))
     assert "Nothing is in" in call("encoders", "list").stdout
 
@@ -79,7 +74,7 @@ def test_encoders_are_fetched_listed_and_verified(site, tmp_path):
     assert done.stderr.count("\n") == 1
 
 
-def test_a_folder_of_hugging_face_is_converted_once(tmp_path):  # 8 s: TensorFlow builds the encoder and writes it
+def test_a_folder_of_hugging_face_is_converted_once(train_forks, tmp_path):
     call = functools.partial(berth, tmp_path, XDG_CACHE_HOME=str(tmp_path))
     folder = str(ROOT / "tests/berth/encoders/fixtures/checkpoints/masked")
     done = call("encoders", "add", folder, "--name", "my bert")
@@ -98,12 +93,11 @@ def test_a_folder_of_hugging_face_is_converted_once(tmp_path):  # 8 s: TensorFlo
     assert "its model_type is 'roberta', and only bert and distilbert can be converted." in done.stderr
 
 
-def test_mistakes_are_one_line_and_leave_nothing(site, tmp_path):
+def test_mistakes_are_one_line_and_leave_nothing(tmp_path):
     """Another archive than the one of --sha256 is one in tests/berth/encoders/test_resolve.py."""
-    address, _ = site
     for arguments, words in (
         (("add", str(tmp_path)), "is not an address"),
-        (("add", f"{address}/encoder.tar.gz", "--sha256", "12"), "64 hexadecimal digits"),
+        (("add", "https://host/encoder.tar.gz", "--sha256", "12"), "64 hexadecimal digits"),
         (("verify", "bert"), "no 'bert' in "),
     ):
         done = berth(tmp_path, "encoders", *arguments, XDG_CACHE_HOME=str(tmp_path))

@@ -20,7 +20,7 @@ def module(tmp_path, monkeypatch):
 
 
 def test_predict_ignores_modules_in_the_working_folder(tmp_path):
-    """So do runs and the schema's commands in tests/e2e/test_data.py, and the encoders' in test_encoders.py."""
+    """So do runs and the schema's commands in tests/e2e/test_data.py."""
     set_trap(tmp_path)
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "saved_model.pb").write_bytes(b"")
