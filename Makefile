@@ -41,7 +41,8 @@ demo-pretrain: setup ## Pre-train the encoder on the same messages, without thei
 	@$(BERTH) pretrain examples/pretraining/config.yaml
 
 # Tests run in the environment of the image that they test, which is core where no other is named, in JOBS processes.
-# A folder that many tests look at is made once for all of them: tests/support/once.py.
+# A folder that many tests look at is made once for all of them: tests/support/once.py. Processes that import much are
+# forks: of the core environment by tests/support/forks.py, of the train environment by tests/support/train_forks.py.
 # Where eatmydata is installed, nothing waits for the disk: what tests write need not survive a power cut.
 JOBS ?= 2
 FAST_DISK := $(shell command -v eatmydata)
