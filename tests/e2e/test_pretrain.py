@@ -8,7 +8,7 @@ import yaml
 
 from berth.tracking import run_tree, tags
 from tests.support import checkpoint
-from tests.support.calling import MESSAGES, Done, berth, write_config
+from tests.support.calling import MESSAGES, QUICK, Done, berth, write_config
 
 pytestmark = pytest.mark.timeout(1200)  # whole runs
 
@@ -73,12 +73,28 @@ def test_it_fills_in_words_and_refuses_to_classify(pretrained, folder):
     assert asked.stderr.startswith("error: tiny-encoder: an encoder, which has no labels. See what it knows with")
 
 
-def test_a_classifier_begins_from_the_registered_encoder(pretrained, client, folder):
-    settings = {"encoder": "models:/tiny-encoder@champion", "preprocessor": "", "sequence_length": 32, "epochs": 1}
-    write_config(folder, **settings, gates={"min_accuracy": 0.1})
-    trained = berth(folder, "run", "config.yaml", XDG_CACHE_HOME=str(folder / "cache"))
-    assert trained.returncode == 0, trained.stdout + trained.stderr
+@pytest.fixture(scope="module")
+def classifier(pretrained, folder) -> Done:
+    """The run of a classifier that begins from the encoder, and is below its gates."""
+    settings = {"encoder": "models:/tiny-encoder@champion", "preprocessor": "", **QUICK}
+    write_config(folder, **settings | {"gates": {"min_accuracy": 1.0, "min_macro_f1": 1.0}})
+    return berth(folder, "run", "config.yaml", XDG_CACHE_HOME=str(folder / "cache"))
+
+
+def test_a_classifier_begins_from_the_registered_encoder(classifier, client):
+    assert classifier.returncode == 0, classifier.stdout + classifier.stderr
     (run,) = runs(client, "sms-spam")
     assert run.data.tags[tags.ENCODER_VERSION] == "tiny-encoder/1"
     assert "tiny-encoder version 1" in run.data.tags[tags.DESCRIPTION]
     assert client.get_model_version("tiny-encoder", "1").tags[f"{tags.USED_BY}sms-spam"] == "1"
+
+
+def test_a_model_below_its_gates_is_not_pushed_and_says_so(classifier, client, folder):
+    """There is no champion before it. That is no failure: nobody asked for --fail-if-not-blessed."""
+    assert classifier.returncode == 0, classifier.stdout + classifier.stderr
+    assert "NOT BLESSED" in classifier.stdout
+    assert set(client.get_registered_model("sms-spam").aliases) == {"challenger"}
+    assert not list((folder / ".berth/serving").glob("sms-spam/**/saved_model.pb")), "registered, and not served"
+    (run,) = runs(client, "sms-spam")
+    assert run.info.status == "FINISHED"
+    assert run.data.tags[tags.VERDICT].startswith("NOT BLESSED")

@@ -1,5 +1,6 @@
-"""The same run against a real MLflow server."""
+"""A run against a real MLflow server, of pairs with several labels."""
 
+import json
 import os
 import socket
 import subprocess
@@ -7,16 +8,17 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import mlflow
 import pytest
 
-from tests.support.calling import berth
+from tests.support.calling import MESSAGES, QUICK, berth, set_trap, write_config
 
 pytestmark = pytest.mark.timeout(1200)  # whole runs
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server(tmp_path_factory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("server")
     with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -44,12 +46,42 @@ def server(tmp_path_factory) -> Iterator[str]:
     process.wait(20)
 
 
-def test_a_run_against_a_server_registers_the_model_there(server, workspace):
-    folder = workspace()
+@pytest.fixture(scope="module")
+def folder(server, tmp_path_factory, tiny_bert) -> Path:
+    """A folder from which a run of multi-label pairs went to the server.
+
+    They are real messages; a pair's labels say which of the two has a digit, and may be none. Modules in the working
+    folder that have the names of Berth's, or of Python's, are not imported by any step.
+    """
+    folder = tmp_path_factory.mktemp("pairs")
+    set_trap(folder)
+    texts = [line.split("\t", 1)[1].strip() for line in MESSAGES[:800]]
+    rows = [
+        {
+            "text": first,
+            "other": second,
+            "label": [name for name, own in (("first", first), ("second", second)) if any(map(str.isdigit, own))],
+        }
+        for first, second in zip(texts[::2], texts[1::2], strict=True)
+    ]
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    settings: dict[str, object] = {"columns": [], "text_pair_column": "other", "task": "multi_label", "schema": ""}
+    settings |= {"source": "pairs.jsonl", "gates": {"min_accuracy": 0.1}}
+    write_config(folder, **QUICK | tiny_bert | settings)
     done = berth(folder, "run", "config.yaml", MLFLOW_TRACKING_URI=server)
     assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_a_run_against_a_server_registers_the_model_there(folder, server):
     champion = mlflow.MlflowClient(server).get_model_version_by_alias("sms-spam", "champion")
     assert str(champion.version) == "1"
     assert not (folder / ".berth/mlflow.db").exists()
-    answer = berth(folder, "predict", "sms-spam", "hello", MLFLOW_TRACKING_URI=server)
-    assert answer.stdout.split("\t")[0] in ("ham", "spam"), answer.stderr
+
+
+def test_multi_label_pairs_go_from_the_source_to_the_registry(folder, server):
+    done = berth(folder, "predict", "sms-spam", "--json", "call me now\tok 12345", MLFLOW_TRACKING_URI=server)
+    assert done.returncode == 0, done.stderr
+    (answer,) = map(json.loads, done.stdout.splitlines())
+    assert set(answer["probabilities"]) == {"first", "second"}
+    assert isinstance(answer["label"], list)
