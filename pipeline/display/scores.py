@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 _OF_CLASSIFIERS = {"accuracy": "accuracy", "macro_f1": "macro F1"}
 _OF_ENCODERS = {"mlm_loss": "MLM loss"}
+_OF_BOTH = {"accuracy": "accuracy", "mlm_loss": "MLM loss"}
 
 Metrics = Mapping[str, float]
 
@@ -17,7 +18,8 @@ def headers(found: Iterable[Metrics]) -> dict[str, str]:
     """
     rows = list(found)
     known = [own for own in (_OF_CLASSIFIERS, _OF_ENCODERS) if any(name in row for row in rows for name in own)]
-    return {name: header for own in known or [_OF_CLASSIFIERS] for name, header in own.items()}
+    # 80 columns have room for two numbers next to a run: of both kinds, the first of each.
+    return known[0] if len(known) == 1 else _OF_BOTH if known else _OF_CLASSIFIERS
 
 
 def cells(metrics: Metrics, names: Iterable[str]) -> list[str]:

@@ -5,7 +5,7 @@ from pipeline.display import scores
 
 def test_encoders_are_listed_with_their_own_score():
     assert scores.headers([{"mlm_loss": 4.5}, {}]) == {"mlm_loss": "MLM loss"}
-    assert list(scores.headers([{"mlm_loss": 4.5}, {"accuracy": 0.9}])) == ["accuracy", "macro_f1", "mlm_loss"]
+    assert list(scores.headers([{"mlm_loss": 4.5}, {"accuracy": 0.9}])) == ["accuracy", "mlm_loss"]
 
 
 def test_without_any_score_the_columns_are_a_classifiers():
