@@ -241,6 +241,7 @@ def ingest_probe(
 
     import mlflow
 
+    from berth.errors import BerthError
     from berth.pretraining.settings import Probe
     from berth.tracking import tags
     from berth.tracking.step_run import step_run
@@ -269,7 +270,10 @@ def ingest_probe(
             Path(rejected.path).parent.mkdir(parents=True, exist_ok=True)
             Path(rejected.path).touch()
         else:
-            manifest = ingest_source(settings, labelled.path, rejected.path)
+            try:
+                manifest = ingest_source(settings, labelled.path, rejected.path)
+            except BerthError as error:  # which names source and columns as those of the run
+                raise BerthError(f"probe: {error}") from None
             for note in manifest.notes:
                 print(f"anomaly warn probe: {note}", flush=True)
             texts, labels = sum(manifest.rows.values()), len(manifest.labels)

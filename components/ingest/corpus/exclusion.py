@@ -114,7 +114,12 @@ def _dataset(name: str) -> Path | None:
 
 
 def _versions(name: str) -> list[versions.Version]:
-    versions.check_known(name)
+    try:
+        versions.check_known(name)
+    except BerthError as error:
+        raise BerthError(f"exclude: {error}") from None
+    if versions.kind_of(name) == tags.ENCODER:
+        raise BerthError(f"exclude: {name} is an encoder, which has no test texts. Name a classifier, or a dataset.")
     return versions.versions(name)
 
 

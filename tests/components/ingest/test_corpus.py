@@ -191,6 +191,15 @@ def test_test_texts_of_a_registered_model_are_left_out(ingest, steps, tmp_path, 
     assert mlflow.active_run() is None
 
 
+def test_name_that_has_no_test_texts_is_one_line(store):
+    with pytest.raises(BerthError, match=r"^exclude: no model 'nothing' is registered\."):
+        exclusion.fingerprint(["nothing"])
+    store.client.create_registered_model("town-of-corpus-test")
+    store.client.create_model_version("town-of-corpus-test", "file:///nowhere", tags={"berth.kind": "encoder"})
+    with pytest.raises(BerthError, match=r"^exclude: town-of-corpus-test is an encoder, which has no test texts\."):
+        exclusion.fingerprint(["town-of-corpus-test"])
+
+
 def test_near_duplicates_of_a_models_test_texts_are_left_out(ingest, steps, tmp_path, store):
     """They are read from the dataset of its run; where that has gone or is another by now, a note says so."""
     from berth.tracking import tags

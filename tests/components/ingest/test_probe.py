@@ -42,7 +42,7 @@ def test_probe_keeps_no_more_than_its_draws_need(ingest_probe, tmp_path, store):
 
 def test_bad_probe_source_is_one_line_and_leaves_nothing(ingest_probe, tmp_path):
     file = write(tmp_path / "rows.csv")
-    with pytest.raises(BerthError, match="'kind'") as caught:
+    with pytest.raises(BerthError, match=r"^probe: .*'kind'") as caught:
         ingest_probe(source={"files": str(file)}, label_column="kind")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "outputs" / "labelled").exists()
