@@ -70,28 +70,30 @@ def pretrain(
         )
         if trained.encoder_sha256:
             mlflow.set_tag("encoder_sha256", trained.encoder_sha256)
-        outcome, after = trained.outcome, trained.after.metrics()
+        outcome, before_it, after = trained.outcome, trained.before.metrics(), trained.after.metrics()
         numbers = {
-            **{f"held_out/{name}": value for name, value in after.items()},
-            **{f"before/{name}": value for name, value in trained.before.metrics().items()},
             "tokens_seen": float(outcome.tokens),
             "tokens_per_second": outcome.tokens_per_second,
             "padding_share": outcome.padding_share,
             "train_seconds": trained.seconds,
         }
-        for name, value in finite(numbers).items():
+        judged = {f"held_out/{name}": value for name, value in after.items()}
+        judged |= {f"before/{name}": value for name, value in before_it.items()}
+        for name, value in finite(judged | numbers).items():
             metrics.log_metric(name, value)
-        Path(metrics.path).write_text(json.dumps(numbers), encoding="utf-8")  # the cache needs a file for every output
+        # the cache needs a file for every output
+        Path(metrics.path).write_text(json.dumps(judged | numbers), encoding="utf-8")
         mlflow.log_metrics(numbers)
+        # The curves begin with the encoder before; evaluate_encoder logs what came of all held-out documents.
+        mlflow.log_metrics({f"val_{name}": value for name, value in before_it.items()}, step=0)
         pretrained.framework = "tensorflow"
         needed = ("tensorflow", "tensorflow-text", "mlflow", "numpy")
         pretrained.metadata["requirements"] = packed([f"{package}=={version(package)}" for package in needed])
         pretrained.metadata["hidden"] = str(trained.hidden)
         pretrained.metadata["encoder"] = trained.encoder_name
-        loss = trained.before.metrics()["mlm_loss"]
         pretrained.metadata["summary"] = (
-            f"{outcome.tokens:,} tokens, held-out loss {after['mlm_loss']:.3f} (before {loss:.3f}), accuracy "
-            f"{after['mlm_accuracy']:.3f}"
+            f"{outcome.tokens:,} tokens, held-out loss {after['mlm_loss']:.3f} (before {before_it['mlm_loss']:.3f}), "
+            f"accuracy {after['mlm_accuracy']:.3f}"
         )
         for artifact in (pretrained, before):
             artifact.metadata[tags.RUN_ID] = run.info.run_id

@@ -58,8 +58,10 @@ def test_an_encoder_from_a_checkpoint_is_registered(pretrained, client, folder):
     assert "tiny-encoder version 1 is champion" in pretrained.stdout
     assert (folder / ".berth/serving/tiny-encoder/1/preprocessor/saved_model.pb").is_file()
     (run,) = runs(client, "tiny-encoder")
-    steps = {step.data.tags[tags.STEP]: step.info.status for step in run_tree.children(client, run.info.run_id)}
-    assert set(steps.values()) == {"FINISHED"}
+    steps = {step.data.tags[tags.STEP]: step for step in run_tree.children(client, run.info.run_id)}
+    assert {step.info.status for step in steps.values()} == {"FINISHED"}
+    curve = client.get_metric_history(steps["pretrain"].info.run_id, "val_mlm_loss")
+    assert sorted(point.step for point in curve) == [0, 1], "it begins with the encoder before"
     assert run.info.status == "FINISHED"
     assert "tiny-encoder version 1" in run.data.tags[tags.DESCRIPTION]
 
