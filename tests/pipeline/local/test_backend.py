@@ -1,5 +1,6 @@
 """The local backend on small pipelines of real tasks: kfp.local runs them in the images' environments."""
 
+import errno
 import sqlite3
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import mlflow
 import pytest
 from kfp import dsl
 from kfp.dsl import Dataset, Input, Output
+from mlflow.exceptions import MlflowException
 
 from berth import images
 from berth.errors import BerthError
@@ -163,6 +165,18 @@ def test_a_failed_step_ends_the_run_with_its_error(listener, warm, tmp_path, kin
     children = run_tree.children(client, parents[0].info.run_id)
     assert {child.info.status for child in children} == {"FAILED"}
     assert all(child.data.tags[tags.ERROR] for child in children)
+
+
+def test_a_full_disk_is_one_line_also_without_mlflow(listener, monkeypatch):
+    def full():
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def lost(*_):
+        raise MlflowException("(sqlite3.OperationalError) database or disk is full")
+
+    monkeypatch.setattr(run_tree, "close", lost)
+    with pytest.raises(BerthError, match=r"cannot be written \(No space left on device\)"):
+        backend.run_pipeline(full, {}, "x", listener)
 
 
 def test_a_missing_environment_names_the_command_that_makes_it(listener, monkeypatch, tmp_path):
