@@ -57,8 +57,8 @@ def step_run(
     """
     import mlflow
 
+    parent = parent_run()  # first: in a pod it takes the store's address from the secret
     client = mlflow.MlflowClient()
-    parent = parent_run()
     own = own_run()
     if kfp_run_id() and not repeats_errors and parent.info.status == "RUNNING" and os.environ.get(_TRY) != "0":
         _raise_again(client, parent, step, resumes)

@@ -317,3 +317,15 @@ def test_labels_that_differ_in_symbols_have_metrics_of_their_own():
     assert found["f1_spam"] == "f1_spam"
     assert found["f1_👍"].startswith("f1___")
     assert metric_names(["f1_👍"]) == {"f1_👍": "f1__"}, "alone it needs no more"
+
+
+def test_step_of_a_pod_asks_only_the_store_of_its_secret(on_cluster, store_file, monkeypatch, tmp_path):
+    """MLflow would make a store of its own in the working folder, and look for the runs there."""
+    pipeline_run.open_run("sms-spam")
+    on_cluster.next_pod()
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    monkeypatch.setenv("BERTH_MLFLOW_URI", f"sqlite:///{store_file}")
+    monkeypatch.chdir(tmp_path)
+    with step_run("ingest") as run:
+        assert run.data.tags[tags.STEP] == "ingest"
+    assert not list(tmp_path.glob("*.db"))
