@@ -3,6 +3,7 @@
 Does not need TensorFlow: the validate image does not have the libraries that load encoders.
 """
 
+import hashlib
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,11 @@ class Vocabulary:
     def cased(self) -> bool:
         """Whether a piece has an upper-case letter; special tokens such as [CLS] do not count."""
         return any(piece != piece.lower() for piece in self.pieces if not piece.startswith("["))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the pieces, in hexadecimal."""
+        return hashlib.sha256("\n".join(self.pieces).encode()).hexdigest()
 
     def tokenizer(self) -> "BertWordPieceTokenizer":
         """Return a BERT tokenizer (Hugging Face's tokenizers) of these pieces.

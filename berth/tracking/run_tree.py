@@ -75,6 +75,18 @@ def step_artifacts(run_id: str, step: str, folder: str, target: str | Path) -> P
         return None
 
 
+def step_params(run_id: str, step: str) -> dict[str, str]:
+    """Return the parameters of the step `step` of the pipeline run `run_id`; none where there is no such run."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        run = made_by(mlflow.MlflowClient(), run_id, step)
+    except MlflowException:
+        return {}
+    return dict(run.data.params) if run else {}
+
+
 def made_by(client: "MlflowClient", run_id: str, step: str) -> "Run | None":
     """Return the run of the step `step` of the pipeline run `run_id`, or where it ran if it came out of the cache."""
     run = next((child for child in children(client, run_id) if child.data.tags.get(tags.STEP) == step), None)

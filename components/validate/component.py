@@ -35,31 +35,32 @@ def validate(
     from berth.tracking import run_tree, tags
     from berth.tracking.step_run import log_params, step_run
     from components.validate.report import headline
-    from components.validate.step import Baseline, Outputs, validate_dataset
+    from components.validate.step import Baseline, Outputs, tokens_of, validate_dataset
 
     with step_run("validate", {}, [dataset.metadata]) as run:
-        baseline = None
+        baseline, vocabulary = None, find_vocabulary(encoder, preprocessor)
         if champion:
             with tempfile.TemporaryDirectory(prefix="berth-champion-") as fetched:
                 folder = run_tree.step_artifacts(champion, "validate", "statistics", fetched)
                 file = run_tree.step_artifacts(champion, "validate", "schema.pbtxt", fetched)
-                baseline = Baseline.read(folder, file)
-        print(
-            "drift: compared with the champion" if baseline else "drift: no champion of other data to compare with",
-            flush=True,
-        )
+                known = run_tree.step_params(champion, "validate")
+                baseline = Baseline.read(folder, file, known.get("vocabulary", ""))
+        compared = "compared with the champion" if baseline else "no champion of other data to compare with"
+        if baseline and baseline.has_other_tokens(vocabulary):
+            compared += ", but for token counts: it had another vocabulary"
+        print(f"drift: {compared}", flush=True)
         outputs = Outputs(*(Path(out.path) for out in (statistics, used_schema, anomalies, report)))
         validation = validate_dataset(
             dataset.path,
             schema,
             outputs,
             checks=Checks.model_validate(checks).of(long_texts),
-            vocabulary=find_vocabulary(encoder, preprocessor),
+            vocabulary=vocabulary,
             sequence_length=sequence_length,
             baseline=baseline,
             beam_args=beam_args,
         )
-        log_params({"schema": validation.schema_source})
+        log_params({"schema": validation.schema_source, "vocabulary": tokens_of(vocabulary)})
         mlflow.log_artifacts(statistics.path, "statistics")
         mlflow.log_artifacts(anomalies.path, "anomalies")
         mlflow.log_text(Path(used_schema.path).read_text(encoding="utf-8"), "schema.pbtxt")

@@ -27,14 +27,25 @@ class Baseline:
 
     schema: str
     statistics: bytes
+    vocabulary: str = ""
+    """What its tokens are of, as `tokens_of` has it; empty: not known."""
 
     @classmethod
-    def read(cls, folder: Path | None, schema: Path | None) -> "Baseline | None":
+    def read(cls, folder: Path | None, schema: Path | None, vocabulary: str = "") -> "Baseline | None":
         """Return the baseline in the fetched artifacts; None if the champion has none."""
         file = folder / "train.pb" if folder else None
         if file is None or schema is None or not file.is_file():
             return None
-        return cls(schema.read_text(encoding="utf-8"), file.read_bytes())
+        return cls(schema.read_text(encoding="utf-8"), file.read_bytes(), vocabulary)
+
+    def has_other_tokens(self, vocabulary: Vocabulary | None) -> bool:
+        """Return whether its texts were counted in tokens of another vocabulary, so that counts cannot be compared."""
+        return self.vocabulary not in ("", tokens_of(vocabulary))
+
+
+def tokens_of(vocabulary: Vocabulary | None) -> str:
+    """Return what identifies the tokens of `vocabulary`; None: they are words."""
+    return vocabulary.digest if vocabulary else "words"
 
 
 @dataclass(frozen=True)
@@ -163,6 +174,8 @@ def _validated(
     tfdv.write_schema_text(schema, str(outputs.schema))
 
     completed = schemas.completed(schema, checks)
+    if baseline and baseline.has_other_tokens(vocabulary):
+        completed = _without(completed, ["drift_comparator"], only="token_count")
     found, distances = _judge(dataset, completed, statistics, scans, manifest, checks, baseline, outputs)
     anomalies = [anomaly for anomaly in found if anomaly.severity != "ignore"]
     outputs.report.parent.mkdir(parents=True, exist_ok=True)
@@ -203,8 +216,8 @@ def _judge(
         # Compare only features with a baseline: TFDV reports a missing one as an anomaly.
         own = _without(
             schema,
-            *(["skew_comparator"] if split == "train" else []),
-            *([] if champion and split == "train" else ["drift_comparator"]),
+            (["skew_comparator"] if split == "train" else [])
+            + ([] if champion and split == "train" else ["drift_comparator"]),
         )
         reference = champion if split == "train" else statistics["train"]
         result = tfdv.validate_statistics(
@@ -223,11 +236,11 @@ def _judge(
     return anomalies + of_the_whole(dataset, manifest, scans, checks), distances
 
 
-def _without(schema: "schema_pb2.Schema", *comparators: str) -> "schema_pb2.Schema":
-    """Return `schema` without its features' `comparators`."""
+def _without(schema: "schema_pb2.Schema", comparators: Sequence[str], only: str = "") -> "schema_pb2.Schema":
+    """Return `schema` without the `comparators` of its features, or of the feature `only`."""
     copy = type(schema)()
     copy.CopyFrom(schema)
     for feature in copy.feature:
-        for comparator in comparators:
+        for comparator in comparators if only in ("", feature.name) else ():
             feature.ClearField(comparator)
     return copy

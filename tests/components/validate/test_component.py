@@ -11,7 +11,7 @@ from tests.components.validate.conftest import SCHEMA
 from tests.support.datasets import component_body, write_dataset
 
 
-def call(artifact, dataset, schema="", champion="", checks=None):
+def call(artifact, dataset, schema="", champion="", checks=None, encoder="minilm"):
     names = ("statistics", "used_schema", "anomalies", "report")
     outputs = {name: artifact(name) for name in names}
     component_body("validate", "validate")(
@@ -19,7 +19,7 @@ def call(artifact, dataset, schema="", champion="", checks=None):
         schema=schema,
         champion=champion,
         checks=checks or {},
-        encoder="minilm",
+        encoder=encoder,
         preprocessor="",
         encoder_fingerprint="f",
         sequence_length=128,
@@ -49,7 +49,7 @@ def test_the_step_logs_its_artifacts_and_says_what_came_out(store, artifact, dat
     assert "skew/test/label" in step.data.metrics
 
 
-def test_the_step_finds_the_champions_statistics_in_mlflow(store, artifact, dataset, tmp_path, real_rows):
+def test_the_step_finds_the_champions_statistics_in_mlflow(store, artifact, dataset, tmp_path, real_rows, capsys):
     call(artifact, dataset, checks=QUIET)
     champion = store.parent
     for path in (tmp_path / "outputs").iterdir():
@@ -58,6 +58,8 @@ def test_the_step_finds_the_champions_statistics_in_mlflow(store, artifact, data
     other = write_dataset(tmp_path / "other", real_rows | {"train": spam * 1}, ["ham", "spam"])
     with pytest.raises(BerthError, match=r"errors? in the data: .*train\.label: expected values as in the champion"):
         call(artifact, other, champion=champion, checks={"severity": {"skew": "ignore", "missing_label": "ignore"}})
+    call(artifact, dataset, champion=champion, checks=QUIET, encoder="/nowhere")
+    assert "compared with the champion, but for token counts: it had another vocabulary" in capsys.readouterr().out
 
 
 def test_errors_fail_the_step_and_keep_its_artifacts(store, artifact, dataset, capsys):

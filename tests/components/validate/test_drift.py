@@ -1,8 +1,10 @@
 """Drift from the champion's train split and skew between the splits, by TFDV itself."""
 
+from dataclasses import replace
+
 import pytest
 
-from components.validate.step import Baseline
+from components.validate.step import Baseline, tokens_of
 from tests.components.validate.conftest import kinds
 from tests.support.datasets import write_dataset
 
@@ -30,6 +32,17 @@ def test_the_same_data_do_not_drift_from_the_champions(run, dataset, baseline, t
     assert drift.keys() == {"label", "script", "language", "token_count", "letter_share"}
     assert max(drift.values()) < 1e-6
     assert "the champion&#39;s train" in (tmp_path / "out/report").read_text()
+
+
+def test_token_counts_of_another_vocabulary_are_no_drift(run, dataset, tmp_path):
+    """The champion's texts were counted in words, as those of an encoder whose vocabulary cannot be read."""
+    run(dataset, vocabulary=False)
+    out = tmp_path / "out"
+    older = Baseline((out / "schema").read_text(), (out / "statistics/train.pb").read_bytes())
+    assert {error.feature for error in run(dataset, baseline=older).errors} == {"token_count"}
+    known = run(dataset, baseline=replace(older, vocabulary=tokens_of(None)))
+    assert known.errors == []
+    assert {found.feature for found in known.distances if found.kind == "drift"} >= {"label", "letter_share"}
 
 
 def test_swapped_shares_and_longer_texts_are_reported_as_drift(run, tmp_path, real_rows, baseline):
