@@ -1,5 +1,6 @@
 """The gate on data: a reviewed schema, drift against the champion, and a run that ends early with nothing new."""
 
+import shutil
 import socket
 from pathlib import Path
 
@@ -39,9 +40,16 @@ def test_a_run_with_nothing_new_says_so_and_ends_before_training(champion, tiny_
 
 
 @pytest.fixture(scope="module")
-def drifted(champion) -> tuple[Path, Done]:
-    """The champion's folder, and the run of the example of drifted data there."""
-    return champion, berth(champion, "run", str(DEMO / "drifted.yaml"))
+def drifted(champion, tiny_bert) -> tuple[Path, Done]:
+    """The champion's folder, and the run of the example of drifted data there, with the champion's encoder."""
+    folder = champion / "drifted"
+    folder.mkdir()
+    for name in ("sms_spam_collection.tsv", "schema.pbtxt"):
+        shutil.copy(DEMO / name, folder)
+    example = (DEMO / "drifted.yaml").read_text(encoding="utf-8")
+    encoder = "".join(f"{key}: {value}\n" for key, value in tiny_bert.items())
+    (folder / "drifted.yaml").write_text(example + encoder, encoding="utf-8")
+    return champion, berth(champion, "run", "drifted/drifted.yaml")
 
 
 def test_drifted_data_stop_the_run_at_validate_with_the_reasons(drifted):
