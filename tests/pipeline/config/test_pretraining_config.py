@@ -10,12 +10,8 @@ START = "pipeline: pretraining\nname: town\nsource: corpus.txt\n"
 
 
 @pytest.fixture
-def load(tmp_path):
-    def load(text: str) -> PretrainingConfig:
-        (tmp_path / "config.yaml").write_text(text)
-        return PretrainingConfig.load(tmp_path / "config.yaml")
-
-    return load
+def kind() -> type[PretrainingConfig]:
+    return PretrainingConfig
 
 
 def test_source_alone_goes_on_from_minilm(load, tmp_path):
