@@ -3,16 +3,11 @@
 import pytest
 
 from berth.errors import BerthError
-from pipeline.config.run_config import RunConfig
 
 
 @pytest.fixture
-def load(tmp_path):
-    def load(text: str) -> RunConfig:
-        (tmp_path / "config.yaml").write_text(f"name: a\nsource: b\n{text}")
-        return RunConfig.load(tmp_path / "config.yaml")
-
-    return load
+def load(load):
+    return lambda text: load(f"name: a\nsource: b\n{text}")
 
 
 @pytest.mark.parametrize("recipe", ["berth", "contrast", "frozen", "auto", "baseline"])
