@@ -30,7 +30,8 @@ CODE = $(shell python3.11 -c 'from berth.code_version import code_version; print
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | column -t -s '|'
 
-# Packages are compiled when they are installed: otherwise each process does it at its start where Python may not write.
+# An environment is there once its image's check passes. What the check imports is compiled by that, which is most of what
+# a run needs; to compile all that is installed takes three times as long.
 setup: $(IMAGES:%=.venv/%/.ready) ## Make the environments, one per image, from its lock file
 setup-test: $(IMAGES:%=.venv/%/.ready-to-test)
 
@@ -131,12 +132,13 @@ endef
 	$(NEED_PYTHON)
 	@echo "setting up .venv/$* from $<"
 	@$(UV) venv --quiet --clear --python python3.11 .venv/$*
-	@$(UV) pip sync --quiet --compile-bytecode --python .venv/$* --require-hashes $<
+	@$(UV) pip sync --quiet --python .venv/$* --require-hashes $<
 	@$(if $(filter core,$*),$(UV) pip install --quiet --python .venv/core --no-deps --no-build-isolation --editable .)
+	@$(if $(wildcard docker/$*/check.py),_KFP_RUNTIME=true .venv/$*/bin/python docker/$*/check.py >.venv/$*/check.log 2>&1 || { cat .venv/$*/check.log >&2; exit 1; })
 	@touch $@
 
 .venv/%/.ready-to-test: tests/requirements.lock .venv/%/.ready
-	@for lock in $^; do case $$lock in tests/*) $(UV) pip install --quiet --compile-bytecode --python .venv/$* --no-deps --require-hashes -r $$lock;; esac; done
+	@for lock in $^; do case $$lock in tests/*) $(UV) pip install --quiet --python .venv/$* --no-deps --require-hashes -r $$lock;; esac; done
 	@touch $@
 .venv/core/.ready-to-test: tests/requirements-core.lock
 
