@@ -8,6 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from berth.errors import first_line
 from berth.lean_import import import_tensorflow_for_serving
 from berth.models.saved_model import ServedClassifier, load
 from components.evaluate.agreement import BOUND, largest_difference
-from components.evaluate.explained import explain_mistakes
+from components.evaluate.explained import explain_mistakes, explainer_of, mistakes_to_explain
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 _WARM_UP = 10
 _REQUESTS = 100
 _BATCHES = (1, 256)
-_VALIDATION = 256
+_VALIDATION_TEXTS = 256
 """Most validation texts that are compared with what the model said of them in training."""
 
 
@@ -60,18 +61,18 @@ def main(model: str, dataset: str, out: str, check: bool, extra: Sequence[str] =
         facts["behaviour"] = [own if isinstance(own, str) else ", ".join(own) for own in found]
     folder = Path(out)
     np.save(folder / "probabilities.npy", probabilities)
+    mistakes = mistakes_to_explain(classifier, rows, probabilities, explain)
     if check:
         facts |= _latency(classifier, texts, pairs)
-        facts["problems"] = _edge_cases(classifier, folder) + _batches(classifier, texts, pairs, probabilities)
-        validation = read_columns(dataset, "validation")
-        chosen = slice(0, _VALIDATION)
-        held_out = validation.get(PAIR)
-        _, again = classifier.predict(validation[TEXT][chosen], held_out[chosen] if held_out else None)
-        np.save(folder / "validation.npy", again)
-    whole = folder / "facts.json.part"
-    whole.write_text(json.dumps(facts), encoding="utf-8")
-    whole.rename(folder / "facts.json")
-    words = explain_mistakes(model, classifier, rows, probabilities, explain) if explain else {}
+    with ThreadPoolExecutor(1) as background:  # after the latencies: it takes a core
+        explainer = background.submit(explainer_of, model) if mistakes else None
+        if check:
+            facts["problems"] = _edge_cases(classifier, folder) + _batches(classifier, texts, pairs, probabilities)
+            np.save(folder / "validation.npy", _validation(classifier, dataset))
+        whole = folder / "facts.json.part"
+        whole.write_text(json.dumps(facts), encoding="utf-8")
+        whole.rename(folder / "facts.json")
+        words = explain_mistakes(explainer.result, rows, mistakes) if explainer else {}
     (folder / "explained.json").write_text(json.dumps(words), encoding="utf-8")
 
 
@@ -127,6 +128,14 @@ def _batches(
         )
         problems += _differs(found, expected[rows], f"a batch of {size}")
     return problems
+
+
+def _validation(classifier: ServedClassifier, dataset: str) -> "np.ndarray":
+    """Return the probabilities of validation texts that train has noted too, float32 [texts, labels]."""
+    rows = read_columns(dataset, "validation")
+    chosen = slice(0, _VALIDATION_TEXTS)
+    pairs = rows.get(PAIR)
+    return classifier.predict(rows[TEXT][chosen], pairs[chosen] if pairs else None)[1]
 
 
 def _differs(found: "np.ndarray", expected: "np.ndarray", what: str) -> list[str]:
