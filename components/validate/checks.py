@@ -209,7 +209,7 @@ def _about_distance(
     expected = f"values as in {'the champion' if kind == 'drift' else 'train'}"
     expected = f"{expected}'s train split" if kind == "drift" else expected
     if distance:
-        expected += f" ({distance.measure} at most {distance.threshold:g})"
+        expected += f" ({distance.measure} at most {distance.threshold:.2g})"
         words += f" ({distance.value:.3f})"
     return Anomaly(kind, checks.severity_of(kind), split, feature, expected, words)
 

@@ -11,7 +11,7 @@ from berth.data.dataset import SPLITS, Manifest
 from berth.encoders.wordpiece import Vocabulary
 from berth.settings import Checks
 from berth.statistics import schema as schemas
-from berth.statistics.distances import Distance, Statistics
+from berth.statistics.distances import Distance, Statistics, sampling_noise, values_of
 from berth.statistics.text_features import SAMPLED, TextFeatures
 from berth.statistics.tfdv import Scan, in_memory, scan_only, with_beam
 from components.validate import report as reports
@@ -220,6 +220,8 @@ def _judge(
             + ([] if champion and split == "train" else ["drift_comparator"]),
         )
         reference = champion if split == "train" else statistics["train"]
+        if reference:
+            _raise_thresholds(own, statistics[split], reference)
         result = tfdv.validate_statistics(
             statistics[split],
             own,
@@ -234,6 +236,17 @@ def _judge(
         anomalies += listed
         distances += measured
     return anomalies + of_the_whole(dataset, manifest, scans, checks), distances
+
+
+def _raise_thresholds(schema: "schema_pb2.Schema", statistics: Statistics, reference: Statistics) -> None:
+    """Raise the thresholds of `schema` to what samples as small as these differ by if nothing has changed."""
+    for feature in schema.feature:
+        sizes = values_of(statistics, feature.name), values_of(reference, feature.name)
+        for comparator in (feature.skew_comparator, feature.drift_comparator):
+            for kind in ("infinity_norm", "jensen_shannon_divergence"):
+                if comparator.HasField(kind):
+                    own = getattr(comparator, kind)
+                    own.threshold = max(own.threshold, sampling_noise(kind, *sizes))
 
 
 def _without(schema: "schema_pb2.Schema", comparators: Sequence[str], only: str = "") -> "schema_pb2.Schema":
