@@ -79,7 +79,7 @@ def _run(config: "PipelineConfig", file: Path, verbose: bool, runner: Runner, fa
         config.parameters()
         home.serving_folder(config.push_to)
     console = Console(file=sys.stdout)  # this very stream: kfp's own prints are sent elsewhere during a run
-    with pool_for_run(runner == Runner.ENVIRONMENTS and config.kind == "training") as pool:
+    with pool_for_run(runner == Runner.ENVIRONMENTS, config.kind) as pool:
         from pipeline.display import run_progress  # slow to import, while the pool's processes start
         from pipeline.local import backend
 

@@ -150,12 +150,12 @@ class WarmPool:
         self._shared: WarmProcess | None = None
         self._single: dict[str, WarmProcess] = {}
 
-    def prepare(self, step: str) -> None:
-        """Start the process for `step` and the one for all steps of the core image, unless they are there."""
+    def prepare(self, step: str = "") -> None:
+        """Start the process for all steps of the core image, and the one for `step` if given, unless they are there."""
         with contextlib.suppress(OSError, BerthError):  # the step itself reports it
             if self._shared is None:
                 self._shared = WarmProcess(images.CORE, _SHARED, single=False)
-            if step not in self._single:
+            if step and step not in self._single:
                 image, modules = _IMPORTS[step]
                 self._single[step] = WarmProcess(image, modules, single=True)
 
@@ -188,15 +188,19 @@ class WarmPool:
 
 
 @contextlib.contextmanager
-def pool_for_run(in_environments: bool) -> Iterator[WarmPool]:
-    """Yield a pool that prepares for a run's first steps; the processes that are left at its end are killed."""
+def pool_for_run(in_environments: bool, kind: str = "training") -> Iterator[WarmPool]:
+    """Yield a pool that prepares for the first steps of a run of that kind of pipeline; at its end it is closed.
+
+    In pre-training only the steps of the core image start warm.
+    """
     pool = WarmPool()
     try:
         if in_environments:
             mlflow_store.use_tracking_uri()  # the processes inherit its variables
             # Where this code has run before, ingest, validate and train may well come from the cache.
             ran_before = (home.berth_home() / "cache" / checkout.code_digest()).is_dir()
-            pool.prepare("evaluate" if ran_before else "validate")
+            first = "evaluate" if ran_before else "validate"
+            pool.prepare(first if kind == "training" else "")
         yield pool
     finally:
         pool.close()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -193,6 +194,18 @@ def test_another_script_is_not_run_in_a_warm_process(shared, tmp_path):
     command = request(tmp_path, "fine")
     command[2] = "echo new; " + command[2]
     assert pool.start(images.CORE, command, {}) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("training", [images.CORE, images.VALIDATE]), ("pretraining", [images.CORE])]
+)
+def test_a_run_starts_the_processes_of_its_kind(tmp_path, monkeypatch, kind, expected):
+    started = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(warm_pool.mlflow_store, "use_tracking_uri", lambda: "")
+    monkeypatch.setattr(warm_pool, "WarmProcess", lambda image, *_, **__: started.append(image) or mock.Mock())
+    with warm_pool.pool_for_run(in_environments=True, kind=kind):
+        assert started == expected
 
 
 @pytest.mark.parametrize("ending", ["kill -9", "close"])
