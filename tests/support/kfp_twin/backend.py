@@ -21,7 +21,10 @@ from tests.support.kfp_twin.workflow import Try, Workflow
 _STATES = {"Running": "RUNNING", "Succeeded": "SUCCEEDED", "Failed": "FAILED", "Skipped": "SKIPPED"}
 _LATER = 0.05
 """Seconds between the end of a run and those of its steps, as the API shows them."""
-_CORE = ("kfp.dsl.executor_main", "mlflow", "mlflow.store.tracking.sqlalchemy_store", "pandas", "boto3")
+_CORE = (
+    *("kfp.dsl.executor_main", "mlflow", "mlflow.store.tracking.sqlalchemy_store", "pandas", "boto3"),
+    *("mlflow.store.model_registry.sqlalchemy_store", "components.ingest.step", "components.push.step"),
+)
 _FOREIGN = ("AWS_", "MLFLOW_", "KFP_", "BERTH_", "GOOGLE_")
 """Variables of this process that a pod does not have."""
 
