@@ -27,7 +27,7 @@ def vocabulary() -> list[str]:
     return [*SPECIAL_TOKENS, *pieces, *(word for word, _ in words.most_common(_WORDS))]
 
 
-def build(folder: Path, seed: int = 0, dropout: float = 0.1) -> tuple[str, str]:
+def build(folder: Path, seed: int = 0, dropout: float = 0.1, layers: int = 2) -> tuple[str, str]:
     """Write the encoder and the preprocessor below `folder` and return their folders."""
     from berth.encoders.builtin import bert  # TensorFlow: the vocabulary does not need it
 
@@ -35,7 +35,7 @@ def build(folder: Path, seed: int = 0, dropout: float = 0.1) -> tuple[str, str]:
     tokens = vocabulary()
     (folder / "vocab.txt").write_text("".join(f"{token}\n" for token in tokens), encoding="utf-8")
     config = bert.BertConfig(
-        len(tokens), hidden_size=32, layers=2, heads=2, intermediate_size=64, positions=128, dropout=dropout
+        len(tokens), hidden_size=32, layers=layers, heads=2, intermediate_size=64, positions=128, dropout=dropout
     )
     rng = np.random.default_rng(seed)
     weights = {

@@ -73,7 +73,7 @@ def preprocessor(tiny) -> Preprocessor:
 
 
 def test_it_learns_a_word_that_decides(train, tmp_path):
-    """Where one frequent word is the class, even a random encoder of two layers gets it."""
+    """Where one frequent word is the class, even a random encoder of one layer gets it."""
     rng = np.random.default_rng(0)
     words = ["call", "you", "to", "the", "and", "now", "for", "me"]
     rows = [
