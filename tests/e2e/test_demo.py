@@ -16,6 +16,7 @@ from tests.support.calling import MESSAGES, ROOT, Done, berth, write_config
 
 pytestmark = pytest.mark.timeout(1200)  # whole runs
 
+EPOCHS = 2
 SPAM = "Congratulations! You have won a prize, call 09061701461 now"
 HAM = "I'll be home late tonight, don't wait with dinner"
 
@@ -34,7 +35,8 @@ def scratch(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def first(folder, scratch) -> Done:
     (folder / "messages.tsv").write_text("".join(MESSAGES[::3]), encoding="utf-8")
-    write_config(folder, epochs=4, gates={"min_accuracy": 0.95, "min_macro_f1": 0.9})
+    gates = {"min_accuracy": 0.95, "min_macro_f1": 0.9}
+    write_config(folder, epochs=EPOCHS, gates=gates, evaluation={"explain": 2})
     return berth(folder, "run", "config.yaml", TMPDIR=str(scratch))
 
 
@@ -80,7 +82,7 @@ def test_every_step_is_a_run_nested_in_the_pipeline_run(client):
     assert steps == ["locate", "ingest", "compare", "validate", "train", "evaluate", "push"]
     assert {child.info.status for child in children} == {"FINISHED"}
     train = children[steps.index("train")]
-    assert len(client.get_metric_history(train.info.run_id, "val_loss")) == 4
+    assert len(client.get_metric_history(train.info.run_id, "val_loss")) == EPOCHS
     ingest = children[steps.index("ingest")]
     assert {item.tags[0].value for item in ingest.inputs.dataset_inputs} == {"train", "validation", "test"}
     evaluate = children[steps.index("evaluate")]
@@ -217,7 +219,7 @@ def test_mlflow_reads_well_in_a_browser(second, client, folder, screenshots):
         expect(page.get_by_role("link", name="the run that made it")).to_be_visible()
         page.get_by_role("tab", name="Model metrics").click()
         page.get_by_placeholder("Search metric charts").fill("loss")
-        expect(page.locator(".js-plotly-plot .point")).to_have_count(2 * 4)  # train_loss and val_loss, four epochs
+        expect(page.locator(".js-plotly-plot .point")).to_have_count(2 * EPOCHS)  # train_loss and val_loss
         page.screenshot(path=screenshots / "mlflow-metrics.png")
     mlflow_s = ("/mlflow/users/current", "ResizeObserver loop")  # it asks for users that it has not; its charts resize
     assert [line for line in said if line.startswith("error") and not any(known in line for known in mlflow_s)] == []
