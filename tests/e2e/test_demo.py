@@ -36,7 +36,7 @@ def scratch(tmp_path_factory) -> Path:
 def first(folder, scratch) -> Done:
     (folder / "messages.tsv").write_text("".join(MESSAGES[::3]), encoding="utf-8")
     gates = {"min_accuracy": 0.95, "min_macro_f1": 0.9}
-    write_config(folder, epochs=EPOCHS, gates=gates, evaluation={"explain": 2})
+    write_config(folder, epochs=EPOCHS, gates=gates)
     return berth(folder, "run", "config.yaml", TMPDIR=str(scratch))
 
 

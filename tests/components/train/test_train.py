@@ -121,7 +121,8 @@ def test_training_leaves_no_temporary_files(train, dataset, tmp_path, monkeypatc
     train(dataset, epochs=1)
     gc.collect()
     own = re.compile(r"def tf__(signature_wrapper|gradient_func)\(")
-    assert not [path for path in scratch.iterdir() if not path.is_file() or not own.search(path.read_text())]
+    left = [path for path in scratch.iterdir() if path.name != "__pycache__"]  # of what TensorFlow rewrites
+    assert not [path for path in left if not path.is_file() or not own.search(path.read_text())]
 
 
 def test_the_baseline_recipe_is_plain_adam_at_a_constant_rate(train, dataset):
