@@ -15,6 +15,7 @@ from berth.pretraining.special_tokens import SpecialTokens
 from berth.pretraining.token_store import TokenStore
 from berth.training.checkpoints import Checkpoints
 from berth.training.devices import Devices
+from berth.training.optimizer import rate_factors
 from berth.training.recipe import Recipe
 from berth.training.settings import Training
 from berth.training.trainer import Log, Outcome, Trainer
@@ -62,6 +63,9 @@ class Phases:
         self.log_metrics: Log = log_metrics if devices.chief else lambda *_: None
         made = origin.encoder, origin.name, settings.seed, settings.nsp
         self.model = PretrainingModel(*made)
+        # Now, not after the heads' phase: what the settings ask of the encoder's layers and it does not have.
+        names = [own.name for own in self.model.variables]
+        rate_factors(names, settings.layer_decay, settings.freeze_embeddings, settings.freeze_layers)
         with devices.scope():
             # What TF-Hub loads in a strategy's scope runs in its replicas alone: it cannot be evaluated or exported.
             self.replicated = PretrainingModel(*made) if devices.replicas > 1 else self.model

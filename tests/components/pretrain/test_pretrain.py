@@ -99,6 +99,12 @@ def test_encoder_without_mlm_part_fills_no_words(tiny):
         MaskFiller(tiny.encoder, tiny.preprocessor)
 
 
+def test_layers_that_are_not_there_end_it_before_the_heads(corpus, tiny, tmp_path, capsys):
+    with pytest.raises(BerthError, match="freeze_layers: 9, but the encoder has 2 layers"):
+        pretrain(tmp_path, corpus, tiny, settings={"freeze_layers": 9})
+    assert "steps for new ones first" not in capsys.readouterr().out
+
+
 def test_new_encoder_without_a_vocabulary_is_one_error(corpus, tmp_path):
     with pytest.raises(BerthError, match="the vocabulary step made none"):
         pretrain_encoder(
