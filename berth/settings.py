@@ -196,7 +196,9 @@ class Checks(Section):
     max_near_duplicates: Score = Field(0.01, description="Share of a split's texts that resemble an earlier split's.")
     max_rejected: Score = Field(0.1, description="Share of the source's rows that ingest rejected.")
     min_label_share: Score = Field(0.01, description="Smallest share of a label in the train split.")
-    drift_categories: Score = Field(0.1, description="L-infinity distance of the labels, languages and scripts.")
+    drift_categories: Score = Field(
+        0.1, description="L-infinity of labels, languages and scripts. Few texts raise all four bounds."
+    )
     drift_numbers: Score = Field(0.1, description="Jensen-Shannon divergence of token counts and shares of letters.")
     skew_categories: Score = Field(0.1, description="The same between a split and train.")
     skew_numbers: Score = Field(0.1, description="The same between a split and train.")
