@@ -17,6 +17,8 @@ LAPSES = 60.0
 _RENEWALS = 4
 """Renewals in that time."""
 _PAUSE_SECONDS = 0.5
+_TRIES = 3
+"""How often creating a lock may fail in a row without there being one: then that is not why."""
 
 
 @contextlib.contextmanager
@@ -66,14 +68,16 @@ def _wait(store: "AbstractFileSystem", path: str, owner: str, timeout: float) ->
         time.sleep(_PAUSE_SECONDS)
 
 
-def _take(store: "AbstractFileSystem", path: str, owner: str) -> bool:
+def _take(store: "AbstractFileSystem", path: str, owner: str, tries: int = _TRIES) -> bool:
     """Create the lock; return whether it is ours, and raise what the store raises for another reason."""
     try:
         store.pipe_file(path, _content(owner), mode="create")
     except Exception:  # each store has its own error for an object that is there
         if _read(store, path):
             return False
-        raise
+        if tries == 1:
+            raise
+        return _take(store, path, owner, tries - 1)  # it was released meanwhile, or that was not the reason
     return _read(store, path).startswith(owner)
 
 

@@ -66,3 +66,19 @@ def test_a_lock_is_released_after_an_error(store):
     with pytest.raises(ValueError, match="inside"), leases.leased(store, "models/error/.lock", 30):
         raise ValueError("inside")
     assert not store.exists("models/error/.lock")
+
+
+def test_a_lock_released_right_after_it_was_seen_is_taken(store, monkeypatch):
+    """The store refuses to create it, and it is gone by the time that its owner is read."""
+    create, refused = store.pipe_file, []
+
+    def refuse_once(path: str, content: bytes, **options: str) -> None:
+        if options.get("mode") == "create" and not refused:
+            refused.append(path)
+            raise OSError("At least one of the pre-conditions you specified did not hold")
+        create(path, content, **options)
+
+    monkeypatch.setattr(store, "pipe_file", refuse_once)
+    with leases.leased(store, "models/gone/.lock", 30):
+        assert refused == ["models/gone/.lock"]
+        assert store.exists("models/gone/.lock")
