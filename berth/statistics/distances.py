@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 Statistics: TypeAlias = "statistics_pb2.DatasetFeatureStatisticsList"
 """TFDV's statistics of a split, or of several."""
 
-_CELLS = 20
-"""Of two histograms that are compared."""
+_CELLS = 21
+"""Of two histograms that are compared, at most."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,8 @@ class Distance:
 
 def mean(statistics: "Statistics | None", feature: str) -> float:
     """Return the mean of a numeric feature; 0.0 where there are no statistics, or not of it."""
-    for found in statistics.datasets[0].features if statistics else ():
-        if ".".join(found.path.step) == feature:
-            return float(found.num_stats.mean)
-    return 0.0
+    found = _found(statistics, feature)
+    return float(found.num_stats.mean) if found else 0.0
 
 
 def distances(split: str, result: "anomalies_pb2.Anomalies") -> list[Distance]:
@@ -72,17 +70,18 @@ def sampling_noise(kind: str, values: int, others: int) -> float:
 
 def values_of(statistics: Statistics, feature: str) -> int:
     """Return how many rows have a value of `feature`; 0 where there are no statistics of it."""
-    for found in statistics.datasets[0].features:
-        if ".".join(found.path.step) == feature:
-            return int(getattr(found, found.WhichOneof("stats")).common_stats.num_non_missing)
-    return 0
+    found = _found(statistics, feature)
+    return int(getattr(found, found.WhichOneof("stats")).common_stats.num_non_missing) if found else 0
 
 
 def share_of(statistics: "Statistics | None", feature: str, value: str) -> float:
     """Return the share of a categorical feature's values that are `value`, 0 to 1; 0.0 without statistics of it."""
-    for found in statistics.datasets[0].features if statistics else ():
-        if ".".join(found.path.step) == feature:
-            buckets = found.string_stats.rank_histogram.buckets
-            total = sum(bucket.sample_count for bucket in buckets)
-            return float(sum(one.sample_count for one in buckets if one.label == value) / max(total, 1))
-    return 0.0
+    found = _found(statistics, feature)
+    buckets = found.string_stats.rank_histogram.buckets if found else ()
+    total = sum(bucket.sample_count for bucket in buckets)
+    return float(sum(one.sample_count for one in buckets if one.label == value) / max(total, 1))
+
+
+def _found(statistics: "Statistics | None", feature: str) -> "statistics_pb2.FeatureNameStatistics | None":
+    features = statistics.datasets[0].features if statistics else ()
+    return next((own for own in features if ".".join(own.path.step) == feature), None)

@@ -61,7 +61,7 @@ def main(model: str, dataset: str, out: str, check: bool, extra: Sequence[str] =
         facts["behaviour"] = [own if isinstance(own, str) else ", ".join(own) for own in found]
     folder = Path(out)
     np.save(folder / "probabilities.npy", probabilities)
-    mistakes = mistakes_to_explain(classifier, rows, probabilities, explain)
+    mistakes = mistakes_to_explain(classifier, rows, probabilities, explain) if explain else []
     if check:
         facts |= _latency(classifier, texts, pairs)
     with ThreadPoolExecutor(1) as background:  # after the latencies: it takes a core
