@@ -15,6 +15,7 @@ from berth.encoders.loading import load
 from berth.encoders.seeded_dropout import Seeds, with_seeded_dropout
 from berth.errors import BerthError
 from berth.pretraining.batches import Batch
+from berth.training.gradient import reached
 from components.pretrain.heads import fresh
 
 
@@ -53,8 +54,8 @@ class PretrainingModel:
         self.new_heads = [name for name in own if name not in brought]
         """The heads' weights that nothing was brought for, by name."""
         self.heads = Heads(own | {name: value for name, value in brought.items() if name in own}, transform)
-        self.variables = self._reached(trainable_variables(loaded))
-        """The trainable variables that the losses use: the encoder's, then the heads'."""
+        self.variables = reached(self._sum, [*trainable_variables(loaded), *self.heads.variables])
+        """The trainable variables that the losses use: the encoder's, then the heads'; not a pooler without nsp."""
 
     @property
     def hidden(self) -> int:
@@ -117,19 +118,10 @@ class PretrainingModel:
         made = fresh(int(found["sequence_output"].shape[-1]), int(words), int(embedding), seed)
         return {name: value for name, value in made.items() if self.nsp or "/nsp/" not in name}
 
-    def _reached(self, own_of_encoder: list[tf.Variable]) -> list[tf.Variable]:
-        """Return the variables that have a gradient: without nsp, an encoder's pooler has none."""
-        variables = [*own_of_encoder, *self.heads.variables]
-        reached: list[bool] = []
-
-        def call() -> None:
-            with tf.GradientTape() as tape:
-                words, _, pairs, _ = self.losses(Batch.smallest(), training=False)
-                loss = tf.reduce_sum(words) + tf.reduce_sum(pairs)
-            reached[:] = [gradient is not None for gradient in tape.gradient(loss, variables)]
-
-        tf.distribute.get_strategy().run(call)
-        return [own for own, is_reached in zip(variables, reached, strict=True) if is_reached]
+    def _sum(self) -> tf.Tensor:
+        """Return the sum of the losses of the smallest batch."""
+        words, _, pairs, _ = self.losses(Batch.smallest(), training=False)
+        return tf.reduce_sum(words) + tf.reduce_sum(pairs)
 
 
 def _judged(logits: tf.Tensor, truth: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

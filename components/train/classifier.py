@@ -2,17 +2,18 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import tensorflow as tf
+import tensorflow_hub as hub
+import tf_keras
 
 from berth.encoders.adapter import INPUTS, TextAdapter, of_encoder, positions, standard_inputs, trainable_variables
+from berth.encoders.loading import load
 from berth.encoders.pooling import pool
 from berth.encoders.seeded_dropout import Seeds, with_seeded_dropout
 from berth.errors import BerthError, first_line
-
-if TYPE_CHECKING:
-    import tensorflow as tf
+from berth.training.gradient import reached
 
 DROPOUT = 0.1
 
@@ -40,11 +41,6 @@ class Classifier:
         task: str = "single_label",
         pooling: str = "auto",
     ) -> None:
-        import tensorflow_hub as hub
-        import tf_keras
-
-        from berth.encoders.loading import load
-
         self.labels = list(labels)
         self.task = task
         self.binary = task == "single_label" and len(self.labels) == 2
@@ -108,8 +104,6 @@ class Classifier:
 
         On a GPU one that looks its positions up runs on longer texts too, with zeros for what its table lacks.
         """
-        import tensorflow as tf
-
         table = positions(self.encoder.resolved_object)
         if tf.config.list_physical_devices("GPU") and table is not None and table < sequence_length:
             return False
@@ -125,39 +119,35 @@ class Classifier:
         return int(self.head.kernel.shape[0])
 
     @property
-    def variables(self) -> "list[tf.Variable]":
+    def variables(self) -> list[tf.Variable]:
         """The trainable variables that a call uses: the encoder's, then the head's kernel and bias."""
         return list(self._variables)
 
-    def logits(self, inputs: "Mapping[str, tf.Tensor]", training: bool) -> "tf.Tensor":
+    def logits(self, inputs: Mapping[str, tf.Tensor], training: bool) -> tf.Tensor:
         """Return float32 logits, [batch, 1] for two classes and [batch, classes] for more.
 
         Those that are not for training are divided by `temperature`, as it is when a function of them is compiled.
         """
         return self.logits_of(self.vectors(inputs, training), training)
 
-    def logits_of(self, pooled: "tf.Tensor", training: bool) -> "tf.Tensor":
+    def logits_of(self, pooled: tf.Tensor, training: bool) -> tf.Tensor:
         """Return the logits of texts whose vectors are `pooled`, as `vectors` returns them."""
-        import tensorflow as tf
-
         if training:
             pooled = self.seeds.dropout(pooled, DROPOUT)
         logits = tf.cast(self.head(pooled), tf.float32)
         return logits if training or self.temperature == 1 else logits / self.temperature
 
-    def vectors(self, inputs: "Mapping[str, tf.Tensor]", training: bool) -> "tf.Tensor":
+    def vectors(self, inputs: Mapping[str, tf.Tensor], training: bool) -> tf.Tensor:
         """Return one vector per text, float32 [batch, hidden]; `inputs` are the preprocessor's."""
         inputs = standard_inputs(inputs)
         outputs = self.interface.call(self.encoder, inputs, training)
         return pool(outputs, inputs["input_mask"], self.pooling)
 
-    def loss(self, logits: "tf.Tensor", targets: "tf.Tensor") -> "tf.Tensor":
+    def loss(self, logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         """Return the cross-entropy of each row, [batch]; `targets` are class indices, int32 [batch].
 
         For a multi-label task it is the mean over the labels, and `targets` are multi-hot, int32 [batch, labels].
         """
-        import tensorflow as tf
-
         if self.task == "multi_label":
             each = tf.nn.sigmoid_cross_entropy_with_logits(tf.cast(targets, tf.float32), logits)
             return tf.reduce_mean(each, -1)
@@ -165,10 +155,8 @@ class Classifier:
             return tf.nn.sigmoid_cross_entropy_with_logits(tf.cast(targets, tf.float32), logits[:, 0])
         return tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
 
-    def probabilities(self, logits: "tf.Tensor") -> "tf.Tensor":
+    def probabilities(self, logits: tf.Tensor) -> tf.Tensor:
         """Return the probability of every class, float32 [batch, classes]; multi-label: each is independent."""
-        import tensorflow as tf
-
         if self.task == "multi_label":
             return tf.sigmoid(logits)
         if self.binary:
@@ -185,28 +173,17 @@ class Classifier:
         for variable, value in zip(self.variables, weights, strict=True):
             variable.assign(value)
 
-    def _build(self, handle: str) -> "list[tf.Variable]":
+    def _build(self, handle: str) -> list[tf.Variable]:
         """Run one empty text, which creates the head's weights and shows whether this is a text encoder.
 
         Returns the variables that the call uses: an encoder may list others, such as those of a language model's head.
         """
-        import tensorflow as tf
-
         empty = {name: tf.ones([1, 2], tf.int32) for name in INPUTS}
-        own_of_encoder = trainable_variables(self.encoder.resolved_object)
-        reached: list[bool] = []
-
-        def call() -> None:
-            with tf.GradientTape() as tape:
-                logits = self.logits(empty, training=False)
-            gradients = tape.gradient(logits, [*own_of_encoder, *self.head.trainable_variables])
-            reached[:] = [gradient is not None for gradient in gradients]
-
         try:
-            tf.distribute.get_strategy().run(call)  # a model loaded in a strategy's scope runs only in a replica
+            tf.distribute.get_strategy().run(lambda: self.logits(empty, training=False))  # loaded in its scope
         except (ValueError, TypeError, KeyError, tf.errors.OpError) as error:
             raise BerthError(
                 f"encoder: {handle!r} does not run on token ids ({first_line(error)}). Name a TF-Hub text encoder."
             ) from error
-        variables = [*own_of_encoder, *self.head.trainable_variables]
-        return [own for own, is_reached in zip(variables, reached, strict=True) if is_reached]
+        variables = [*trainable_variables(self.encoder.resolved_object), *self.head.trainable_variables]
+        return reached(lambda: self.logits(empty, training=False), variables)

@@ -38,7 +38,8 @@ _FEW_OF_LABEL, _FEW = 64, 1_000
 """Up to so many train texts for each label on average, and in all, `contrast` is better than fine-tuning."""
 _PAIRS = 80
 """Pairs of an epoch of `contrast`, or as many as there are texts."""
-_CONTRAST_STEPS = 50
+_CONTRAST_STEPS, _CONTRAST_LABELS = 10, 5
+"""Updates of `contrast` for each of so many labels: two need few to be told apart, and more add nothing."""
 _MANY_LABELS = 100
 """More of them in a multi-label task are learnt at ten times the rate of fewer."""
 FEW_VALIDATION = 50
@@ -134,8 +135,9 @@ def settle(recipe: Recipe, facts: Facts) -> Recipe:
         options: dict[str, Any] = {"head_rate": 1.0, "select_by": "val_loss"}
     elif recipe.facts.contrasts:
         batch_size = recipe.batch_size or 8
+        steps = _CONTRAST_STEPS * min(facts.labels, _CONTRAST_LABELS)
         chosen = {
-            "epochs": math.ceil(_CONTRAST_STEPS / math.ceil(pairs_of(facts.texts) / batch_size)),
+            "epochs": math.ceil(steps / math.ceil(pairs_of(facts.texts) / batch_size)),
             "batch_size": batch_size,
             "learning_rate": peak_for(facts.hidden),
         }

@@ -5,7 +5,9 @@ import shutil
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import tensorflow as tf
 
 from berth.data import windows
 from berth.data.cleaning import NO_RULES, TextRules
@@ -17,9 +19,6 @@ from berth.settings import TRUNCATE
 from components.train.classifier import Classifier
 from components.train.cleaning import TextCleaning
 from components.train.long_texts import vectors
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 BULK_TOKENS = 1024
 """Tokens, with padding, per chunk of `bulk`: few long texts or many short ones."""
@@ -42,8 +41,6 @@ def export(
     task `label` is the labels joined by ", ", or empty; for others it is empty where the model
     abstains. The labels are also in assets/labels.txt; task and threshold are in assets/classifier.json.
     """
-    import tensorflow as tf
-
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -64,15 +61,15 @@ def export(
 
         cleaning = TextCleaning(rules)
 
-        def answer(probabilities: "tf.Tensor") -> "dict[str, tf.Tensor]":
+        def answer(probabilities: tf.Tensor) -> dict[str, tf.Tensor]:
             label = _decided(classifier, probabilities, threshold, abstain_below)
             return {"label": label, "probabilities": probabilities}
 
-        def serve(*texts: "tf.Tensor") -> "dict[str, tf.Tensor]":
+        def serve(*texts: tf.Tensor) -> dict[str, tf.Tensor]:
             segments = [preprocessor.tokenize(cleaning(own)) for own in texts]
             return answer(_probabilities(classifier, preprocessor, segments))
 
-        def bulk(*texts: "tf.Tensor") -> "dict[str, tf.Tensor]":
+        def bulk(*texts: tf.Tensor) -> dict[str, tf.Tensor]:
             segments = [preprocessor.tokenize(cleaning(own)) for own in texts]
             return answer(_probabilities_by_length(classifier, preprocessor, segments))
 
@@ -97,31 +94,25 @@ def export(
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _state(*parts: "tf.Module") -> list[Any]:
+def _state(*parts: tf.Module) -> list[Any]:
     """Return the variables, tables and files of `parts`, without their functions.
 
     The signatures call none of them, and a model that has them takes twice as long to load.
     """
-    import tensorflow as tf
-
     kinds = tf.Variable, tf.saved_model.experimental.TrackableResource, tf.saved_model.Asset
     return [own for part in parts for own in tf.train.TrackableView(part).descendants() if isinstance(own, kinds)]
 
 
-def _probabilities(
-    classifier: Classifier, preprocessor: Preprocessor, segments: "list[tf.RaggedTensor]"
-) -> "tf.Tensor":
+def _probabilities(classifier: Classifier, preprocessor: Preprocessor, segments: list[tf.RaggedTensor]) -> tf.Tensor:
     """Return float32 [batch, classes]; the whole batch is padded to its longest text."""
     found = vectors(classifier, preprocessor, segments, training=False)
     return classifier.probabilities(classifier.logits_of(found, training=False))
 
 
 def _probabilities_by_length(
-    classifier: Classifier, preprocessor: Preprocessor, segments: "list[tf.RaggedTensor]"
-) -> "tf.Tensor":
+    classifier: Classifier, preprocessor: Preprocessor, segments: list[tf.RaggedTensor]
+) -> tf.Tensor:
     """Return float32 [batch, classes] in the order of the texts, computed in chunks of BULK_TOKENS by length."""
-    import tensorflow as tf
-
     lengths = tf.cast(tf.add_n([segment.row_lengths() for segment in segments]), tf.int32)
     more = 0 if preprocessor.long_texts == TRUNCATE else windows.count(lengths, preprocessor.room) - 1
     lengths = tf.minimum(lengths, preprocessor.room) + preprocessor.special_tokens + more * preprocessor.sequence_length
@@ -131,15 +122,13 @@ def _probabilities_by_length(
         tf.float32, size=0, dynamic_size=True, element_shape=[None, len(classifier.labels)], infer_shape=False
     )
 
-    def work(
-        start: "tf.Tensor", chunk: "tf.Tensor", done: "tf.TensorArray"
-    ) -> "tuple[tf.Tensor, tf.Tensor, tf.TensorArray]":
+    def work(start: tf.Tensor, chunk: tf.Tensor, done: tf.TensorArray) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray]:
         longest = tf.reduce_max(tf.gather(lengths, order[start : start + 1]))
         end = start + tf.maximum(BULK_TOKENS // tf.maximum(longest, 1), 1)
         own = [tf.gather(segment, order[start:end]) for segment in segments]
         return end, chunk + 1, done.write(chunk, _probabilities(classifier, preprocessor, own))
 
-    def is_left(start: "tf.Tensor", chunk: "tf.Tensor", done: "tf.TensorArray") -> "tf.Tensor":
+    def is_left(start: tf.Tensor, chunk: tf.Tensor, done: tf.TensorArray) -> tf.Tensor:
         return (start < texts) | (chunk == 0)  # an empty batch is one empty chunk
 
     # One chunk at a time: each uses all cores, and only one needs memory.
@@ -147,12 +136,8 @@ def _probabilities_by_length(
     return tf.gather(done.concat(), tf.argsort(order))
 
 
-def _decided(
-    classifier: Classifier, probabilities: "tf.Tensor", threshold: Threshold, abstain_below: float
-) -> "tf.Tensor":
+def _decided(classifier: Classifier, probabilities: tf.Tensor, threshold: Threshold, abstain_below: float) -> tf.Tensor:
     """Return string [batch]: berth.models.saved_model.ServedClassifier.decide as a graph."""
-    import tensorflow as tf
-
     labels = tf.constant(classifier.labels)
     decided = decisions_in_graph(probabilities, classifier.task, threshold, abstain_below)
     if classifier.task == "multi_label":

@@ -2,18 +2,14 @@
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import tensorflow as tf
 
+from berth.encoders.preprocessor import Preprocessor
 from berth.errors import BerthError
 from berth.settings import TRUNCATE
-
-if TYPE_CHECKING:
-    import tensorflow as tf
-
-    from berth.encoders.preprocessor import Preprocessor
-    from components.train.classifier import Classifier
+from components.train.classifier import Classifier
 
 TRAINED_TOKENS = 16_384
 """Tokens of long texts, with padding, that are differentiated together: as many as 32 texts of 512 tokens have."""
@@ -35,23 +31,21 @@ def check_long_texts(long_texts: str, pairs: bool, takes_texts: bool, truncate: 
 
 
 def vectors(
-    classifier: "Classifier",
-    preprocessor: "Preprocessor",
-    segments: "Sequence[tf.RaggedTensor]",
+    classifier: Classifier,
+    preprocessor: Preprocessor,
+    segments: Sequence[tf.RaggedTensor],
     training: bool,
     length: int | None = None,
     multiple: int = 1,
-) -> "tf.Tensor":
+) -> tf.Tensor:
     """Return one vector per text, float32 [batch, hidden], of ragged token ids as `preprocessor.tokenize` gives them.
 
     In training at most TRAINED_TOKENS have gradients, or those of one window per text: of more windows some are drawn
     at random, whose gradients count for the others too. `length` and `multiple` are those of Preprocessor.pack.
     """
-    import tensorflow as tf
-
     from berth.encoders.windows import cut, pool
 
-    def encode(own: "tf.RaggedTensor | None", training: bool) -> "tf.Tensor":
+    def encode(own: tf.RaggedTensor | None, training: bool) -> tf.Tensor:
         given = segments if own is None else [own]
         return classifier.vectors(preprocessor.pack(given, length, multiple), training)
 
@@ -77,7 +71,7 @@ def vectors(
     return pool(every, owners, rows, preprocessor.long_texts)
 
 
-def needed(preprocessor: "Preprocessor", widths: np.ndarray) -> "Preprocessor":
+def needed(preprocessor: Preprocessor, widths: np.ndarray) -> Preprocessor:
     """Return what packs texts of `widths` tokens for training: without a long text, exactly what truncation would."""
     if widths.max(initial=0) > preprocessor.sequence_length:
         return preprocessor
@@ -106,24 +100,18 @@ def parts(rows: np.ndarray, widths: np.ndarray, sequence_length: int) -> list[np
     return np.split(rows, ends)
 
 
-def _chunk(preprocessor: "Preprocessor") -> "tf.Tensor":
-    import tensorflow as tf
-
+def _chunk(preprocessor: Preprocessor) -> tf.Tensor:
     return tf.constant(max(1, _TOKENS // preprocessor.sequence_length), tf.int64)
 
 
 def _in_chunks(
-    encode: "Callable[[tf.RaggedTensor], tf.Tensor]", own: "tf.RaggedTensor", chunk: "tf.Tensor", hidden: int
-) -> "tf.Tensor":
+    encode: Callable[[tf.RaggedTensor], tf.Tensor], own: tf.RaggedTensor, chunk: tf.Tensor, hidden: int
+) -> tf.Tensor:
     """Return the vectors of the windows `own`, float32 [windows, hidden], encoded `chunk` at a time."""
-    import tensorflow as tf
-
     count = own.nrows()
     done = tf.TensorArray(tf.float32, size=0, dynamic_size=True, element_shape=[None, hidden], infer_shape=False)
 
-    def work(
-        start: "tf.Tensor", number: "tf.Tensor", done: "tf.TensorArray"
-    ) -> "tuple[tf.Tensor, tf.Tensor, tf.TensorArray]":
+    def work(start: tf.Tensor, number: tf.Tensor, done: tf.TensorArray) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray]:
         part = tf.gather(own, tf.range(start, tf.minimum(start + chunk, count)))
         return start + chunk, number + 1, done.write(number, tf.cast(encode(part), tf.float32))
 
@@ -133,12 +121,11 @@ def _in_chunks(
     return tf.cond(number > 0, done.concat, lambda: tf.zeros([0, hidden]))
 
 
-def _scaled(given: "tf.Tensor", factor: "tf.Tensor") -> "tf.Tensor":
+def _scaled(given: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
     """Return `given` as it is, whose gradient is multiplied by `factor`."""
-    import tensorflow as tf
 
     @tf.custom_gradient
-    def identity(value: "tf.Tensor") -> "tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]":
+    def identity(value: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
         return tf.identity(value), lambda gradient: gradient * factor
 
     return identity(given)

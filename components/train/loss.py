@@ -1,16 +1,12 @@
 """The loss that training minimises: cross-entropy with the options of `training`. Evaluation uses the plain loss."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
+import tensorflow as tf
 
 from berth.training.settings import Training
-
-if TYPE_CHECKING:
-    import numpy as np
-    import tensorflow as tf
-
-    from components.train.classifier import Classifier
-
+from components.train.classifier import Classifier
 
 _MOST_WEIGHT = 100.0
 _NEVER = -1e9
@@ -27,13 +23,11 @@ class Objective:
 
     label_smoothing: float
     focal_gamma: float
-    class_weights: "np.ndarray | None"
+    class_weights: np.ndarray | None
     """float32 [classes]; multi-label: of a label that does not apply, and of one that does, [2, labels]."""
 
-    def __call__(self, classifier: "Classifier", logits: "tf.Tensor", targets: "tf.Tensor") -> "tf.Tensor":
+    def __call__(self, classifier: Classifier, logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         """Return the loss of each row, float32 [batch]; the arguments are those of Classifier.loss."""
-        import tensorflow as tf
-
         classes = len(classifier.labels)
         if classifier.sigmoids:  # one sigmoid per label, or one for the second of two classes
             truth = tf.cast(targets if classifier.task == "multi_label" else targets[:, None], tf.float32)
@@ -58,7 +52,7 @@ class Objective:
         return tf.reduce_mean(each, -1)
 
 
-def objective(training: Training, task: str, targets: "np.ndarray", classes: int) -> Objective:
+def objective(training: Training, task: str, targets: np.ndarray, classes: int) -> Objective:
     """Return the objective that `training` asks for; `balanced` weights come from the train split's `targets`.
 
     A weight is texts / (classes x texts of the class), scikit-learn's "balanced". In a multi-label task each label is

@@ -43,10 +43,11 @@ def test_few_texts_are_told_apart_by_contrast():
         assert for_few(own, data) == own
 
 
-@pytest.mark.parametrize("texts", [8, 128, 384, 3_000])
-def test_contrast_makes_about_fifty_updates_or_one_epoch(texts):
-    settled = settle(recipe("contrast"), facts(texts))
-    assert 50 <= defaults.steps_of(settled, texts) <= max(100, texts / settled.batch_size + 1)
+@pytest.mark.parametrize(
+    ("texts", "labels", "updates"), [(8, 2, 20), (48, 6, 50), (400, 50, 50), (128, 2, 32), (3_000, 2, 375)]
+)
+def test_contrast_makes_ten_updates_a_label_or_one_epoch(texts, labels, updates):
+    assert defaults.steps_of(settle(recipe("contrast"), facts(texts, labels=labels)), texts) == updates
 
 
 @pytest.mark.parametrize("texts", [100, 500, 501, 1_000, 1_001, 5_000])
