@@ -6,6 +6,7 @@ import tensorflow_text  # noqa: F401  registers the ops that preprocessors are m
 from berth.encoders.adapter import LoadedModel
 from berth.errors import BerthError, first_line
 from berth.models import graph
+from berth.models.plain_path import plain_path
 
 
 def check_graph(field: str, folder: str, handle: str) -> None:
@@ -33,7 +34,7 @@ def load(field: str, folder: str, handle: str) -> LoadedModel:
     """
     check_graph(field, folder, handle)
     try:
-        return hub.load(folder)
+        return hub.load(plain_path(folder))
     except (OSError, ValueError, RuntimeError) as error:
         raise BerthError(
             f"{field}: {handle!r} cannot be loaded ({first_line(error)}). Name a TF2 SavedModel."

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from berth.models import integrity
+from berth.models.plain_path import plain_path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,4 +79,5 @@ def _load_pyfunc(data_path: str) -> EncoderPyFunc:
     import tensorflow as tf
     import tensorflow_text  # noqa: F401  registers the preprocessor's ops
 
-    return EncoderPyFunc(tf.saved_model.load(data_path), tf.saved_model.load(str(Path(data_path) / "preprocessor")))
+    folder = plain_path(data_path)
+    return EncoderPyFunc(tf.saved_model.load(folder), tf.saved_model.load(str(Path(folder) / "preprocessor")))

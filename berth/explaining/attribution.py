@@ -22,6 +22,7 @@ from berth.explaining.explanation import ABSOLUTE, RELATIVE, Explanation, Part
 from berth.explaining.logits import with_logits
 from berth.explaining.path_integral import Integrals, integrate
 from berth.explaining.words import Words
+from berth.models.plain_path import plain_path
 from berth.models.saved_model import LABELS_ASSET, SERVE, SETTINGS_ASSET
 from berth.settings import TRUNCATE
 
@@ -56,7 +57,8 @@ class Explainer:
         known = "cleaning" in settings  # an older Berth's models clean texts as well and do not say how
         self._rules = [TextRules.of(settings["cleaning"])] if known else [NO_RULES, TextRules(True, True), _ALL_RULES]
         with tempfile.TemporaryDirectory(prefix="berth-explain-") as scratch:
-            self._loaded: LoadedModel = tf.saved_model.load(with_logits(folder, scratch, SERVE, "probabilities"))
+            own = with_logits(folder, scratch, SERVE, "probabilities")
+            self._loaded: LoadedModel = tf.saved_model.load(plain_path(own))
         self._serve = self._loaded.signatures[SERVE]
         tables = [own for own in self._serve.variables if TABLE.search(own.name) and own.shape.rank == 2]
         preprocessor = getattr(self._loaded, "preprocessor", None)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 EXAMPLES = ["Are we still on for lunch tomorrow?", "You have won! Call now to claim your prize."]
+_CHECKS = tuple(f"models/{name}.py" for name in ("__init__", "allowed_ops", "graph", "integrity"))
+"""Files that any model is loaded with."""
 
 
 class Interface(Protocol):
@@ -58,8 +60,8 @@ class ModelInterface:
 
     @property
     def code(self) -> Sequence[str]:
-        modules = ("__init__", "allowed_ops", "decision_rule", "graph", "integrity", "saved_model", "pyfunc")
-        return ["__init__.py", "errors.py", *(f"models/{name}.py" for name in modules)]
+        loading = ("decision_rule", "plain_path", "saved_model", "pyfunc")
+        return ["__init__.py", "errors.py", *_CHECKS, *(f"models/{name}.py" for name in loading)]
 
     def signature(self) -> "ModelSignature":
         from mlflow.models import ModelSignature
@@ -89,8 +91,8 @@ class EncoderInterface:
 
     @property
     def code(self) -> Sequence[str]:
-        checks = (f"models/{name}.py" for name in ("__init__", "allowed_ops", "graph", "integrity"))
-        return ["__init__.py", "errors.py", *checks, "encoders/__init__.py", "encoders/pyfunc.py"]
+        own = ("models/plain_path.py", "encoders/__init__.py", "encoders/pyfunc.py")
+        return ["__init__.py", "errors.py", *_CHECKS, *own]
 
     def signature(self) -> "ModelSignature":
         import numpy as np

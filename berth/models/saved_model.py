@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from berth.errors import BerthError, first_line
 from berth.models import integrity
 from berth.models.decision_rule import DEFAULT_THRESHOLD, decisions
+from berth.models.plain_path import plain_path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -150,7 +151,7 @@ def load(folder: str | Path) -> ServedClassifier:
 
     _register_text_ops()
     try:
-        loaded = tf.saved_model.load(str(folder))
+        loaded = tf.saved_model.load(plain_path(folder))
         serve = loaded.signatures[SERVE]
     except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
         raise BerthError(f"{folder}: the model is damaged and cannot be loaded ({first_line(error)}).") from error

@@ -12,7 +12,10 @@ would defeat caching):
 import datetime
 import getpass
 import os
+import shlex
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
@@ -152,24 +155,35 @@ def _run_of(pipeline_run: str) -> "Run | None":
 
 
 def _experiment_id(client: "MlflowClient", name: str) -> str:
-    """Return the id of the experiment `name`, made if need be: of two first runs at once, one makes it."""
+    """Return the id of the experiment `name`, made if there is none: of two first runs at once, one makes it."""
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    uri = mlflow.get_tracking_uri()
+    if found := experiment_id(client, name):
+        return found
+    try:
+        location = sqlite_store.artifact_location(mlflow.get_tracking_uri())
+        return client.create_experiment(name, artifact_location=location)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_ALREADY_EXISTS" and (found := experiment_id(client, name)):
+            return found
+        raise
+
+
+def experiment_id(client: "MlflowClient", name: str) -> str | None:
+    """Return the id of the experiment `name`; None if there is none.
+
+    Raises:
+        BerthError: it has been deleted in MLflow.
+    """
+    import mlflow
+
     found = client.get_experiment_by_name(name)
     if found is None:
-        try:
-            return client.create_experiment(name, artifact_location=sqlite_store.artifact_location(uri))
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-            found = client.get_experiment_by_name(name)
-            if found is None:
-                raise
+        return None
     if found.lifecycle_stage == "deleted":
-        raise BerthError(
-            f"the MLflow experiment {name!r} has been deleted. Restore it: MLFLOW_TRACKING_URI={uri} "
-            f"mlflow experiments restore --experiment-id {found.experiment_id}"
-        )
-    return found.experiment_id
+        program = Path(sys.executable).with_name("mlflow")
+        command = [f"MLFLOW_TRACKING_URI={mlflow.get_tracking_uri()}", str(program if program.exists() else "mlflow")]
+        command += ["experiments", "restore", "--experiment-id", found.experiment_id]
+        raise BerthError(f"the MLflow experiment {name!r} has been deleted. Restore it: env {shlex.join(command)}")
+    return str(found.experiment_id)

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from berth.errors import BerthError, nearest
-from berth.tracking import tags
+from berth.tracking import pipeline_run, tags
 from pipeline import mlflow_store
 from pipeline.display import scores, tables
 
@@ -29,19 +29,13 @@ def runs_table(experiment: str | None, limit: int) -> Table:
     mlflow_store.use_tracking_uri()
     import mlflow
 
-    client = mlflow.MlflowClient()
-    experiments = {found.experiment_id: found.name for found in client.search_experiments()}
-    if experiment is not None:
-        chosen = {key: name for key, name in experiments.items() if name == experiment}
-        if not chosen:
-            raise BerthError(f"no run of the name {experiment!r}.{nearest(experiment, list(experiments.values()))}")
-        experiments = chosen
-    found = client.search_runs(
-        list(experiments),
-        f"tags.`{tags.KFP_RUN_ID}` != ''",
-        max_results=limit,
-        order_by=["attributes.start_time DESC"],
-    )
+    if experiment is not None and not pipeline_run.experiment_id(mlflow.MlflowClient(), experiment):
+        known = [found.name for found in mlflow.search_experiments()]
+        raise BerthError(f"no run of the name {experiment!r}.{nearest(experiment, known)}")
+    found = _search(f"tags.`{tags.KFP_RUN_ID}` != ''", limit, experiment)
+    if not found:
+        for name in _deleted():
+            pipeline_run.experiment_id(mlflow.MlflowClient(), name)  # says how it is restored
     columns = scores.headers(run.data.metrics for run in found)
     table = tables.new(
         *map(tables.whole, ("run", "started", "took")),  # whole: `berth compare` takes the name
@@ -110,17 +104,37 @@ def find_run(client: "MlflowClient", name: str) -> "Run":
             return client.get_run(run.data.tags[_PARENT]) if _PARENT in run.data.tags else run
         except MlflowException:
             pass
-    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    order = ["attributes.start_time DESC"]
     quote = '"' if "'" in name else "'"
     if '"' not in name:
-        found = client.search_runs(experiments, f"attributes.run_name = {quote}{name}{quote}", order_by=order)
-        for run in found:
+        for run in _search(f"attributes.run_name = {quote}{name}{quote}"):
             if _PARENT not in run.data.tags:
                 return run
-    newest = client.search_runs(experiments, f"tags.`{tags.KFP_RUN_ID}` != ''", max_results=_CANDIDATES, order_by=order)
-    known = [run.info.run_name for run in newest]
-    raise BerthError(f"no run has the name or id {name!r}.{nearest(name, known)} 'berth runs' lists them.")
+    known = [str(run.info.run_name) for run in _search(f"tags.`{tags.KFP_RUN_ID}` != ''", _CANDIDATES)]
+    lost = f" These experiments were deleted in MLflow: {', '.join(_deleted())}." if _deleted() else ""
+    raise BerthError(f"no run has the name or id {name!r}.{nearest(name, known)} 'berth runs' lists them.{lost}")
+
+
+def _search(condition: str, limit: int = 100_000, experiment: str | None = None) -> "list[Run]":
+    """Return the newest runs that meet `condition`, in `experiment` or in all."""
+    import mlflow
+
+    found = mlflow.search_runs(
+        experiment_names=[experiment] if experiment else None,
+        search_all_experiments=not experiment,
+        filter_string=condition,
+        max_results=limit,
+        order_by=["attributes.start_time DESC"],
+        output_format="list",
+    )
+    return list(found)
+
+
+def _deleted() -> list[str]:
+    """Return the names of the experiments that were deleted in MLflow."""
+    import mlflow
+    from mlflow.entities import ViewType
+
+    return [found.name for found in mlflow.search_experiments(view_type=ViewType.DELETED_ONLY)]
 
 
 def _title(run: "Run") -> str:

@@ -52,8 +52,8 @@ def champion(tmp_path_factory, tiny_bert) -> Path:
         first = berth(folder, "run", "config.yaml")
         assert first.returncode == 0, first.stdout + first.stderr
 
-    made = once(tmp_path_factory, "champion", make)
-    folder = tmp_path_factory.mktemp("copies") / "champion"
+    made = once(tmp_path_factory, "champion [1]", make)  # a pattern of files, if read as one
+    folder = tmp_path_factory.mktemp("copies") / "champion [2]"
     shutil.copytree(made, folder)
     assert "moved from" in berth(folder, "runs").stderr
     return folder

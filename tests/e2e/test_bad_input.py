@@ -13,7 +13,7 @@ import pytest
 from berth.tracking import run_tree, tags
 from tests.support.calling import MESSAGES, berth
 
-pytestmark = pytest.mark.timeout(1200)  # whole runs
+pytestmark = pytest.mark.timeout(600)  # whole runs
 
 
 def pushed(folder: Path) -> list[str]:

@@ -11,7 +11,7 @@ from berth.tracking import run_tree, tags
 from tests.support.browser import browser
 from tests.support.calling import DEMO, GOOD, MESSAGES, Done, berth, set_trap, write_config
 
-pytestmark = pytest.mark.timeout(1200)  # whole runs
+pytestmark = pytest.mark.timeout(600)  # whole runs
 
 
 def store(folder: Path) -> mlflow.MlflowClient:

@@ -14,7 +14,7 @@ from berth.tracking import run_tree, tags
 from tests.support.browser import berth_ui, browser, chromium
 from tests.support.calling import MESSAGES, ROOT, Done, berth, write_config
 
-pytestmark = pytest.mark.timeout(1200)  # whole runs
+pytestmark = pytest.mark.timeout(600)  # whole runs
 
 EPOCHS = 2
 SPAM = "Congratulations! You have won a prize, call 09061701461 now"

@@ -23,7 +23,7 @@ from tests.support.cluster_calls import Called, references
 from tests.support.kfp_server import kfp_server
 from tests.support.kfp_twin.backend import Backend
 
-pytestmark = pytest.mark.timeout(1200)  # whole runs
+pytestmark = pytest.mark.timeout(600)  # whole runs
 
 MANY = [f"subject-{number % 40:02d}\t{line.split(chr(9), 1)[1]}" for number, line in enumerate(MESSAGES[:400])]
 """Real messages under more labels than Kubeflow's pages show."""

@@ -10,12 +10,12 @@ from berth.tracking import run_tree, tags
 from tests.support import checkpoint
 from tests.support.calling import MESSAGES, QUICK, Done, berth, write_config
 
-pytestmark = pytest.mark.timeout(1200)  # whole runs
+pytestmark = pytest.mark.timeout(600)  # whole runs
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("pretrain")
+    return tmp_path_factory.mktemp("pretrain [1]")
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 from berth.tracking import tags
 from tests.support.calling import GOOD, Done, berth, write_config
 
-pytestmark = pytest.mark.timeout(1200)  # whole runs
+pytestmark = pytest.mark.timeout(600)  # whole runs
 
 
 @pytest.fixture(scope="module")

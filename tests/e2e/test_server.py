@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.calling import MESSAGES, QUICK, berth, set_trap, write_config
 
-pytestmark = pytest.mark.timeout(1200)  # whole runs
+pytestmark = pytest.mark.timeout(600)  # whole runs
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from pipeline import checkout
 from tests.images.conftest import docker
 from tests.support.calling import ROOT, Done, berth
 
-pytestmark = pytest.mark.timeout(1200)  # builds, and runs in containers
+pytestmark = pytest.mark.timeout(600)  # builds, and runs in containers
 
 LIMITS = {images.CORE: 700e6, images.VALIDATE: 4e9, images.TRAIN: 4e9}
 """Bytes, uncompressed."""

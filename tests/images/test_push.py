@@ -19,7 +19,7 @@ from pipeline.dags import compiler
 from tests.images.conftest import docker
 from tests.support.calling import ROOT
 
-pytestmark = pytest.mark.timeout(1200)  # builds, and runs in containers
+pytestmark = pytest.mark.timeout(600)  # builds, and runs in containers
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from mlflow.tracking._tracking_service import utils
 from berth.errors import BerthError
 from berth.tracking import pipeline_run, sqlite_store, tags
 from pipeline import mlflow_database, mlflow_store
+from pipeline.display import runs
 from tests.support.forks import CONTEXT
 from tests.support.once import once
 
@@ -245,11 +246,28 @@ def test_a_deleted_experiment_says_how_to_restore_it(used, use):
         pipeline_run.create_parent("spam", "run", {})
     message = str(raised.value)
     assert "the MLflow experiment 'spam' has been deleted. Restore it: " in message
-    store, *command = shlex.split(message.partition("Restore it: ")[2])
-    assert store == f"MLFLOW_TRACKING_URI={mlflow.get_tracking_uri()}"
-    assert command[:2] == ["mlflow", "experiments"]
-    assert CliRunner().invoke(mlflow.experiments.commands, command[2:]).exit_code == 0
+    with pytest.raises(BerthError, match="the MLflow experiment 'spam' has been deleted"):
+        runs.runs_table(None, 10)
+    with pytest.raises(BerthError, match=r"These experiments were deleted in MLflow: spam\.$"):
+        runs.find_run(client, "run")
+    env, store, program, *command = shlex.split(message.partition("Restore it: ")[2])
+    assert (env, store) == ("env", f"MLFLOW_TRACKING_URI={mlflow.get_tracking_uri()}")
+    assert Path(program).is_file()
+    assert CliRunner().invoke(mlflow.experiments.commands, command[1:]).exit_code == 0
     assert pipeline_run.create_parent("spam", "run", {})
+
+
+def test_runs_are_found_among_more_experiments_than_a_page(used, use):
+    client = use(used)
+    assert pipeline_run.create_parent("spam", "the-oldest", {tags.KFP_RUN_ID: "1"})
+    with sqlite3.connect(used / ".berth/mlflow.db") as store:  # through MLflow a thousand take a minute
+        store.executemany(
+            "INSERT INTO experiments (experiment_id, name, lifecycle_stage, creation_time, last_update_time) "
+            "VALUES (?, ?, 'active', ?, ?)",
+            [(number, f"e{number}", number, 2**42 + number) for number in range(1_000, 2_200)],
+        )
+    assert runs.find_run(client, "the-oldest").info.run_name == "the-oldest"
+    assert runs.runs_table("spam", 10).row_count == runs.runs_table(None, 10).row_count == 1
 
 
 def test_an_experiment_that_another_run_has_just_made_is_used(used, use, monkeypatch):

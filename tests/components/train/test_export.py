@@ -75,7 +75,7 @@ def made(tiny, tmp_path_factory) -> Callable[[str], Exported]:
 
     The first call for a case makes it: 6 s of CPU, 12 s for the first case, of which most is TensorFlow's tracing.
     """
-    return functools.cache(lambda case: make(case, tiny, tmp_path_factory.mktemp("exported") / "model"))
+    return functools.cache(lambda case: make(case, tiny, tmp_path_factory.mktemp("exported [1]") / "model"))
 
 
 @pytest.fixture(scope="module", params=CASES)
