@@ -126,8 +126,8 @@ class Berth:
         empty = np.zeros(0, np.int32)
         own = [sentence_pairs.Instance(self.rows[row], empty, True, row) for row in range(len(self.rows))]
 
-        def of_round(number: int) -> batches.Rows:
-            return batches.Rows.of(((number, place, one) for place, one in enumerate(own)), False)
+        def of_round(number: int) -> batches.TokenRows:
+            return batches.TokenRows.of(((number, place, one) for place, one in enumerate(own)), False)
 
         rounds = SimpleNamespace(rows=of_round, rounds=[SimpleNamespace(rows=len(own))] * epochs)
         self.model = PretrainingModel(encoder, "minilm", seed, False)

@@ -1,4 +1,4 @@
-"""When pre-training pays: what a classifier with few labels gains from it, on data nobody here made.
+"""The gain from pre-training for a classifier with few labels, on public data.
 
     .venv/core/bin/python -m benchmarks.pretraining_gain [--sets slovenian,news,reviews] [--tokens 400000]
 

@@ -106,11 +106,11 @@ def _graphs() -> dict[str, Serve]:
         "serving_default": batches(berth.signatures["serving_default"]),
         "bulk": lambda texts: [bulk(text=tf.constant(texts))["probabilities"].numpy()],
     }
-    _refuse_different(graphs)
+    _check_equal(graphs)
     return graphs
 
 
-def _refuse_different(graphs: dict[str, Serve]) -> None:
+def _check_equal(graphs: dict[str, Serve]) -> None:
     """Warm the graphs up; the same weights have to give the same answers, or the comparison is of nothing."""
     import numpy as np
 

@@ -58,7 +58,7 @@ class Batch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Rows:
+class TokenRows:
     """Rows of pre-training, without special tokens and masks."""
 
     first: TokenIds
@@ -119,7 +119,7 @@ class Masker:
     def __init__(self, settings: Pretraining, tokens: SpecialTokens, multiple: int = 1) -> None:
         self.settings, self.tokens, self._multiple = settings, tokens, multiple
 
-    def batch(self, rows: Rows, numbers: Sequence[int] | np.ndarray, weight: float = 1.0) -> Batch:
+    def batch(self, rows: TokenRows, numbers: Sequence[int] | np.ndarray, weight: float = 1.0) -> Batch:
         """Return the rows with these `numbers` as NumPy arrays, padded to the longest of them.
 
         The same rows are always masked in the same way. A masked token of any of them counts `weight`.
@@ -145,7 +145,7 @@ class Masker:
             np.full(len(packed), weight, np.float32),
         )
 
-    def _packed(self, rows: Rows, number: int) -> tuple[np.ndarray, int]:
+    def _packed(self, rows: TokenRows, number: int) -> tuple[np.ndarray, int]:
         """Return a row's ids with special tokens, int32 [length], and where its second segment begins."""
         first, end = rows.first[number], np.array([self.tokens.end])
         own = [np.array([self.tokens.start]), first, end]

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from berth import progress
 from berth.models.saved_model import full_float32
-from berth.pretraining.batches import Array, Batch, Masker, Rows
+from berth.pretraining.batches import Array, Batch, Masker, TokenRows
 from berth.pretraining.sentence_pairs import instances
 from berth.pretraining.settings import Pretraining
 from berth.pretraining.token_store import TokenStore
@@ -65,16 +65,16 @@ class Sums:
         return cls(**{name: table[name].to_numpy() for name in table.column_names})
 
 
-def held_out_rows(documents: TokenStore, settings: Pretraining, separator: int, most: int = MOST_ROWS) -> Rows:
+def held_out_rows(documents: TokenStore, settings: Pretraining, separator: int, most: int = MOST_ROWS) -> TokenRows:
     """Return rows of the held-out documents, `most` at most; the same for every seed of the run."""
     options: dict[str, int] = {"sequence_length": settings.sequence_lengths[0], "seed": 0, "epoch": 0}
     if not settings.nsp:
         options["separator"] = separator
     made = enumerate(itertools.islice(instances(documents, nsp=settings.nsp, **options), most))
-    return Rows.of(((0, place, one) for place, one in made), settings.nsp)
+    return TokenRows.of(((0, place, one) for place, one in made), settings.nsp)
 
 
-def judge(call: Judge, masker: Masker, rows: Rows, words: str = "") -> Sums:
+def judge(call: Judge, masker: Masker, rows: TokenRows, words: str = "") -> Sums:
     """Return what `call` finds in `rows`, summed by document; with `words` progress lines say so."""
     names = ("loss", "masked", "hits", "pairs", "pair_hits")
     found = {name: np.zeros(len(rows)) for name in names}

@@ -24,7 +24,7 @@ class ServingFolder(Protocol):
         """Keep other pushes out while it lasts, where the folder can; a killed process lets go of it."""
 
     def sweep(self) -> None:
-        """Remove what killed pushes left that is no whole version; to be called `locked`."""
+        """Remove what killed pushes left, unless it is a whole version; to be called `locked`."""
 
     def versions(self) -> set[int]:
         """Return the versions that are there."""
@@ -39,7 +39,7 @@ class ServingFolder(Protocol):
         """Copy the SavedModel to `<address>/<version>`, visible when it is complete, and return that address."""
 
     def remove(self, version: int) -> None:
-        """Remove the version, from sight first; one that is not there is no error."""
+        """Remove the version, from sight first; a missing one is not an error."""
 
 
 def serving_folder(push_to: str, model_name: str) -> ServingFolder:

@@ -60,15 +60,15 @@ def at(address: str) -> CheckpointFolder:
     """
     scheme, separator, rest = address.partition("://")
     if not separator:
-        return LocalFolder(Path(address))
+        return LocalCheckpoints(Path(address))
     if scheme not in OBJECT_STORES or not rest.strip("/") or rest.startswith("/"):
         raise BerthError(
             f"checkpoints: {address} cannot hold checkpoints. Name a folder, s3://BUCKET/... or gs://BUCKET/..."
         )
-    return BucketFolder(address)
+    return BucketCheckpoints(address)
 
 
-class LocalFolder:
+class LocalCheckpoints:
     """See CheckpointFolder. A file is written next to the others under a temporary name, synced and renamed."""
 
     def __init__(self, folder: Path) -> None:
@@ -131,7 +131,7 @@ class LocalFolder:
             raise BerthError(f"checkpoints: {self.address} cannot be {verb} ({reason}). {advice}") from None
 
 
-class BucketFolder:
+class BucketCheckpoints:
     """See CheckpointFolder; `address` is `s3://BUCKET/...` or `gs://BUCKET/...`. An object appears when it is complete.
 
     Credentials come only from the environment.

@@ -11,18 +11,15 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
+
+import numpy as np
+import tensorflow as tf
 
 from berth.errors import BerthError, first_line
 from berth.lean_import import allow_memory_growth
+from berth.training.gradient import Gradient
 from berth.training.preemption import Preempted
-
-if TYPE_CHECKING:
-    import numpy as np
-    import tensorflow as tf
-
-    from berth.training.gradient import Gradient
-
 
 T = TypeVar("T")
 _GPU_MULTIPLE = 16
@@ -41,7 +38,7 @@ class Devices:
         gpu: Whether the replicas are on GPUs.
     """
 
-    def __init__(self, strategy: "tf.distribute.Strategy", worker: int, chief: bool, gpu: bool = False) -> None:
+    def __init__(self, strategy: tf.distribute.Strategy, worker: int, chief: bool, gpu: bool = False) -> None:
         self.strategy = strategy
         self.worker = worker
         self.chief = chief
@@ -60,7 +57,7 @@ class Devices:
         """Return the context in which the variables of the model and the optimizer must be made."""
         return self.strategy.scope()
 
-    def share(self, rows: "np.ndarray", widths: "np.ndarray") -> "list[np.ndarray]":
+    def share(self, rows: np.ndarray, widths: np.ndarray) -> list[np.ndarray]:
         """Return the rows of a batch that each replica here gets, row numbers [rows] each.
 
         `widths` are the tokens of every row of the split, int64 [rows of the split].
@@ -70,8 +67,6 @@ class Devices:
 
     def run(self, replica: Callable[[int], T]) -> T:
         """Run `replica(index)` in each replica here, inside a compiled function; return what the first one returns."""
-        import tensorflow as tf
-
         if self.replicas == 1:
             return replica(0)
 
@@ -83,10 +78,8 @@ class Devices:
         results = self.strategy.run(call)
         return tf.nest.map_structure(lambda value: self.strategy.experimental_local_results(value)[0], results)
 
-    def sum(self, values: "Sequence[Gradient]") -> "list[Gradient]":
+    def sum(self, values: Sequence[Gradient]) -> list[Gradient]:
         """Return each of `values` summed over all replicas; called in `run`. None stays None, IndexedSlices sparse."""
-        import tensorflow as tf
-
         if self.replicas == 1:
             return list(values)
         # identity: a tensor from outside the replica has no device yet, and all_reduce needs one.
@@ -96,8 +89,6 @@ class Devices:
 
     def from_chief(self, content: bytes) -> bytes:
         """Return the chief's `content`; every process has to call this."""
-        import numpy as np
-
         if self.alone:
             return content
         padded = np.frombuffer(content + b"\0" * (-len(content) % 4), np.int32)
@@ -128,8 +119,6 @@ class Devices:
 
     def any(self, flag: bool) -> bool:
         """Return whether `flag` is true in any process; every process has to call this."""
-        import numpy as np
-
         if self.alone:
             return flag
         return bool(self._sent(np.array([flag], np.int32))[0])
@@ -145,8 +134,6 @@ class Devices:
         Raises:
             Preempted: another process is gone. This one exits so that it is started again.
         """
-        import tensorflow as tf
-
         gone = tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.InternalError
         try:
             yield
@@ -158,14 +145,13 @@ class Devices:
                 "all go on from the last checkpoint."
             ) from error
 
-    def _sent(self, numbers: "np.ndarray") -> "np.ndarray":
+    def _sent(self, numbers: np.ndarray) -> np.ndarray:
         with self.together():
             return self._sum_of_first(numbers).numpy()
 
     @cached_property
-    def _sum_of_first(self) -> "tf.types.experimental.PolymorphicFunction":
+    def _sum_of_first(self) -> tf.types.experimental.PolymorphicFunction:
         """Return a compiled function: int32 [any] -> its sum over processes; all but the chief pass zeros."""
-        import tensorflow as tf
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)], autograph=False)
         def summed(numbers: tf.Tensor) -> tf.Tensor:
@@ -185,8 +171,6 @@ def find(require_gpu: bool = False) -> Devices:
         >>> with devices.scope():
         ...     weight = tf.Variable(0.0)
     """
-    import tensorflow as tf
-
     gpus = allow_memory_growth()
     if require_gpu and not gpus:
         raise BerthError(
@@ -203,7 +187,7 @@ def find(require_gpu: bool = False) -> Devices:
     return Devices(strategy, 0, True, bool(gpus))
 
 
-def assign(rows: "np.ndarray", widths: "np.ndarray", replicas: int) -> "list[np.ndarray]":
+def assign(rows: np.ndarray, widths: np.ndarray, replicas: int) -> list[np.ndarray]:
     """Return `rows`, of `widths` tokens each, in `replicas` parts with about equal rows, tokens and padding.
 
     The rows, longest first, go to the replicas in order, then in reverse order, and so on.
@@ -213,8 +197,6 @@ def assign(rows: "np.ndarray", widths: "np.ndarray", replicas: int) -> "list[np.
         >>> [part.tolist() for part in assign(np.arange(4), np.array([9, 1, 8, 2]), 2)]
         [[0, 1], [2, 3]]
     """
-    import numpy as np
-
     order = np.argsort(-widths, kind="stable")
     places = np.arange(len(rows)) % (2 * replicas)
     owner = np.minimum(places, 2 * replicas - 1 - places)

@@ -2,14 +2,12 @@
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+import tensorflow as tf
 
 from berth.errors import BerthError
-
-if TYPE_CHECKING:
-    import tensorflow as tf
-
-    from berth.training.gradient import Gradient
+from berth.training.gradient import Gradient
 
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-6
 CLIP_NORM = 1.0
@@ -101,10 +99,8 @@ class AdamW:
     """
 
     def __init__(
-        self, variables: "Sequence[tf.Variable]", weight_decay: float, rate_factors: Sequence[float] | None = None
+        self, variables: Sequence[tf.Variable], weight_decay: float, rate_factors: Sequence[float] | None = None
     ) -> None:
-        import tensorflow as tf
-
         self._factors = list(rate_factors) if rate_factors is not None else [1.0] * len(variables)
         self._decays = [
             weight_decay if len(variable.shape) > 1 and not _NOT_DECAYED.search(variable.name) else 0.0
@@ -120,25 +116,23 @@ class AdamW:
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
 
     @property
-    def state(self) -> "list[tf.Variable]":
+    def state(self) -> list[tf.Variable]:
         """The variables that a checkpoint must hold, always in this order."""
         return [*self._moments, *self._squares, self.step]
 
     def apply(
         self,
-        gradients: "Sequence[Gradient]",
-        variables: "Sequence[tf.Variable]",
-        learning_rate: "float | tf.Tensor",
-        weight: "float | tf.Tensor" = 1.0,
-    ) -> "tf.Tensor":
+        gradients: Sequence[Gradient],
+        variables: Sequence[tf.Variable],
+        learning_rate: float | tf.Tensor,
+        weight: float | tf.Tensor = 1.0,
+    ) -> tf.Tensor:
         """Update `variables`, in the order of the constructor; return the gradients' norm before clipping, a scalar.
 
         A gradient is a tensor, IndexedSlices (rows may repeat), or None: no update. `weight` is the step's rows by
         those of a usual step: the gradients of a step of more rows are clipped to so much more, so that clipping does
         not take from its rows what it leaves to others.
         """
-        import tensorflow as tf
-
         gradients = [_merge_rows(gradient) for gradient in gradients]
         norm = tf.linalg.global_norm(gradients)
         most = CLIP_NORM * tf.maximum(weight, 1.0)
@@ -158,10 +152,10 @@ class AdamW:
 class _Slot(NamedTuple):
     """A variable, its moments, and its own learning rate and decay."""
 
-    variable: "tf.Variable"
-    moment: "tf.Variable"
-    square: "tf.Variable"
-    rate: "float | tf.Tensor"
+    variable: tf.Variable
+    moment: tf.Variable
+    square: tf.Variable
+    rate: float | tf.Tensor
     decay: float
 
 
@@ -169,9 +163,7 @@ class _Slot(NamedTuple):
 # memory limit the speed of an optimizer for a small BERT.
 
 
-def _update(gradient: "tf.Tensor", scale: "tf.Tensor", slot: _Slot, powers: "tuple[tf.Tensor, tf.Tensor]") -> None:
-    import tensorflow as tf
-
+def _update(gradient: tf.Tensor, scale: tf.Tensor, slot: _Slot, powers: tuple[tf.Tensor, tf.Tensor]) -> None:
     variable, moment, square, rate, decay = slot
     if decay:
         tf.raw_ops.AssignSubVariableOp(resource=variable.handle, value=rate * decay * variable.read_value())
@@ -190,14 +182,12 @@ def _update(gradient: "tf.Tensor", scale: "tf.Tensor", slot: _Slot, powers: "tup
 
 
 def _update_rows(
-    gradient: "tf.IndexedSlices", scale: "tf.Tensor", slot: _Slot, powers: "tuple[tf.Tensor, tf.Tensor]"
+    gradient: tf.IndexedSlices, scale: tf.Tensor, slot: _Slot, powers: tuple[tf.Tensor, tf.Tensor]
 ) -> None:
-    import tensorflow as tf
-
     variable, moment, square, rate, decay = slot
     rows, values = gradient.indices, gradient.values * scale
 
-    def read(table: "tf.Variable") -> "tf.Tensor":
+    def read(table: tf.Variable) -> tf.Tensor:
         return tf.raw_ops.ResourceGather(resource=table.handle, indices=rows, dtype=tf.float32)
 
     m = _BETA_1 * read(moment) + (1.0 - _BETA_1) * values
@@ -209,10 +199,8 @@ def _update_rows(
     tf.raw_ops.ResourceScatterSub(resource=variable.handle, indices=rows, updates=delta)
 
 
-def _merge_rows(gradient: "Gradient") -> "Gradient":
+def _merge_rows(gradient: Gradient) -> Gradient:
     """Sum the slices for the same row of an IndexedSlices gradient."""
-    import tensorflow as tf
-
     if not isinstance(gradient, tf.IndexedSlices):
         return gradient
     rows, positions = tf.unique(gradient.indices)

@@ -7,14 +7,11 @@ that runs inside `training` is affected: the validation loss that selects the ep
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import tensorflow as tf
 
 from berth.errors import BerthError
-
-if TYPE_CHECKING:
-    import tensorflow as tf
-
-    from berth.training.gradient import Gradient
+from berth.training.gradient import Gradient
 
 _REWRITES = {
     "float32": (),
@@ -33,8 +30,6 @@ def choose(precision: str) -> str:
     Raises:
         BerthError: float16 without a GPU, or bfloat16 with one: TensorFlow rewrites a graph to it on CPUs only.
     """
-    import tensorflow as tf
-
     gpu = bool(tf.config.list_physical_devices("GPU"))
     if precision == "float16" and not gpu:
         raise BerthError("precision: float16 needs a GPU and none is visible. Use auto, bfloat16 or float32.")
@@ -55,8 +50,6 @@ def training(precision: str) -> Iterator[None]:
         >>> with training(choose("auto")):
         ...     loss = step(batch)
     """
-    import tensorflow as tf
-
     rewrites = _REWRITES[precision]
     before = tf.config.optimizer.get_experimental_options()
     tf.config.optimizer.set_experimental_options(dict.fromkeys(rewrites, True))
@@ -74,37 +67,31 @@ class LossScale:
     """
 
     def __init__(self) -> None:
-        import tensorflow as tf
-
         self._scale = tf.Variable(_FIRST_SCALE, trainable=False, name="loss_scale")
         self._good_steps = tf.Variable(0, dtype=tf.int64, trainable=False, name="good_steps")
 
     @property
-    def state(self) -> "list[tf.Variable]":
+    def state(self) -> list[tf.Variable]:
         """The variables that a checkpoint must hold, always in this order."""
         return [self._scale, self._good_steps]
 
-    def scale(self, loss: "tf.Tensor") -> "tf.Tensor":
+    def scale(self, loss: tf.Tensor) -> tf.Tensor:
         """Return the loss to differentiate for `loss`, a float32 scalar."""
         return loss * self._scale
 
-    def unscale(self, gradients: "Sequence[Gradient]") -> "tuple[list[Gradient], tf.Tensor]":
+    def unscale(self, gradients: Sequence[Gradient]) -> tuple[list[Gradient], tf.Tensor]:
         """Return the gradients of the loss itself, and whether all of them are finite, a bool scalar.
 
         Gradients must be summed over replicas before this call, so that all replicas decide the same.
         """
-        import tensorflow as tf
-
         inverse = 1.0 / self._scale
         given = [gradient for gradient in gradients if gradient is not None]
         # The sum of a tensor's squares is finite if its values are, unless they are so large that it does not matter.
         finite = tf.math.is_finite(tf.linalg.global_norm(given))
         return [_times(gradient, inverse) for gradient in gradients], finite
 
-    def update(self, finite: "tf.Tensor") -> None:
+    def update(self, finite: tf.Tensor) -> None:
         """Set the scale for the next step; `finite`, a bool scalar, is what `unscale` returned for this one."""
-        import tensorflow as tf
-
         good = tf.where(finite, self._good_steps + 1, 0)
         grows = good >= _GROWTH_STEPS
         factor = tf.where(finite, tf.where(grows, 2.0, 1.0), 0.5)
@@ -116,9 +103,7 @@ class LossScale:
             tf.raw_ops.AssignVariableOp(resource=variable.handle, value=value)
 
 
-def _times(gradient: "Gradient", factor: "tf.Tensor") -> "Gradient":
-    import tensorflow as tf
-
+def _times(gradient: Gradient, factor: tf.Tensor) -> Gradient:
     if isinstance(gradient, tf.IndexedSlices):
         return tf.IndexedSlices(gradient.values * factor, gradient.indices, gradient.dense_shape)
     return None if gradient is None else gradient * factor

@@ -26,7 +26,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Result:
+class CaseResult:
     """How large a share of a case a model meets, and the champion, if there is one."""
 
     case: Case
@@ -72,9 +72,9 @@ def plan(behaviour: Behaviour, test: Sequence[str], labels: Sequence[str]) -> tu
     return texts, cases
 
 
-def judge(cases: Sequence[Case], labels: Sequence[str], champion: Sequence[str] | None) -> list[Result]:
+def judge(cases: Sequence[Case], labels: Sequence[str], champion: Sequence[str] | None) -> list[CaseResult]:
     """Return the results of a model that gave the texts `labels`, next to those of the champion."""
-    return [Result(case, _share(case, labels), _share(case, champion) if champion else None) for case in cases]
+    return [CaseResult(case, _share(case, labels), _share(case, champion) if champion else None) for case in cases]
 
 
 def changed(change: Change, test: Sequence[str], most: int, seed: int) -> list[tuple[str, str]]:

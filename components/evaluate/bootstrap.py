@@ -61,7 +61,7 @@ def resample(
 
     Args:
         truth: True labels, bool [texts, labels].
-        models: What each model says, by name.
+        models: What each model answers, by name.
         single: Whether a text has one label.
         resamples: How many; of a large split fewer.
         seed: Seeds the draws.
@@ -117,8 +117,8 @@ def kinds_of(truth: "np.ndarray", decided: "Mapping[str, np.ndarray]") -> Kinds:
 def _added(truth: "np.ndarray", wrong: int, models: int) -> "np.ndarray":
     """Return the kinds that only model `wrong` of `models` gets wrong, bool [kinds, labels x (1 + models)].
 
-    One for each label that the texts have: it is taken for the most frequent other one of a single-label task, which
-    has one label a text, and else it is missed; and of several labels one more a label, where it is not due.
+    One for each label that the texts have: in a single-label task the model gives the most frequent other label in its
+    place, in a multi-label task none. A multi-label task has one more for each label: the model gives it wrongly.
     """
     import numpy as np
 

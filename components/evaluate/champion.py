@@ -44,9 +44,9 @@ class Champion:
 def ask(
     model_name: str, dataset: str | Path, challenger: str | Path, served: Served, extra: Sequence[str] = ()
 ) -> Champion | None:
-    """Return what the champion of `model_name` says of the test split of `dataset`; None: there is no champion.
+    """Return what the champion of `model_name` answers for the test split of `dataset`; None: there is no champion.
 
-    `served` is the challenger's own: a champion of the very same files says the same. It is asked about the texts
+    `served` is the challenger's own: a champion of the very same files answers the same. It is asked about the texts
     `extra` as well.
     """
     registered = versions.champion(model_name)

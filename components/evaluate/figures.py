@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from components.evaluate.scores import Evaluation
+from components.evaluate.scores import SplitScores
 
 _MOST_CURVES = 10
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def confusion_figure(evaluation: Evaluation) -> "Figure":
+def confusion_figure(evaluation: SplitScores) -> "Figure":
     """Return the confusion matrix, shaded by share of the true class."""
     import numpy as np
     from matplotlib.figure import Figure
@@ -23,7 +23,7 @@ def confusion_figure(evaluation: Evaluation) -> "Figure":
     return figure
 
 
-def roc_figure(evaluation: Evaluation) -> "Figure":
+def roc_figure(evaluation: SplitScores) -> "Figure":
     """Return the ROC curves, of the first ten labels."""
     from matplotlib.figure import Figure
 

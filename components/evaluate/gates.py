@@ -1,4 +1,4 @@
-"""The gates: bounds that a model has to hold to be blessed. No gates, no blessing."""
+"""The gates: bounds that a model must meet to be blessed. Without gates, no model is blessed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,7 +8,7 @@ from berth.errors import BerthError, nearest
 from berth.interval import Interval
 from berth.settings import Gates
 from berth.verdict import Gate, Outcome, Verdict
-from components.evaluate.behaviour import Result
+from components.evaluate.behaviour import CaseResult
 from components.evaluate.intervals import exact, texts_for_share, texts_to_show
 from components.evaluate.scores import ClassScores
 
@@ -21,7 +21,7 @@ _MEASURED = {
     "max_p95_ms": ("p95_ms", "{:.1f} ms"),
     "max_size_mb": ("size_mb", "{:.1f} MB"),
 }
-"""Gates on findings that are no scores: the field of Findings, and how it is written."""
+"""Gates on findings other than scores: the field of Findings, and how it is written."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Findings:
     """Of the test split that the champion has not learnt from."""
     serving_problem: str = ""
     """What the serving check found; empty: nothing."""
-    behaviour: Sequence[Result] = ()
+    behaviour: Sequence[CaseResult] = ()
     """What became of the cases of the behaviour file."""
     positive_label: str = ""
     """Of two labels the one that areas under curves are about."""
@@ -91,7 +91,7 @@ def judge(gates: Gates, findings: Findings) -> Verdict:
     return Verdict([*judged, Gate.serving_check(findings.serving_problem)])
 
 
-def _behaviour(results: Sequence[Result]) -> Gate:
+def _behaviour(results: Sequence[CaseResult]) -> Gate:
     """The gate of the behaviour file: every case has to hold. Its value is the share of cases that do."""
     failed = [one for one in results if not one.holds]
     held = len(results) - len(failed)

@@ -18,7 +18,7 @@ _SMALLEST = 1e-7
 
 @dataclass(frozen=True)
 class ModelOutputs:
-    """What a model says of a split: probabilities, float [texts, labels], and decisions, bool [texts, labels]."""
+    """What a model answers for a split: probabilities, float [texts, labels], and decisions, bool [texts, labels]."""
 
     probabilities: "np.ndarray"
     decided: "np.ndarray"
@@ -58,7 +58,7 @@ def classes(matrix: "np.ndarray") -> "np.ndarray":
 
 
 def losses(truth: "np.ndarray", probabilities: "np.ndarray", single: bool) -> "np.ndarray":
-    """Return each text's cross-entropy in nats, float64 [texts]; of several labels the mean over them."""
+    """Return each text's cross-entropy in nats, float64 [texts]; for a multi-label task the mean over the labels."""
     import numpy as np
 
     likely = np.clip(np.asarray(probabilities, np.float64), _SMALLEST, 1.0)

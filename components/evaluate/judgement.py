@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from berth.interval import Interval
 from berth.verdict import Verdict
 from components.evaluate import baseline
-from components.evaluate.behaviour import Result
+from components.evaluate.behaviour import CaseResult
 from components.evaluate.champion import Champion
 from components.evaluate.gates import SliceResult
 from components.evaluate.mistakes import Mistake
-from components.evaluate.scores import ClassScores, Evaluation
+from components.evaluate.scores import ClassScores, SplitScores
 from components.evaluate.serving_check import Served
 
 CHALLENGER, CHAMPION, BASELINE = "challenger", "champion", "baseline"
@@ -24,7 +24,7 @@ _MOST_CHARTED = 50
 class Scored:
     """One model's scores on the test split, with their intervals."""
 
-    evaluation: Evaluation
+    evaluation: SplitScores
     intervals: dict[str, Interval]
     change: dict[str, Interval]
     """What the challenger's scores gain on this model's; empty of the challenger itself."""
@@ -44,7 +44,7 @@ class Judgement:
     served: Served
     positive_label: str
     """Of two labels the one that ROC-AUC, PR-AUC and the curves are about; empty beyond."""
-    behaviour: list[Result]
+    behaviour: list[CaseResult]
     """What became of the cases of the behaviour file."""
     resamples: int
     mistakes: list[Mistake]

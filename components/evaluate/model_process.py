@@ -27,11 +27,11 @@ _WARM_UP = 10
 _REQUESTS = 100
 _BATCHES = (1, 256)
 _VALIDATION_TEXTS = 256
-"""Most validation texts that are compared with what the model said of them in training."""
+"""Most validation texts that are compared with what the model answered in training."""
 
 
 def main(model: str, dataset: str, out: str, check: bool, extra: Sequence[str] = (), explain: int = 0) -> None:
-    """Write what the model says of the test split, and with `check` what the serving check measures, to `out`.
+    """Write what the model answers for the test split, and with `check` what the serving check measures, to `out`.
 
     `probabilities.npy` is float32 [texts, labels]; `facts.json`, which comes after all else but the last, holds labels,
     task, threshold, the measurements and the labels of the texts `extra`; `explained.json` the words that the model

@@ -8,7 +8,7 @@ from berth.explaining.explanation import Explanation
 from berth.reports import html
 from components.evaluate import baseline, mistakes
 from components.evaluate.judgement import BASELINE, CHALLENGER, CHAMPION, Judgement
-from components.evaluate.scores import SCORES, Curve, Evaluation
+from components.evaluate.scores import SCORES, Curve, SplitScores
 
 _TEMPLATE = "report.html.j2"
 _SIDE = 240
@@ -68,7 +68,7 @@ def _shade(explanation: Explanation, weight: float | None) -> float:
     return abs(weight or 0.0) / heaviest
 
 
-def _lines(judgement: Judgement, names: dict[str, str], curves: Callable[[Evaluation], list[Curve]]) -> list[Line]:
+def _lines(judgement: Judgement, names: dict[str, str], curves: Callable[[SplitScores], list[Curve]]) -> list[Line]:
     """Return the models' curves where each has one, else those of this model's classes."""
     own = curves(judgement.challenger.evaluation)
     if len(own) != 1:

@@ -53,7 +53,7 @@ class Bin:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class SplitScores:
     """Scores on one split of `texts` texts; `confusion[i][j]` counts texts of labels[i] that were called labels[j].
 
     Of two classes ROC-AUC, PR-AUC and the curves are those of the positive one; beyond, the areas are the
@@ -73,7 +73,7 @@ class Evaluation:
 
 def evaluate(
     labels: Sequence[str], truth: "np.ndarray", answers: ModelOutputs, task: str = "single_label", positive: int = 1
-) -> Evaluation:
+) -> SplitScores:
     """Score `answers` against `truth`, bool [texts, labels]; `positive` is the place of the positive one of two labels.
 
     Raises:
@@ -109,7 +109,7 @@ def evaluate(
         "log_loss": losses(truth, probabilities, single).mean(),
         "ece": _ece(bins := reliability(truth, answers, single)),
     }
-    return Evaluation(
+    return SplitScores(
         labels=list(labels),
         texts=len(truth),
         scores={name: float(value) for name in SCORES if (value := scores[name]) is not None},

@@ -33,7 +33,7 @@ _POLL_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class Served:
-    """What a model in a process of its own says of the test split, and what was measured there."""
+    """What a model in a process of its own answers for the test split, and what was measured there."""
 
     labels: list[str]
     task: str
@@ -68,7 +68,7 @@ class Served:
 
 
 def answers(model: str | Path, dataset: str | Path, extra: Sequence[str] = ()) -> Served:
-    """Return what the model says of the test split of `dataset`, and of the texts `extra`.
+    """Return what the model answers for the test split of `dataset`, and for the texts `extra`.
 
     Raises:
         BerthError: the model cannot be loaded, or is not as it was exported.

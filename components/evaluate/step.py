@@ -13,7 +13,7 @@ from berth.data.predictions import TrainingPredictions
 from berth.errors import BerthError
 from berth.interval import Interval
 from berth.models.decision_rule import decisions
-from berth.settings import Evaluation as Settings
+from berth.settings import Evaluation
 from components.evaluate import (
     baseline,
     behaviour,
@@ -32,7 +32,7 @@ from components.evaluate.champion import Champion
 from components.evaluate.gates import Findings, SliceResult
 from components.evaluate.indicators import ModelOutputs
 from components.evaluate.judgement import BASELINE, CHALLENGER, CHAMPION, Judgement, Scored
-from components.evaluate.scores import Evaluation
+from components.evaluate.scores import SplitScores
 from components.evaluate.serving_check import Served
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def evaluate_model(
     *,
     model_name: str,
     bounds: Mapping[str, object],
-    settings: Settings,
+    settings: Evaluation,
     positive_label: str = "",
     cases: str = "",
 ) -> Judgement:
@@ -140,7 +140,7 @@ def _compare(
     answers: Mapping[str, ModelOutputs],
     served: Served,
     positive: int,
-    settings: Settings,
+    settings: Evaluation,
     confidence: float,
 ) -> dict[str, Scored]:
     """Return each model's scores on the texts of `truth`, bool [texts, labels], and what the challenger gains on it."""
@@ -161,7 +161,7 @@ def _compare(
 
 def _scored(
     name: str,
-    evaluations: Mapping[str, Evaluation],
+    evaluations: Mapping[str, SplitScores],
     right: "Mapping[str, np.ndarray]",
     drawn: Mapping[str, Draws],
     confidence: float,

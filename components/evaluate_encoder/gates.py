@@ -13,7 +13,7 @@ _RESAMPLES, _AT_A_TIME = 2_000, 100
 
 
 @dataclass(frozen=True)
-class Findings:
+class EncoderFindings:
     """What the gates are judged on."""
 
     mlm_loss: float
@@ -30,7 +30,7 @@ class Findings:
     serving_problem: str = ""
 
 
-def judge(gates: EncoderGates, findings: Findings) -> Verdict:
+def judge(gates: EncoderGates, findings: EncoderFindings) -> Verdict:
     """Return the verdict of `gates` on `findings`."""
     judged: list[Gate] = []
     if gates.max_mlm_loss is not None:
@@ -69,7 +69,7 @@ def change_of_loss(before: Sums, after: Sums, confidence: float, seed: int = 0) 
     return interval(value, np.concatenate(drawn), confidence)
 
 
-def _max_probe_drop(bound: float, gates: EncoderGates, findings: Findings) -> Gate:
+def _max_probe_drop(bound: float, gates: EncoderGates, findings: EncoderFindings) -> Gate:
     name = "max_probe_drop"
     if findings.new:
         return Gate(name, None, bound, "skipped", "skipped: the encoder is new, there is none before it")

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from berth.reports import html
 from berth.reports.markdown import table
-from components.evaluate_encoder.step import Judgement
+from components.evaluate_encoder.step import EncoderJudgement
 
 _TEMPLATE = "report.html.j2"
 _WIDTH, _HEIGHT = 420, 200
@@ -17,7 +17,7 @@ NAMES = {
 }
 
 
-def render(judgement: Judgement, confidence: float) -> str:
+def render(judgement: EncoderJudgement, confidence: float) -> str:
     """Return the report as HTML; it loads nothing and runs no script."""
     before = (0.0, judgement.before["mlm_loss"])
     pairs = " and pairs" if judgement.facts["settings"]["nsp"] else ""
@@ -38,7 +38,7 @@ def render(judgement: Judgement, confidence: float) -> str:
     )
 
 
-def describe(judgement: Judgement, confidence: float) -> str:
+def describe(judgement: EncoderJudgement, confidence: float) -> str:
     """Return the gates with what they found, and the numbers before and after, in Markdown."""
     gates = [[gate.name, gate.outcome, gate.words] for gate in judgement.verdict.gates]
     scores = [

@@ -35,7 +35,7 @@ _TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
-class Judgement:
+class EncoderJudgement:
     """All that is known of a pre-trained encoder, and whether it may be pushed."""
 
     verdict: Verdict
@@ -78,7 +78,7 @@ def evaluate_encoder(
     preprocessor: str,
     bounds: EncoderGates,
     asked: ProbeSettings | None,
-) -> Judgement:
+) -> EncoderJudgement:
     """Judge the encoder in the folder `pretrained` on the held-out documents of `corpus`.
 
     Args:
@@ -111,7 +111,7 @@ def evaluate_encoder(
     filled = examples.filled(exported.words, tokens, told.blanks)
     change = gates.change_of_loss(told.sums, after, bounds.confidence)
     probed = _probe(asked, labelled, encoder, preprocessor, pretrained, bounds.confidence)
-    findings = gates.Findings(
+    findings = gates.EncoderFindings(
         mlm_loss=after.metrics()["mlm_loss"],
         change=change,
         documents=len(told.sums.loss),
@@ -120,7 +120,7 @@ def evaluate_encoder(
         new=not encoder,
         serving_problem=_differs(told.trained, after.metrics()),
     )
-    return Judgement(
+    return EncoderJudgement(
         gates.judge(bounds, findings),
         told.sums.metrics(),
         after.metrics(),

@@ -42,7 +42,7 @@ def finish_run(
 ) -> Finished:
     """Close the run of the pipeline run that this process is the end of, and notify.
 
-    A run that MLflow cannot be told of is told to people all the same, before the error is raised. Where an earlier
+    If MLflow cannot be reached, people are notified all the same, before the error is raised. Where an earlier
     try of finish has done it all, nothing is done.
     """
     settings, warnings = _understood(notify)
@@ -136,7 +136,7 @@ def _understood(notify: Mapping[str, object]) -> tuple[Notify, list[str]]:
     try:
         return Notify.model_validate(notify), []
     except ValidationError as error:
-        return Notify.model_validate({}), [f"notify: {error.errors()[0]['msg']}. Nobody was told."]
+        return Notify.model_validate({}), [f"notify: {error.errors()[0]['msg']}. No notification was sent."]
 
 
 def _mark_finished(run_id: str) -> None:

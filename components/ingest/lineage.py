@@ -1,4 +1,4 @@
-"""What a dataset or a corpus was read from, as MLflow shows it."""
+"""The source of a dataset or a corpus, as MLflow shows it."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING

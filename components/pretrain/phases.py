@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from berth.data.corpus import HELD_OUT, TRAIN
 from berth.pretraining import examples
-from berth.pretraining.batches import Masker, Rows
+from berth.pretraining.batches import Masker, TokenRows
 from berth.pretraining.before import Before
 from berth.pretraining.held_out import Sums, held_out_rows, judge
 from berth.pretraining.settings import Pretraining
@@ -140,7 +140,7 @@ class Phases:
         self._kept.append(Checkpoints(folder, {**identity, "phase": phase}))
         return self._kept[-1]
 
-    def _curve_rows(self) -> Rows:
+    def _curve_rows(self) -> TokenRows:
         return held_out_rows(self.stores[HELD_OUT], self.settings, self.tokens.end, _CURVE_ROWS)
 
     def _recipe(self, settings: Pretraining, rounds: int, rate: float) -> Recipe:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from berth.pretraining.batches import Rows
+from berth.pretraining.batches import TokenRows
 from berth.pretraining.sentence_pairs import Instance, instances
 from berth.pretraining.settings import Pretraining
 from berth.pretraining.token_store import TokenStore
@@ -77,7 +77,7 @@ class Rounds:
         self._stage, self._done = -1, 0
         self._stream: Iterator[tuple[int, int, Instance]] = iter(())
 
-    def rows(self, number: int) -> Rows:
+    def rows(self, number: int) -> TokenRows:
         """Return the rows of the 1-based round `number`; in order it costs what they cost, else those before as well.
 
         A round has always the same rows.
@@ -87,7 +87,7 @@ class Rounds:
             self._stream = self._endless(own.stage, own.length)
             next(itertools.islice(self._stream, own.first, own.first), None)
         self._stage, self._done = own.stage, own.first + own.rows
-        return Rows.of(itertools.islice(self._stream, own.rows), self._settings.nsp)
+        return TokenRows.of(itertools.islice(self._stream, own.rows), self._settings.nsp)
 
     def _endless(self, stage: int, length: int) -> Iterator[tuple[int, int, Instance]]:
         options = _options(self._settings, length, self._separator)

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from berth.errors import BerthError
-from berth.pretraining.batches import Array, Batch, Masker, Rows, masked_tokens
+from berth.pretraining.batches import Array, Batch, Masker, TokenRows, masked_tokens
 from berth.pretraining.held_out import Judge, judge
 from components.pretrain.model import PretrainingModel
 from components.pretrain.rounds import Rounds
@@ -32,7 +32,7 @@ class PretrainingTask:
         replicated: PretrainingModel,
         masker: Masker,
         rounds: Rounds,
-        held_out: Rows,
+        held_out: TokenRows,
         still: bool = False,
     ) -> None:
         self.model, self.replicated, self.masker = model, replicated, masker

@@ -86,7 +86,7 @@ def push_model(
         if folder:
             try:
                 retain(folder, name, keep)
-            except BerthError as error:  # users have their model: an old version too many is no failed push
+            except BerthError as error:  # users have their model: an old version too many does not fail the push
                 warn(f"an old version could not be removed: {error}")
     return Pushed(name, version, True, champion, f"{folder.address}/{version}" if folder else "")
 

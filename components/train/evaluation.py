@@ -25,10 +25,10 @@ _TOKENS = 8_192
 _PROGRESS_SECONDS = 1.0
 
 
-Evaluation = Callable[[list[tf.RaggedTensor], np.ndarray], tuple[tf.Tensor, tf.Tensor]]
+EvaluationFunction = Callable[[list[tf.RaggedTensor], np.ndarray], tuple[tf.Tensor, tf.Tensor]]
 
 
-def evaluation_function(classifier: Classifier, preprocessor: Preprocessor) -> Evaluation:
+def evaluation_function(classifier: Classifier, preprocessor: Preprocessor) -> EvaluationFunction:
     """Return a compiled function: (segments, targets) -> (probabilities, loss of each)."""
 
     @tf.function(input_signature=list(batch_signature(classifier, preprocessor)), autograph=False)
@@ -73,7 +73,7 @@ def metrics_of(
 
 
 def predict(
-    evaluation: Evaluation, preprocessor: Preprocessor, split: TokenisedSplit, name: str
+    evaluation: EvaluationFunction, preprocessor: Preprocessor, split: TokenisedSplit, name: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the probabilities, float32 [texts, classes], and the losses, float32 [texts], in the order of `split`."""
     probabilities, losses = by_batches(

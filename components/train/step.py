@@ -38,7 +38,7 @@ from components.train.defaults import (
     settle_encoder,
     warning,
 )
-from components.train.evaluation import Evaluation, evaluation_function, predict
+from components.train.evaluation import EvaluationFunction, evaluation_function, predict
 from components.train.export import export
 from components.train.fitting import fit
 from components.train.long_texts import check_long_texts
@@ -206,7 +206,7 @@ def _fate(prepare: Preprocessor, texts: int, longer: int) -> str:
 
 
 def _predict_all(
-    evaluation: Evaluation,
+    evaluation: EvaluationFunction,
     prepare: Preprocessor,
     splits: dict[str, TokenisedSplit],
     validated: Predictions,

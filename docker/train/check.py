@@ -1,4 +1,4 @@
-"""Run while the image is built: what its steps stand on has to work, or there is no image."""
+"""Run while the image is built: the packages that its steps need have to work, or there is no image."""
 # ruff: noqa: F401  to be imported is the check
 
 import os

@@ -1,4 +1,4 @@
-"""Run while the image is built: what its step stands on has to work, or there is no image."""
+"""Run while the image is built: the packages that its step needs have to work, or there is no image."""
 # ruff: noqa: F401  to be imported is the check
 
 import kfp.dsl.executor_main

@@ -51,7 +51,7 @@ def add(text: str, sha256: str, label: str = "") -> Iterator[str]:
     yield f"{entry.name} {state}: {model.words[0]}, {entry.size}"
     yield f"{model.kind}: {handle.text}"
     if not handle.sha256 and entry.archive_sha256:
-        yield f"To have runs hold to this very archive, append #sha256={entry.archive_sha256}"
+        yield f"To accept only this very archive, append #sha256={entry.archive_sha256}"
 
 
 def verify(name: str | None) -> Iterator[str]:

@@ -32,7 +32,7 @@ class Result:
 
 
 class Reporter(Protocol):
-    """Who is told how a run goes."""
+    """The receiver of a run's progress."""
 
     def started(self, step: str) -> None: ...
     def progressed(self, step: str, made: progress.Progress) -> None: ...

@@ -47,7 +47,7 @@ def write(config: RunConfig, path: Path, force: bool) -> str:
         scratch.replace(path)
     except OSError as error:
         raise BerthError(f"{path}: cannot be written ({error.strerror}).") from None
-    return f"wrote {home.relative(path)}; 'schema: {path.name}' in the configuration has runs hold to it"
+    return f"wrote {home.relative(path)}; 'schema: {path.name}' in the configuration checks each run's data against it"
 
 
 def diff(config: RunConfig, other: Path | None) -> list[str]:

@@ -24,7 +24,7 @@ CONTEXT.set_forkserver_preload([__name__])
 
 POINTS: dict[str, tuple[Any, str]] = {
     "step": (train_step.TrainStep, "_step"),
-    "save": (checkpoint_storage.LocalFolder, "write"),
+    "save": (checkpoint_storage.LocalCheckpoints, "write"),
     "evaluation": (trainer.Trainer, "_evaluate"),
 }
 """What is called once a step, a checkpoint or an evaluation."""

@@ -1,4 +1,4 @@
-"""The part `mlm` of an encoder's SavedModel: what it says of masked tokens, and of pairs (Devlin et al. 2018).
+"""The part `mlm` of an encoder's SavedModel: what it predicts for masked tokens, and for pairs (Devlin et al. 2018).
 
 A masked token's vector goes through a transform (dense, activation, layer norm), then times the encoder's own word
 table, plus a bias for each word. The pooled output of a pair goes through one dense layer.

@@ -34,7 +34,7 @@ class NotData(Exception):
 
 
 @dataclass(frozen=True)
-class Served:
+class ServedFile:
     """What a web server serves at an address."""
 
     name: str
@@ -45,7 +45,7 @@ class Served:
     """The ETag; empty: the server sends none."""
 
 
-def look(address: str) -> Served:
+def look(address: str) -> ServedFile:
     """Return what is at `address`, without fetching more than its start.
 
     Raises:
@@ -53,11 +53,11 @@ def look(address: str) -> Served:
         aiohttp.ClientError, TimeoutError: the server refuses or fails; `reason` and `advice` explain it.
     """
 
-    async def read(answer: "ClientResponse") -> Served:
+    async def read(answer: "ClientResponse") -> ServedFile:
         _check_is_file(answer, await answer.content.read(_HEAD))
         encoded = answer.headers.get("Content-Encoding", "identity") != "identity"
         size = -1 if encoded or answer.content_length is None else answer.content_length
-        return Served(_name(address, answer), size, answer.headers.get("ETag", "").strip('"'))
+        return ServedFile(_name(address, answer), size, answer.headers.get("ETag", "").strip('"'))
 
     return asyncio.run(_ask(address, read))
 

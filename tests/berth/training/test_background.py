@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from berth.errors import BerthError
 from berth.training import pending, trainer
-from berth.training.checkpoint_storage import LocalFolder
+from berth.training.checkpoint_storage import LocalCheckpoints
 from berth.training.checkpoints import Checkpoints
 from berth.training.devices import find
 from berth.training.recipe import Recipe
@@ -82,7 +82,7 @@ def test_training_goes_on_while_a_checkpoint_is_written(made, monkeypatch):
     plain = made(Counting())
     plain.run()
     run = made(Counting(), "b", 0.0)
-    goes_on, step, write = threading.Event(), run.train_step._step, LocalFolder.write
+    goes_on, step, write = threading.Event(), run.train_step._step, LocalCheckpoints.write
     numbers = []
 
     def stepping(parts, rate, number, *rest):
@@ -96,7 +96,7 @@ def test_training_goes_on_while_a_checkpoint_is_written(made, monkeypatch):
         write(folder, name, file)
 
     run.train_step._step = stepping
-    monkeypatch.setattr(LocalFolder, "write", writing)
+    monkeypatch.setattr(LocalCheckpoints, "write", writing)
     run.run()
     assert len(numbers) == plain.state.step
     assert run.state.whole.loss == plain.state.whole.loss

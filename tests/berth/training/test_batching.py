@@ -123,7 +123,7 @@ def test_token_ids_on_the_disk_are_those_in_memory():
     assert len(TokenIds.on_disk([])) == 0
 
 
-def test_batches_for_a_gpu_are_not_cut_and_count_by_rounded_lengths():
+def test_batches_for_a_gpu_are_whole_and_count_rounded_lengths():
     widths = widths_of([10] * 31 + [100])
     rng = np.random.default_rng
     assert [len(rows) for rows in batches(widths, Batching(32, multiple=16), rng(0))] == [32]

@@ -190,10 +190,10 @@ def test_invalid_checkpoint_place_is_reported_before_training(tmp_path, s3, monk
 
 
 KILL_POINTS = {
-    "before the file": "berth.training.checkpoint_storage.LocalFolder.scratch",
+    "before the file": "berth.training.checkpoint_storage.LocalCheckpoints.scratch",
     "while the file is written": "safetensors.numpy.serialize_file",
-    "before it is renamed": "berth.training.checkpoint_storage.LocalFolder.write",
-    "before an old one goes": "berth.training.checkpoint_storage.LocalFolder.remove",
+    "before it is renamed": "berth.training.checkpoint_storage.LocalCheckpoints.write",
+    "before an old one goes": "berth.training.checkpoint_storage.LocalCheckpoints.remove",
 }
 
 SAVE_AND_HANG = """

@@ -148,7 +148,7 @@ def test_a_cluster_of_one_is_one_device(monkeypatch):
     assert (devices.replicas, devices.chief, devices.alone) == (1, True, True)
 
 
-def test_one_device_gets_no_strategy_and_gpus_their_memory_as_needed(monkeypatch):
+def test_one_device_gets_no_strategy_and_gpus_grow_their_memory(monkeypatch):
     grown = []
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [f"{kind}:0"])
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [f"{kind}:0"])

@@ -29,7 +29,7 @@ def test_a_model_that_abstains_gives_the_empty_label():
 
 
 def test_texts_on_which_the_model_abstains_are_not_covered(store, dataset, tmp_path, real_rows):
-    """They count as mistakes for accuracy, and are no suspects: the model does not disagree with their label."""
+    """They count as mistakes for accuracy, and are not suspects: the model does not disagree with their label."""
     careful = export(tmp_path / "careful/model", ["ham", "spam"], of_digits(), abstain_below=0.85)
     noted = note(careful, dataset, tmp_path / "noted.parquet")
     judgement = judge(careful, dataset, noted, {"min_coverage": 0.9})

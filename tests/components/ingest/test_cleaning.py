@@ -41,7 +41,7 @@ def test_each_rule_says_how_many_rows_it_changed_and_which(ingest, tmp_path):
     assert ("cafe\u0301", "ham") in everything(splits)
 
 
-def test_ingest_cleans_by_the_definition_that_the_exported_model_has(ingest, tmp_path):
+def test_ingest_cleans_texts_as_the_exported_model_does(ingest, tmp_path):
     """The manifest says which rules it was; what entities and control characters make of each other counts too."""
     rules = {"nfc": True, "control_characters": True, "html_entities": True}
     hard = ["a &amp;amp;lt; b", "c &am\x08p; d", "e &hellip\u037e f", "g &#769; e&#769;", "h &#1; \x01", "cafe\u0301 &"]

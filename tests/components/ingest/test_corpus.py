@@ -130,7 +130,7 @@ def test_near_duplicate_of_any_earlier_document_is_dropped(ingest, tmp_path):
 
 
 def test_test_texts_of_a_dataset_are_left_out(ingest, tmp_path):
-    """As a document, and as a sentence, line or paragraph of one; two words are no test text in a longer document."""
+    """As a document, and as a sentence, line or paragraph of one; two words of a longer document are not one."""
     tested = [DOCUMENTS[0].upper(), "Was  it worth waiting so long?", "Thank you."]
     dataset = write_dataset(
         tmp_path / "dataset",

@@ -30,7 +30,7 @@ def jsonl(path, rows):
 
 @pytest.mark.parametrize("written", [str, json.dumps, lambda found: str(tuple(found)), lambda found: str(set(found))])
 def test_lists_of_labels_in_a_csv_are_read(ingest, tmp_path, written):
-    """As str, json, and pandas write them; an empty list is no label."""
+    """As str, json, and pandas write them; an empty list is not a label."""
     with (tmp_path / "a.csv").open("w", newline="") as stream:
         csv.writer(stream).writerows([["text", "label"], *((text, written(labels)) for text, labels in TAGGED)])
     manifest, _, _ = ingest(tmp_path / "a.csv", task="multi_label")

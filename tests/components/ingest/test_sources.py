@@ -262,7 +262,7 @@ def test_an_http_server_that_dies_in_the_middle_is_said(ingest):
 
 @pytest.mark.parametrize("source", ["spark", "spark/*"])
 def test_a_folder_as_spark_writes_it_is_read(ingest, tmp_path, source):
-    """Empty parts are left out with a note; _SUCCESS and checksums are no data."""
+    """Empty parts are left out with a note; _SUCCESS and checksums are not data."""
     folder = tmp_path / "spark"
     folder.mkdir()
     write(folder / "part-0.csv", ROWS)

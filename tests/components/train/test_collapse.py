@@ -42,7 +42,7 @@ def test_a_model_that_ranks_a_rare_class_has_not_collapsed():
     assert spread(ranked) == pytest.approx(logits.std(), rel=1e-3)
 
 
-def test_a_saturated_model_has_collapsed_though_its_logits_differ():
+def test_a_saturated_model_has_collapsed_if_its_logits_differ_too():
     """They differ far from where they would have to be."""
     logits = np.random.default_rng(0).normal(-12, 0.5, 256)
     second = 1 / (1 + np.exp(-logits))

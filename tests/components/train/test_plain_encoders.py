@@ -71,7 +71,7 @@ def test_the_word_table_of_a_plain_encoder_is_found(folder):
     assert len(trainable_variables(loaded)) == 3
 
 
-def test_texts_longer_than_the_position_table_are_refused_on_a_gpu(folder, monkeypatch):
+def test_texts_beyond_the_position_table_are_refused_on_a_gpu(folder, monkeypatch):
     """There the lookup gives zeros, and no error."""
     classifier = Classifier(folder(Plain()), "plain", ["ham", "spam"], 0)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])

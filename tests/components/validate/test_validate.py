@@ -189,7 +189,7 @@ def test_texts_without_a_token_are_found_outside_the_sample(run, tmp_path, real_
 
 
 @pytest.mark.parametrize("severity", ["error", "warn"])
-def test_errors_are_decided_on_all_texts_and_warnings_on_a_sample(run, dataset, tmp_path, severity):
+def test_errors_are_found_on_all_texts_and_warnings_on_a_sample(run, dataset, tmp_path, severity):
     import tensorflow_data_validation as tfdv
 
     run(dataset, sample=10, severity={"short_texts": severity})
