@@ -90,8 +90,9 @@ def main(weights: str, seed: str, pooling: str) -> None:
         collator = DataCollatorWithPadding(tokenizer)
         trainer = Trainer(model=model, args=options, train_dataset=prepared(texts, labels), data_collator=collator)
         trainer.train()
-        found = trainer.predict(prepared(tests, truth)).predictions.argmax(-1).tolist()
-    print(json.dumps(f1_and_accuracy([names.index(label) for label in truth], found)), file=answers, flush=True)
+        answered = trainer.predict(prepared(tests, truth))  # grouped by length too: not in the order of the texts
+    found, own = answered.predictions.argmax(-1).tolist(), answered.label_ids.tolist()
+    print(json.dumps(f1_and_accuracy(own, found)), file=answers, flush=True)
 
 
 if __name__ == "__main__":

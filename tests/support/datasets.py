@@ -5,7 +5,8 @@ import __future__
 import ast
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -154,9 +155,29 @@ def artifact(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory) -> SimpleNamespace:
-    """The folders of a tiny random BERT's encoder and preprocessor."""
+def preprocessors_loaded_once() -> Iterator[None]:
+    """A process loads a preprocessor once for all tests: it has no state, and loading takes a second and a half."""
+    from berth.encoders import loading, resolve  # TensorFlow: some tests here have none
+
+    load_anything = loading.load
+    loaded = cache(partial(load_anything, "preprocessor"))
+
+    def load(field: str, folder: str, handle: str) -> object:
+        return loaded(folder, handle) if field == "preprocessor" else load_anything(field, folder, handle)
+
+    with pytest.MonkeyPatch.context() as patched:
+        for module in (loading, resolve):
+            patched.setattr(module, "load", load)
+        yield
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory, preprocessors_loaded_once) -> SimpleNamespace:
+    """The folders of a tiny random BERT's encoder and preprocessor.
+
+    It has one layer: each training loads and traces all of them. tests/e2e has two, `encoder: minilm` six.
+    """
     from tests.support import tiny_bert
 
-    folder = once(tmp_path_factory, "tiny", tiny_bert.build)
+    folder = once(tmp_path_factory, "tiny", partial(tiny_bert.build, layers=1))
     return SimpleNamespace(encoder=str(folder / "encoder"), preprocessor=str(folder / "preprocessor"))

@@ -20,7 +20,7 @@ TOLERANCE = 1e-4
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory) -> SimpleNamespace:
     """The tiny BERT without dropout, whose masks depend on how rows are assigned."""
-    encoder, preprocessor = tiny_bert.build(tmp_path_factory.mktemp("tiny"), dropout=0.0)
+    encoder, preprocessor = tiny_bert.build(tmp_path_factory.mktemp("tiny"), dropout=0.0, layers=1)
     return SimpleNamespace(encoder=encoder, preprocessor=preprocessor)
 
 

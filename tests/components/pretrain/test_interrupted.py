@@ -29,7 +29,7 @@ def test_interrupted_pretraining_ends_like_an_unbroken_one(tmp_path, corpus, tin
 @pytest.fixture(scope="module")
 def still(tmp_path_factory) -> SimpleNamespace:
     """The tiny BERT without dropout, whose masks depend on how rows are assigned."""
-    encoder, preprocessor = tiny_bert.build(tmp_path_factory.mktemp("tiny"), dropout=0.0)
+    encoder, preprocessor = tiny_bert.build(tmp_path_factory.mktemp("tiny"), dropout=0.0, layers=1)
     return SimpleNamespace(encoder=encoder, preprocessor=preprocessor)
 
 
