@@ -62,7 +62,7 @@ def rate_factors(
             f"Leave {setting} out, or name another encoder."
         )
     if freeze_layers > count:
-        raise BerthError(f"freeze_layers: {freeze_layers}, but the encoder has {count} layers. Freeze fewer.")
+        raise BerthError(f"freeze_layers: {freeze_layers} is more than the encoder has ({count}). Freeze fewer.")
 
     def factor(layer: int | None, embedding: bool, head: bool) -> float:
         if embedding:

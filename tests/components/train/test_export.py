@@ -2,6 +2,7 @@
 
 import functools
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -75,7 +76,7 @@ def made(tiny, tmp_path_factory) -> Callable[[str], Exported]:
 
     The first call for a case makes it: 6 s of CPU, 12 s for the first case, of which most is TensorFlow's tracing.
     """
-    return functools.cache(lambda case: make(case, tiny, tmp_path_factory.mktemp("exported [1]") / "model"))
+    return functools.cache(lambda case: make(case, tiny, tmp_path_factory.mktemp("exported") / "model"))
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -89,6 +90,14 @@ def test_bulk_gives_serving_default_answers_in_text_order(exported):
     assert np.abs(in_bulk["probabilities"] - once["probabilities"]).max() < 1e-5
     assert in_bulk["label"].tolist() == once["label"].tolist()
     assert np.ptp(once["probabilities"][:, 0]) > 0.3  # else any order would do
+
+
+def test_a_model_in_a_folder_like_a_pattern_answers(made, tmp_path):
+    """TensorFlow reads the path of a model's variables as a pattern of files."""
+    exported = made("two classes")
+    folder = shutil.copytree(exported.folder, tmp_path / "models [1]" / "*")
+    found = load(folder).predict(exported.texts[:2])
+    assert found[1] == pytest.approx(exported.model.predict(exported.texts[:2])[1])
 
 
 @pytest.mark.parametrize("signature", SIGNATURES)
