@@ -16,8 +16,10 @@ from tests.support import examples
         "berth.encoders.text_to_vector",
         "berth.encoders.windows",
         "berth.pretraining.batches:masked_tokens",
+        "berth.training.devices:assign",
         "berth.training.flops",
         "berth.training.optimizer:AdamW",
+        "berth.training.optimizer:rate_factors",
     ],
 )
 def test_the_examples_of_a_docstring_are_true(name):
