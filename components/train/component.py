@@ -58,7 +58,6 @@ def train(
         "encoder": encoder,
         "preprocessor": preprocessor or encoder,
         "long_texts": long_texts,
-        "recipe": recipe,
         "warmup_fraction": warmup_fraction,
         "weight_decay": weight_decay,
         "seed": seed,

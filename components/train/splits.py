@@ -24,7 +24,7 @@ def read(dataset: str | Path, name: str, manifest: Manifest, prepare: "Preproces
         raise BerthError(f"the train split has no text of the class {sorted(missing)[0]!r}. Add some, or another seed.")
     if not len(targets):
         raise BerthError(f"the {name} split is empty. Give more data, or a larger split.{name}.")
-    if name == "train" and len(targets) == len(present) > 1:
+    if name == "train" and manifest.task == "single_label" and len(targets) == len(present) > 1:
         raise BerthError("the train split has one text of each class. Give more: 50 of each are few, 500 are good.")
     tokens, whole = tokenize_chunks(prepare, read_chunks(dataset, name, TEXT))
     pairs = None
