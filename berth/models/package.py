@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 EXAMPLES = ["Are we still on for lunch tomorrow?", "You have won! Call now to claim your prize."]
-_CHECKS = tuple(f"models/{name}.py" for name in ("__init__", "allowed_ops", "graph", "integrity"))
-"""Files that any model is loaded with."""
+_MODULES = ("__init__", "allowed_ops", "graph", "integrity", "plain_path")
+_SHARED = ("__init__.py", "errors.py", *(f"models/{name}.py" for name in _MODULES))
+"""The files that any model is loaded with."""
 
 
 class Interface(Protocol):
@@ -60,8 +61,7 @@ class ModelInterface:
 
     @property
     def code(self) -> Sequence[str]:
-        loading = ("decision_rule", "plain_path", "saved_model", "pyfunc")
-        return ["__init__.py", "errors.py", *_CHECKS, *(f"models/{name}.py" for name in loading)]
+        return [*_SHARED, *(f"models/{name}.py" for name in ("decision_rule", "saved_model", "pyfunc"))]
 
     def signature(self) -> "ModelSignature":
         from mlflow.models import ModelSignature
@@ -91,8 +91,7 @@ class EncoderInterface:
 
     @property
     def code(self) -> Sequence[str]:
-        own = ("models/plain_path.py", "encoders/__init__.py", "encoders/pyfunc.py")
-        return ["__init__.py", "errors.py", *_CHECKS, *own]
+        return [*_SHARED, "encoders/__init__.py", "encoders/pyfunc.py"]
 
     def signature(self) -> "ModelSignature":
         import numpy as np

@@ -59,8 +59,6 @@ def objective(training: Training, task: str, targets: np.ndarray, classes: int) 
     two classes, the texts without it and those with it, and no weight is above 100: a label on one text of 10,000
     would be all that the model learns.
     """
-    import numpy as np
-
     weights = None
     if training.class_weights == "balanced" and task == "multi_label":
         with_label = targets.sum(0)

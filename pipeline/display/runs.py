@@ -110,7 +110,8 @@ def find_run(client: "MlflowClient", name: str) -> "Run":
             if _PARENT not in run.data.tags:
                 return run
     known = [str(run.info.run_name) for run in _search(f"tags.`{tags.KFP_RUN_ID}` != ''", _CANDIDATES)]
-    lost = f" These experiments were deleted in MLflow: {', '.join(_deleted())}." if _deleted() else ""
+    deleted = ", ".join(_deleted())
+    lost = f" These experiments were deleted in MLflow: {deleted}." if deleted else ""
     raise BerthError(f"no run has the name or id {name!r}.{nearest(name, known)} 'berth runs' lists them.{lost}")
 
 
