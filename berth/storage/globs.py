@@ -1,6 +1,7 @@
 """Globs whose folders may have `*`, `?` or `[` in their own names."""
 
 import glob
+import re
 from collections.abc import Callable
 
 
@@ -18,3 +19,13 @@ def with_literal_folders(pattern: str, is_folder: Callable[[str], bool]) -> str:
                 break
             folders[number] = glob.escape(folder)
     return "/".join([*folders, name])
+
+
+def as_written(pattern: str) -> str:
+    """Return `pattern` with what is escaped in it as its author wrote it, for a message.
+
+    Example:
+        >>> as_written("/data [[]old]/*.csv")
+        '/data [old]/*.csv'
+    """
+    return re.sub(r"\[([*?[])\]", r"\1", pattern)

@@ -5,6 +5,7 @@ import glob
 from pathlib import Path
 
 from berth.errors import BerthError
+from berth.storage.globs import as_written
 from components.ingest.sources.files import KINDS, File
 
 
@@ -25,7 +26,7 @@ def local_files(source: str, split: str) -> list[File]:
         paths = sorted(one for one in matching if one.is_file() and not (hidden and one.name.startswith(hidden)))
         if not paths:
             kind = "file matches" if glob.has_magic(source) else "file"
-            raise BerthError(f"source: no {kind} {source}. Paths are relative to the configuration file.")
+            raise BerthError(f"source: no {kind} {as_written(source)}. Paths are relative to the configuration file.")
     files = []
     for found in paths:
         try:

@@ -1,4 +1,5 @@
 import glob
+import re
 from pathlib import Path
 
 import pytest
@@ -292,5 +293,6 @@ def test_missing_files_in_such_a_folder_are_not_found_elsewhere(tmp_path, source
     config = tmp_path / "a[1]b" / "c.yaml"
     config.write_text(yaml.safe_dump({"name": "n", "source": source}))
     loaded = RunConfig.load(config)
-    with pytest.raises(BerthError, match="source: no file matches"):
+    shown = rf"source: no file matches {re.escape(str(config.parent / source))}\. Paths"
+    with pytest.raises(BerthError, match=shown):
         fingerprint(IngestSettings.of(source=loaded.parameters()["source"]))
