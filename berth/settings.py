@@ -76,7 +76,7 @@ class Split(Section):
 
 
 class RareLabels(Section):
-    """Labels that few texts have. They never end a run: see docs/data.md."""
+    """Labels that few texts have. They never end a run: see docs/data.md. One field alone would do nothing."""
 
     min_texts: int = Field(0, ge=0, description="A label with fewer texts is rare; 0: none is.")
     then: Literal["keep", "drop", "other"] = Field(
@@ -84,6 +84,14 @@ class RareLabels(Section):
         description="What happens to rare labels. `keep`: nothing. `drop`: their rows are rejected; in multi-label "
         "data only the label goes. `other`: they become one label, `other`.",
     )
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.min_texts > 1 and "then" not in self.model_fields_set:
+            raise ValueError("min_texts alone changes nothing; add then: drop, or then: other")
+        if self.then != "keep" and self.min_texts <= 1:
+            raise ValueError(f"then: {self.then} needs min_texts, of 2 or more")
+        return self
 
 
 class Cleaning(Section):

@@ -62,7 +62,7 @@ def _ingest(
     counts = read_rows(connection, rows, settings, scratch)
     corrected, lost = correct(connection, settings, scratch)
     drop_copies(connection, settings)
-    apply_policy(connection, settings)
+    rows.notes.extend(apply_policy(connection, settings))
     if settings.max_rows:
         sample(connection, settings)
     assign_splits(connection, settings)

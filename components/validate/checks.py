@@ -224,7 +224,7 @@ def of_the_whole(dataset: str | Path, manifest: Manifest, scans: Mapping[str, Sc
     train = manifest.label_counts["train"]
     for split in SPLITS[1:]:
         if missing := [label for label in train if not manifest.label_counts[split].get(label)]:
-            labels = _several([repr(label) for label in missing])
+            labels = _several([repr(label) for label in sorted(missing, key=lambda own: (-train[own], own))])
             note("missing_label", split, LABEL, "every label of the train split", f"none of {labels}")
     total = manifest.rows["train"]
     rare = sorted((number, label) for label, number in train.items() if number < checks.min_label_share * total)

@@ -2,6 +2,7 @@
 
 import duckdb
 
+from components.ingest.rows.sql import BETWEEN, literal
 from components.ingest.settings import IngestSettings
 from components.ingest.splits import rare_labels
 
@@ -9,17 +10,44 @@ NOT_SAMPLED = "left out by max_rows"
 
 
 def sample(connection: duckdb.DuckDBPyConnection, settings: IngestSettings) -> None:
-    """Keep max_rows texts, independent of the order of the source; stratified: the labels' shares stay the same."""
-    if not settings.stratified:
-        chosen = f"SELECT rowid FROM rows WHERE reason IS NULL ORDER BY hash(key), id LIMIT {settings.max_rows}"
-    else:
-        chosen = f"""
-        SELECT rid FROM (
-            SELECT rowid AS rid, row_number() OVER (PARTITION BY label ORDER BY hash(key), id) AS place,
-                count(*) OVER (PARTITION BY label) AS per_label, count(*) OVER () AS total
-            FROM rows WHERE reason IS NULL
-        ) WHERE place <= greatest(1, round(per_label * least(1, {settings.max_rows} / total)))"""
-    connection.execute(f"UPDATE rows SET reason = '{NOT_SAMPLED}' WHERE reason IS NULL AND rowid NOT IN ({chosen})")
+    """Keep max_rows texts, independent of the order of the source; stratified: the labels' shares stay the same.
+
+    Each label keeps a text first, while there is room. Of a text with several labels, the rarest one counts.
+    """
+    share, stratum = "hash(key)", "''"
+    if settings.stratified:
+        share, stratum = "CASE WHEN place = 1 THEN 0 ELSE (place - 0.5) / number END", "label"
+        if settings.task == "multi_label":
+            _find_rarest_labels(connection)
+            stratum = "coalesce((SELECT own FROM rarest WHERE rarest.rid = rows.rowid), '')"
+    connection.execute(f"""
+    CREATE TABLE chosen AS
+    WITH strata AS (SELECT rowid AS rid, key, id, {stratum} AS stratum FROM rows WHERE reason IS NULL),
+    placed AS (
+        SELECT *, row_number() OVER (PARTITION BY stratum ORDER BY hash(key), id) AS place,
+            count(*) OVER (PARTITION BY stratum) AS number
+        FROM strata
+    )
+    SELECT rid FROM placed ORDER BY {share}, hash(key), id LIMIT {settings.max_rows}
+    """)
+    connection.execute(
+        f"UPDATE rows SET reason = '{NOT_SAMPLED}' WHERE reason IS NULL AND rowid NOT IN (SELECT rid FROM chosen)"
+    )
+    connection.execute("DROP TABLE chosen")
+    connection.execute("DROP TABLE IF EXISTS rarest")
+
+
+def _find_rarest_labels(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create the table `rarest`: of each text with labels, its rid and the one, `own`, that the fewest texts have."""
+    connection.execute(f"""
+    CREATE TABLE rarest AS
+    WITH each AS (
+        SELECT rowid AS rid, unnest(string_split(label, {literal(BETWEEN)})) AS own
+        FROM rows WHERE reason IS NULL AND label <> ''
+    ),
+    counted AS (SELECT own, count(*) AS number FROM each GROUP BY own)
+    SELECT rid, arg_min(own, (number, own)) AS own FROM each JOIN counted USING (own) GROUP BY rid
+    """)
 
 
 def assign_splits(connection: duckdb.DuckDBPyConnection, settings: IngestSettings) -> None:
@@ -41,7 +69,7 @@ def assign_splits(connection: duckdb.DuckDBPyConnection, settings: IngestSetting
         chosen = f"coalesce({_given(connection, share, settings)}, {drawn})"
     connection.execute(f"CREATE VIEW drawn AS SELECT rowid AS rid, *, {chosen} AS split FROM rows WHERE reason IS NULL")
     connection.execute("CREATE VIEW kept AS FROM drawn")
-    if split.by == "text" and (moves := rare_labels.find_moves(connection, settings)):
+    if split.by != "time" and (moves := rare_labels.find_moves(connection, settings)):
         connection.execute("CREATE TABLE moves (rid BIGINT, target VARCHAR)")
         connection.executemany("INSERT INTO moves VALUES (?, ?)", [[rid, target] for rid, target in moves.items()])
         connection.execute(

@@ -16,6 +16,7 @@ from components.ingest.rows.sql import BETWEEN, slices
 from components.ingest.settings import IngestSettings
 from components.ingest.sources.files import Rows
 from components.ingest.splits.assignment import NOT_SAMPLED
+from components.ingest.splits.rare_labels import are_too_many
 
 
 def make_manifest(
@@ -82,26 +83,12 @@ def _content(settings: IngestSettings) -> str:
 
 def check(name: str, label_column: str, manifest: Manifest) -> None:
     """Raise BerthError if a classifier cannot be trained on the dataset."""
+    _check_labels(name, label_column, manifest)
     labels, counts = manifest.labels, manifest.label_counts
-    if not labels:
-        reasons = ", ".join(f"{number:,} {reason}" for reason, number in manifest.rejected.items()) or "there are none"
-        times = manifest.rejected.get("unreadable time", 0) > manifest.rows_read / 2
-        advice = "Set split.time_format, or check split.column." if times else "Check text_column and label_column."
-        raise BerthError(f"{name}: none of its {manifest.rows_read:,} rows is usable: {reasons}. {advice}")
-    if len(labels) == 1:
-        raise BerthError(
-            f"{name}: the column {label_column!r} holds one class only, {labels[0]!r}. A classifier needs two or more."
-        )
-    if broken := [label for label in labels if label.splitlines() != [label]]:
-        raise BerthError(f"{name}: the class {broken[0]!r} has a line break in it. Rename it with label_map.")
-    if manifest.task == "single_label" and all(re.fullmatch(r"\[.*\]", label) for label in labels):
-        raise BerthError(
-            f"{name}: the labels are lists, such as {labels[0]!r}. Set 'task: multi_label', or write one label a row."
-        )
     for split in SPLITS:
         if not manifest.rows[split]:
             total = sum(manifest.rows.values())
-            if len(labels) > max(10, total / 2):
+            if are_too_many(len(labels), total):
                 raise BerthError(
                     f"{name}: the column {label_column!r} has {len(labels):,} different labels in {total:,} texts, "
                     f"such as {labels[0]!r}. A class needs several: name a column of classes, or ranges of numbers."
@@ -115,6 +102,30 @@ def check(name: str, label_column: str, manifest: Manifest) -> None:
             raise BerthError(
                 f"the class {label!r} has no text in the train split. Give more texts of it, or another split.seed."
             )
+
+
+def _check_labels(name: str, label_column: str, manifest: Manifest) -> None:
+    labels, counts = manifest.labels, manifest.label_counts
+    if not labels and sum(manifest.rows.values()):
+        raise BerthError(f"{name}: every list of labels in the column {label_column!r} is empty. Check label_column.")
+    if not labels:
+        reasons = ", ".join(f"{number:,} {reason}" for reason, number in manifest.rejected.items()) or "there are none"
+        times = manifest.rejected.get("unreadable time", 0) > manifest.rows_read / 2
+        advice = "Set split.time_format, or check split.column." if times else "Check text_column and label_column."
+        raise BerthError(f"{name}: none of its {manifest.rows_read:,} rows is usable: {reasons}. {advice}")
+    if len(labels) == 1:
+        lists = sum(counts[split].get(labels[0], 0) for split in SPLITS) < sum(manifest.rows.values())
+        advice = "Write 'yes' or 'no' in place of lists, without task: multi_label" if lists else "Give texts of others"
+        raise BerthError(
+            f"{name}: the column {label_column!r} holds one class only, {labels[0]!r}. A classifier needs two or more. "
+            f"{advice}."
+        )
+    if broken := [label for label in labels if label.splitlines() != [label]]:
+        raise BerthError(f"{name}: the class {broken[0]!r} has a line break in it. Rename it with label_map.")
+    if manifest.task == "single_label" and all(re.fullmatch(r"\[.*\]", label) for label in labels):
+        raise BerthError(
+            f"{name}: the labels are lists, such as {labels[0]!r}. Set 'task: multi_label', or write one label a row."
+        )
 
 
 def _copies(manifest: Manifest) -> str:

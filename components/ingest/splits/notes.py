@@ -10,6 +10,7 @@ from components.ingest.settings import IngestSettings
 
 _SEPARATORS = {",": "a comma", ";": "a semicolon", "|": "a bar", "\t": "a tab", "/": "a slash", " ": "a space"}
 _LONGEST_SHOWN = 40
+_PAIRS_SHOWN = 5
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?")
 _MISSING = ("nan", "NaN", "None", "null", "NULL", "N/A", "#N/A", "<NA>", "NaT", "undefined")
 """What tools write for a value that is missing, where it should be nothing."""
@@ -96,12 +97,18 @@ def _same_numbers(name: str, labels: list[str]) -> list[str]:
     for label in labels:
         if _NUMBER.fullmatch(label):
             spellings.setdefault(float(label), []).append(label)
-    for same in spellings.values():
-        for other in same[1:]:
-            first, second = sorted((same[0], other), key=len)
-            notes.append(
-                f"{name}: {first!r} and {second!r} are two classes. If they are one, map {second!r} with label_map."
-            )
+    same = [sorted((own[0], other), key=len) for own in spellings.values() for other in own[1:]]
+    if len(same) > 1:
+        shown = ", ".join(f"{first!r} and {second!r}" for first, second in same[:_PAIRS_SHOWN])
+        more = f" and {len(same) - _PAIRS_SHOWN:,} more" if len(same) > _PAIRS_SHOWN else ""
+        notes.append(
+            f"{name}: {shown}{more} are each two classes. If they are one, map one of each pair with label_map."
+        )
+    elif same:
+        ((first, second),) = same
+        notes.append(
+            f"{name}: {first!r} and {second!r} are two classes. If they are one, map {second!r} with label_map."
+        )
     booleans, numbers = {"true", "false"} & {label.lower() for label in labels}, {"0", "1"} & there
     if booleans and numbers:
         notes.append(

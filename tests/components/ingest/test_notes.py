@@ -26,6 +26,13 @@ def test_labels_that_may_be_the_same_or_missing_are_noted(ingest, tmp_path, case
     assert note.startswith(expected)
 
 
+def test_many_spellings_of_numbers_are_one_note(ingest, tmp_path):
+    rows = [(text, f"{number % 8}{'.0' if number % 3 else ''}") for number, (text, _) in enumerate(ROWS)]
+    (note,) = ingest(write(tmp_path / "a.csv", rows))[0].notes
+    assert note.startswith("label: '0' and '0.0', ")
+    assert "'4' and '4.0' and 3 more are each two classes." in note
+
+
 def test_quoted_labels_of_a_tsv_are_noted(ingest, tmp_path):
     (tmp_path / "a.tsv").write_text("text\tlabel\n" + "".join(f'{text}\t"{label}"\n' for text, label in ROWS))
     (note,) = ingest(tmp_path / "a.tsv")[0].notes

@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 
 from berth.data.dataset import SPLITS
+from berth.errors import BerthError
 from tests.components.ingest.conftest import write
 
 COMMON = [(f"text number {number}", "ham" if number % 2 else "spam") for number in range(200)]
@@ -87,3 +88,49 @@ def test_a_label_that_a_given_train_split_lacks_is_left_out(ingest, tmp_path):
     assert manifest.labels == ["ham", "spam"]
     assert manifest.rejected == {"label that no train text has": 2}
     assert splits_of(splits, "ham")["test"] == 9
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("labels", "each"), [(5, 2), (2, 3), (3, 3), (4, 3), (2, 2)])
+def test_few_texts_fill_every_split(ingest, tmp_path, labels, each, seed):
+    rows = [row for number in range(labels) for row in rare(each, f"label{number}")]
+    manifest, _, _ = ingest(write(tmp_path / "a.csv", rows), split={"seed": seed})
+    assert all(manifest.rows[split] for split in SPLITS)
+    assert set(manifest.label_counts["train"]) == set(manifest.labels)
+
+
+def test_rare_labels_are_in_train_when_a_column_gives_the_test(ingest, tmp_path):
+    lines = [f"{text},{label},{'test' if number < 40 else 'train'}" for number, (text, label) in enumerate(COMMON)]
+    lines += [f"rare{label} text {number},rare{label},train" for label in range(12) for number in range(2)]
+    (tmp_path / "a.csv").write_text("text,label,part\n" + "\n".join(lines))
+    split = {"by": "column", "column": "part", "train": 0.5, "validation": 0.4, "test": 0.1}
+    manifest, splits, _ = ingest(tmp_path / "a.csv", split=split)
+    assert manifest.rows["test"] == 40
+    assert {f"rare{label}" for label in range(12)} <= {label for _, label in splits["train"]}
+    assert manifest.rejected == {}
+
+
+@pytest.mark.parametrize("then", ["drop", "other"])
+def test_min_texts_that_leaves_one_label_is_refused(ingest, tmp_path, then):
+    source = write(tmp_path / "a.csv", COMMON)
+    with pytest.raises(BerthError, match="rare_labels: of 2 labels, 0 have 500 texts or more") as refusal:
+        ingest(source, rare_labels={"min_texts": 500, "then": then})
+    assert str(refusal.value).endswith("Lower rare_labels.min_texts.")
+
+
+def test_rare_labels_that_join_a_label_of_the_data_are_noted(ingest, tmp_path):
+    source = write(tmp_path / "a.csv", COMMON + rare(4, "four") + rare(20, "other"))
+    manifest, _, _ = ingest(source, rare_labels={"min_texts": 5, "then": "other"})
+    assert sum(manifest.label_counts[split].get("other", 0) for split in SPLITS) == 24
+    (note,) = manifest.notes
+    assert note.startswith("rare_labels: texts of 1 rare labels have joined the label 'other', which the data has too")
+
+
+def test_a_sample_of_texts_with_several_labels_has_its_size(ingest, tmp_path):
+    """Hardly two texts have the same labels, and each label keeps a text."""
+    rows = [(f"text number {number}", [f"a{number % 7}", f"b{number % 40}"]) for number in range(280)]
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps({"text": text, "label": labels}) + "\n" for text, labels in rows))
+    manifest, _, _ = ingest(path, task="multi_label", max_rows=60)
+    assert sum(manifest.rows.values()) == 60
+    assert len(manifest.labels) == 47

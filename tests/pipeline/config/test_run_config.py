@@ -71,6 +71,8 @@ def test_schema_travels_by_content(load, tmp_path):
         ("name: a\n", "'source' is missing"),
         ("name: a\nsource: b\nepochs: many\n", "epochs: input should be auto or a valid integer"),
         ("name: a\nsource: b\nepochs: -1\n", "epochs: write auto, or a number above 0"),
+        ("name: a\nsource: b\nrare_labels: {min_texts: 5}\n", "rare_labels: min_texts alone changes nothing; add then"),
+        ("name: a\nsource: b\nrare_labels: {then: drop}\n", "rare_labels: then: drop needs min_texts, of 2 or more"),
         (
             "name: a\nsource: b\ntraining: {head_rate: 0}\n",
             "config.yaml: training.head_rate: input should be auto or greater than 0, not 0",
