@@ -6,7 +6,7 @@
 
 A round asks every contender (benchmarks.contenders) in turn for 8 batches of 32 texts; a speed is the median over the
 rounds, a ratio the median of the rounds' own ratios, so that a machine that is slow for a while is slow for all. With
---seeds 0 accuracy is left out, with --rounds 0 speed; without .venv/torch the two PyTorch rows are. --startup shows
+--seeds 0 accuracy is left out, with --rounds 0 speed; without .venv/torch the PyTorch rows are. --startup shows
 where the time from process start to the first training step goes, in place of the rest.
 """
 
@@ -30,6 +30,7 @@ _NAMES = {
     "original": "original recipe",
     "torch": "PyTorch, padded by batch",
     "torch-grouped": "PyTorch, grouped by length",
+    "torch-bfloat16": "PyTorch, grouped, bfloat16",
     "berth-float32": "Berth, float32",
     "berth": "Berth, precision: auto",
 }

@@ -28,7 +28,7 @@ def examine(field: str, folder: str, handle: str) -> TextModel:
     words = [
         f"encoder of {table:,} tokens" if table else "encoder",
         f"takes {', '.join(own.names)}{' as a list' if own.as_list else ''}",
-        f"gives {', '.join(sorted(outputs))}; pooling auto takes {method(outputs, resolve_auto('auto', handle))}",
+        f"gives {', '.join(sorted(outputs))}; pooling auto takes {method(outputs, resolve_auto('auto', folder))}",
     ]
     if callable(getattr(loaded, "mlm", None)):
         words.append("has the heads of pre-training (part mlm)")

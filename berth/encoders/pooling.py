@@ -1,22 +1,33 @@
 """Pooling: one vector per text from an encoder's outputs."""
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 
 import tensorflow as tf
 
 from berth.errors import BerthError
+from berth.models.integrity import ENCODER_FACTS
 from berth.settings import AUTO
 
 POOLINGS = ("auto", "pooled_output", "cls", "mean")
-_TRAINED_FOR = {"minilm": "mean"}
-"""Encoders that were trained to compare vectors of one kind; nobody trained minilm's pooler."""
 _PER_TEXT = ("pooled_output", "default")
 """The outputs that are one vector per text, by the current name and by the older one."""
 
 
-def resolve_auto(pooling: str, handle: str) -> str:
-    """Return the pooling that `auto` means for the encoder named `handle`; `auto` where its outputs decide."""
-    return _TRAINED_FOR.get(handle, pooling) if pooling == AUTO else pooling
+def resolve_auto(pooling: str, folder: str | Path) -> str:
+    """Return the pooling that `auto` means for the encoder in `folder`; `auto` where its outputs decide."""
+    return trained_pooling(folder) or pooling if pooling == AUTO else pooling
+
+
+def trained_pooling(folder: str | Path) -> str:
+    """Return the pooling that the encoder in `folder` was trained with, as its encoder.json says; empty: unknown."""
+    try:
+        facts = json.loads((Path(folder) / ENCODER_FACTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    found = facts.get("pooling") if isinstance(facts, dict) else None
+    return found if found in POOLINGS else ""
 
 
 def method(outputs: Mapping[str, tf.Tensor], pooling: str) -> str:

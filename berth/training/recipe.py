@@ -32,7 +32,9 @@ class RecipeFacts:
     contrasts: bool = False
     """Whether the encoder learns to tell the labels' texts apart, and a head is fitted to its vectors."""
     few: str = ""
-    """The recipe that is taken in its place for few texts, where the user has set nothing that steers training."""
+    """The recipe that it stands for with few texts, where the user has set nothing that steers training."""
+    many: str = ""
+    """The recipe that it stands for otherwise; empty, as `few` is then: it is one itself."""
     fits_head: bool = False
     """Whether a head is fitted to the vectors of the encoder as it is; with `trains_encoder` the better one is kept."""
 
@@ -42,7 +44,7 @@ OF_DECISION = ("threshold_per_label", "precision_at_least", "abstain_below")
 _OF_ADAMW = ("warmup_fraction", "weight_decay", "training.precision", "training.layer_decay", "training.head_rate")
 
 _FACTS = {
-    "berth": RecipeFacts(
+    "fine_tune": RecipeFacts(
         peak_learning_rate=3e-5,
         optimizer="adamw",
         schedule="warmup_then_linear_decay",
@@ -63,7 +65,7 @@ _FACTS = {
     ),
 }
 _FACTS["frozen"] = replace(
-    _FACTS["berth"],
+    _FACTS["fine_tune"],
     trains_encoder=False,
     fits_head=True,
     unused=(
@@ -72,13 +74,15 @@ _FACTS["frozen"] = replace(
     ),
 )
 _FACTS["contrast"] = replace(
-    _FACTS["berth"],
+    _FACTS["fine_tune"],
     by_length=False,
     contrasts=True,
     unused=tuple(f"training.{name}" for name in ("label_smoothing", "class_weights", "focal_gamma", "head_rate")),
 )
-_FACTS["berth"] = replace(_FACTS["berth"], few="contrast")
-_FACTS["auto"] = replace(_FACTS["berth"], fits_head=True)
+_FACTS["berth"] = replace(_FACTS["fine_tune"], few="contrast", many="fine_tune")
+OR_FROZEN = "_or_frozen"
+_FACTS |= {f"{name}{OR_FROZEN}": replace(_FACTS[name], fits_head=True) for name in ("contrast", "fine_tune")}
+_FACTS["auto"] = replace(_FACTS["fine_tune_or_frozen"], few="contrast_or_frozen", many="fine_tune_or_frozen")
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ class Recipe:
     """
 
     recipe: str
-    """`berth`, `contrast`, `frozen`, `auto` or `baseline`."""
+    """`fine_tune`, `contrast`, `frozen`, `baseline`, or `berth` and `auto`, which stand for one of them."""
     epochs: int
     """0, as for the next two: to be chosen."""
     batch_size: int
@@ -117,6 +121,18 @@ class Recipe:
         """training.head_rate; 1.0, the rate of the encoder, where it was not chosen."""
         value = self.training.head_rate
         return 1.0 if isinstance(value, str) else value
+
+    @property
+    def layer_decay(self) -> float:
+        """training.layer_decay; 1.0, one rate for all layers, where it was not chosen."""
+        value = self.training.layer_decay
+        return 1.0 if isinstance(value, str) else value
+
+    @property
+    def early_stopping(self) -> int:
+        """training.early_stopping; 0, never, where it was not chosen."""
+        value = self.training.early_stopping
+        return 0 if isinstance(value, str) else value
 
     @property
     def select_by(self) -> str:

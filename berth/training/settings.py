@@ -1,6 +1,6 @@
 """The section `training` of a run configuration."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -24,12 +24,10 @@ class Training(Section):
         description="What is kept of a text longer than `sequence_length`: its start, its end, or a quarter of start "
         "and three of end, which does best on long reviews (Sun et al. 2019).",
     )
-    layer_decay: float = Field(
-        1.0,
-        gt=0,
-        le=1,
+    layer_decay: Literal["auto"] | Annotated[float, Field(gt=0, le=1)] = Field(
+        "auto",
         description="Factor of the learning rate from one layer to the one below it: 0.9 keeps the lower layers closer "
-        "to what pre-training taught; 1: one rate.",
+        "to what pre-training taught. `auto`: 1, one rate.",
     )
     head_rate: Literal["auto"] | Positive = Field(
         "auto",
@@ -74,8 +72,10 @@ class Training(Section):
         description="What decides which evaluation's weights are kept; `last`: always the newest. `auto`: val_loss, or "
         "last where the validation split has fewer than 50 texts.",
     )
-    early_stopping: int = Field(
-        0, ge=0, description="Evaluations without a better `select_by` after which training ends; 0: never."
+    early_stopping: Literal["auto"] | Annotated[int, Field(ge=0)] = Field(
+        "auto",
+        description="Evaluations without a better `select_by` after which training ends; 0: never. `auto`: 4, or 0 "
+        "where the validation split has fewer than 50 texts.",
     )
     evaluate_steps: int = Field(
         0, ge=0, description="Evaluate after this many steps too, not only after an epoch; 0: only then."

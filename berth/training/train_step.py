@@ -62,7 +62,7 @@ class TrainStep:
             )
         names = [variable.name for variable in task.variables]
         factors = rate_factors(
-            names, options.layer_decay, options.freeze_embeddings, options.freeze_layers, recipe.head_rate
+            names, recipe.layer_decay, options.freeze_embeddings, options.freeze_layers, recipe.head_rate
         )
         self.task, self.recipe, self.devices = task, recipe, devices
         self.variables = [own for own, factor in zip(task.variables, factors, strict=True) if factor]

@@ -262,7 +262,7 @@ class Trainer:
 
     def _stopped(self) -> bool:
         """Return whether early stopping has ended training."""
-        patience, best = self.recipe.training.early_stopping, self.state.best
+        patience, best = self.recipe.early_stopping, self.state.best
         return bool(patience and best and best.worse >= patience)
 
     def _resume(self) -> None:

@@ -32,7 +32,7 @@ class ProbedEncoder:
     Args:
         encoder: Folder.
         preprocessor: Folder.
-        handle: The user's name for the encoder that was trained; both encoders of a probe pool as it does.
+        handle: The user's name for the encoder.
     """
 
     def __init__(self, encoder: str | Path, preprocessor: str | Path, handle: str) -> None:
@@ -43,7 +43,7 @@ class ProbedEncoder:
         self._seeds = Seeds(loaded, 0)
         self._variables = trainable_variables(loaded)
         self._first = [variable.numpy() for variable in self._variables]
-        self._pooling = resolve_auto("auto", handle)
+        self._pooling = resolve_auto("auto", encoder)
         length = min(_LENGTH, positions(loaded) or _LENGTH)
         self._prepare = Preprocessor(load("preprocessor", str(preprocessor), handle), length, handle)
         self._made: _Tuner | None = None

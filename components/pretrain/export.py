@@ -21,13 +21,13 @@ from berth.data.corpus import CorpusManifest
 from berth.encoders.adapter import of_encoder, trainable_variables
 from berth.encoders.builtin import mlm
 from berth.encoders.loading import load
+from berth.encoders.pooling import trained_pooling
 from berth.models import integrity
 from berth.pretraining.settings import NewEncoder, Pretraining
 from berth.pretraining.special_tokens import SpecialTokens
 from components.pretrain.model import PretrainingModel
 from components.pretrain.origin import Origin
 
-FACTS = "encoder.json"
 PREPROCESSOR = "preprocessor"
 _PACKAGES = ("tensorflow", "tensorflow-text", "tf-keras", "tensorflow-hub", "numpy")
 _SAVED_MODEL = ("saved_model.pb", "variables", "assets")
@@ -63,7 +63,7 @@ def export(
         tf.saved_model.save(loaded, str(made), options=options)
         for name in _SAVED_MODEL:
             _copy(Path(preprocessor) / name, made / PREPROCESSOR / name)
-        (made / FACTS).write_text(json.dumps(dict(facts), indent=2) + "\n", encoding="utf-8")
+        (made / integrity.ENCODER_FACTS).write_text(json.dumps(dict(facts), indent=2) + "\n", encoding="utf-8")
         integrity.seal(made)
         made.rename(folder)
     finally:
@@ -83,6 +83,7 @@ def facts(
     found: dict[str, object] = {
         "base": {"name": origin.name, "sha256": origin.sha256},
         "preprocessor": origin.preprocessor_name,
+        "pooling": trained_pooling(origin.encoder),
         "vocabulary": {"size": len(tokens.pieces), "sha256": hashlib.sha256(pieces).hexdigest()},
         "tokens_seen": tokens_seen,
         "corpus": {"digest": corpus.digest, "documents": corpus.documents, "characters": corpus.characters},

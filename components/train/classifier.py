@@ -10,7 +10,7 @@ import tf_keras
 
 from berth.encoders.adapter import INPUTS, TextAdapter, of_encoder, positions, standard_inputs, trainable_variables
 from berth.encoders.loading import load
-from berth.encoders.pooling import pool
+from berth.encoders.pooling import method, pool
 from berth.encoders.seeded_dropout import Seeds, with_seeded_dropout
 from berth.errors import BerthError, first_line
 from berth.training.gradient import reached
@@ -88,6 +88,11 @@ class Classifier:
                 f"encoder: {handle!r} has no variable that fine-tuning could change. Name another encoder, or set "
                 "recipe: frozen."
             )
+
+    @property
+    def pooled(self) -> str:
+        """What becomes a text's vector: the output that `pooling` stands for, cls or mean."""
+        return method(self.interface.outputs(self.encoder.resolved_object), self.pooling)
 
     @property
     def takes_texts(self) -> bool:

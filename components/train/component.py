@@ -37,6 +37,7 @@ def train(
     `predictions` is a Parquet file with the kept model's predictions for validation, train and edge cases.
     """
     import json
+    import os
     from importlib.metadata import version
     from pathlib import Path
 
@@ -116,6 +117,7 @@ def train(
                 "best_epoch": outcome.best_epoch,
                 "truncated_texts": trained.truncated,
                 "train_seconds": trained.seconds,
+                "train_cpu_seconds": sum(os.times()[:4]),
             }
         )
         model.framework = "tensorflow"

@@ -51,8 +51,10 @@ _NO_STEERING = {
     *("calibrate", "threshold_per_label", "precision_at_least", "abstain_below"),
 }
 """Fields of Training that are the same whatever the recipe."""
-CHOSEN = ("head_rate", "select_by")
+CHOSEN = ("head_rate", "layer_decay", "select_by", "early_stopping")
 """Fields of Training that may be `auto`."""
+_PATIENCE = 4
+"""Evaluations without a better one that end a run, where a validation split can tell which is better."""
 
 
 @dataclass(frozen=True)
@@ -64,14 +66,16 @@ class Facts:
     labels: int
     texts: int
     """Of the train split."""
+    tokens: int
+    """Of these texts, special tokens included."""
     validation: int
     """Texts of the validation split."""
     task: str = "single_label"
 
 
-def choose_pooling(pooling: str, encoder: str, recipe: Recipe) -> str:
-    """Return the pooling that `auto` stands for; `auto` where the encoder's outputs decide."""
-    return resolve_auto(pooling, encoder) if recipe.facts.adapts else pooling
+def choose_pooling(pooling: str, folder: str, recipe: Recipe) -> str:
+    """Return the pooling that `auto` stands for with the encoder in `folder`; `auto` where its outputs decide."""
+    return resolve_auto(pooling, folder) if recipe.facts.adapts else pooling
 
 
 def settle_encoder(recipe: Recipe, is_trainable: bool) -> Recipe:
@@ -92,7 +96,7 @@ def choose_length(
         loaded: The preprocessor, as loaded.
         handle: The user's name for it.
         pairs: Whether a row has two texts.
-        accepts: Whether the encoder takes texts of so many tokens; lengths are halved until it does.
+        accepts: Whether the encoder takes texts of so many tokens; lengths fall by 16 until it does.
     """
     rows = row_count(dataset, "train")
     step = max(1, rows // _SAMPLE)
@@ -104,7 +108,7 @@ def choose_length(
     needed = float(np.quantile(lengths, _WHOLE)) + measuring.special_tokens
     length = min(LONGEST, max(_SHORTEST, 16 * math.ceil(needed / 16)))
     while length > _SHORTEST and not accepts(length):
-        length //= 2
+        length -= 16
     return length
 
 
@@ -114,12 +118,17 @@ def _every(step: int, chunks: Iterable[list[str]]) -> list[str]:
 
 
 def for_few(recipe: Recipe, facts: Facts) -> Recipe:
-    """Return `recipe`, or the one that does better with as few texts; what the user steers stays as it is."""
+    """Return `recipe`, or the one that it stands for with as many texts; what the user steers stays as it is.
+
+    Too few validation texts cannot tell whether `contrast` or `frozen` is better: `contrast` is on average.
+    """
     few = facts.texts <= min(_FEW, _FEW_OF_LABEL * facts.labels)
     steered = recipe.epochs or recipe.batch_size or recipe.learning_rate or _steered(recipe.training)
-    if not recipe.facts.few or not few or steered or facts.task != "single_label":
+    if not recipe.facts.many:
         return recipe
-    return replace(recipe, recipe=recipe.facts.few)
+    if not few or steered or facts.task != "single_label":
+        return replace(recipe, recipe=recipe.facts.many)
+    return replace(recipe, recipe=recipe.facts.few if facts.validation >= FEW_VALIDATION else "contrast")
 
 
 def _steered(training: Training) -> bool:
@@ -130,36 +139,44 @@ def _steered(training: Training) -> bool:
 
 def settle(recipe: Recipe, facts: Facts) -> Recipe:
     """Return `recipe` with a value in place of every `auto`; what the user has set stays."""
+    decides = facts.validation >= FEW_VALIDATION
+    options: dict[str, Any] = {
+        "head_rate": 1.0,
+        "layer_decay": 1.0,
+        "select_by": "val_loss" if decides else "last",
+        "early_stopping": _PATIENCE if decides else 0,
+    }
+    chosen: dict[str, Any] = {"batch_size": 32, "learning_rate": peak_for(facts.hidden)}
     if not recipe.facts.adapts:
-        chosen: dict[str, Any] = {"epochs": 3, "batch_size": 32, "learning_rate": recipe.peak_learning_rate}
-        options: dict[str, Any] = {"head_rate": 1.0, "select_by": "val_loss"}
+        chosen |= {"epochs": 3, "learning_rate": recipe.peak_learning_rate}
+        options |= {"select_by": "val_loss", "early_stopping": 0}
     elif recipe.facts.contrasts:
-        batch_size = recipe.batch_size or 8
-        steps = _CONTRAST_STEPS * min(facts.labels, _CONTRAST_LABELS)
-        chosen = {
-            "epochs": math.ceil(steps / math.ceil(pairs_of(facts.texts) / batch_size)),
-            "batch_size": batch_size,
-            "learning_rate": peak_for(facts.hidden),
-        }
-        options = {"head_rate": 1.0, "select_by": "val_loss" if facts.validation >= FEW_VALIDATION else "last"}
+        chosen["batch_size"] = 8
     else:
-        batch_size = recipe.batch_size or next(size for most, size in _BATCHES if facts.texts <= most)
-        steps = math.ceil(facts.texts / batch_size)
-        enough = math.ceil((_STEPS + _STEPS_OF_LABEL * min(facts.labels, _LABELS)) / steps)
-        chosen = {
-            "epochs": max(min(_MOST, max(_FEWEST, enough)), math.ceil(FEW_STEPS / steps)),
-            "batch_size": batch_size,
-            "learning_rate": peak_for(facts.hidden),
-        }
-        options = {
-            "head_rate": _head_rate(facts),
-            "select_by": "val_loss" if facts.validation >= FEW_VALIDATION else "last",
-        }
+        chosen["batch_size"] = next(size for most, size in _BATCHES if facts.texts <= most)
+        options["head_rate"] = _head_rate(facts)
     training = recipe.training.model_copy(
         update={name: value for name, value in options.items() if getattr(recipe.training, name) == AUTO}
     )
     missing = {name: value for name, value in chosen.items() if not getattr(recipe, name)}
-    return replace(recipe, **missing, training=training)
+    settled = replace(recipe, **missing, training=training)
+    return settled if settled.epochs else replace(settled, epochs=_epochs(settled, facts))
+
+
+def _epochs(recipe: Recipe, facts: Facts) -> int:
+    """Return the epochs in which the run makes enough updates."""
+    steps = updates(replace(recipe, epochs=1), facts)
+    if recipe.facts.contrasts:
+        return math.ceil(_enough(recipe, facts) / steps)
+    epochs = min(_MOST, max(_FEWEST, math.ceil(_enough(recipe, facts) / steps)))
+    return max(epochs, math.ceil(FEW_STEPS / steps))
+
+
+def _enough(recipe: Recipe, facts: Facts) -> int:
+    """Return how many updates are enough."""
+    if recipe.facts.contrasts:
+        return _CONTRAST_STEPS * min(facts.labels, _CONTRAST_LABELS)
+    return _STEPS + _STEPS_OF_LABEL * min(facts.labels, _LABELS)
 
 
 def _head_rate(facts: Facts) -> float:
@@ -169,19 +186,13 @@ def _head_rate(facts: Facts) -> float:
     return 10.0 if facts.labels > 2 else 1.0
 
 
-def pairs_of(texts: int) -> int:
-    """Return the pairs of an epoch of `contrast` with a train split of `texts`."""
-    return max(_PAIRS, texts)
-
-
 def parameters(recipe: Recipe, sequence_length: int, pooling: str) -> dict[str, object]:
     """Return what MLflow shows of the settings that may have been chosen, by RunConfig's names."""
+    of_all: dict[str, object] = {"recipe": recipe.recipe, "pooling": pooling, "sequence_length": sequence_length}
     if not recipe.facts.trains_encoder:
-        return {"recipe": recipe.recipe, "pooling": pooling, "sequence_length": sequence_length}
+        return of_all
     return {
-        "recipe": recipe.recipe,
-        "pooling": pooling,
-        "sequence_length": sequence_length,
+        **of_all,
         "epochs": recipe.epochs,
         "batch_size": recipe.batch_size,
         "learning_rate": recipe.peak_learning_rate,
@@ -189,33 +200,72 @@ def parameters(recipe: Recipe, sequence_length: int, pooling: str) -> dict[str, 
     }
 
 
-def in_words(recipe: Recipe, sequence_length: int, pooling: str, texts: int) -> str:
-    """Return the settings of the run in one line."""
-    place = f"{sequence_length} tokens, pooling {pooling}"
+def in_words(asked: Recipe, recipe: Recipe, facts: Facts, length: str, pooling: str) -> str:
+    """Return the settings of the run in one line, with what they were chosen by.
+
+    Args:
+        asked: As the user has set it.
+        recipe: The same, settled.
+        facts: What it was settled by.
+        length: The length of texts, in words.
+        pooling: Likewise.
+    """
+    by = f"{facts.texts:,} train texts of {facts.labels:,} labels"
+    name = f"recipe {recipe.recipe}" + (f" ({by})" if asked.recipe != recipe.recipe else "")
+    place = f"settings: {name}, {length}, {pooling}"
     if not recipe.facts.trains_encoder:
-        return f"settings: recipe {recipe.recipe}, {place}"
-    steps = steps_of(recipe, texts)
+        return place
+    steps = f"about {updates(recipe, facts):,} updates" + ("" if asked.epochs else _why_epochs(recipe, facts))
+    size = f"{recipe.training.batch_tokens:,} tokens" if recipe.training.batch_tokens else f"{recipe.batch_size}"
+    rate = f"learning rate {recipe.peak_learning_rate:g}" + (
+        "" if asked.learning_rate or not recipe.facts.adapts else f" (vectors of {facts.hidden})"
+    )
+    kept = recipe.select_by + (f" ({facts.validation:,} validation texts)" if asked.training.select_by == AUTO else "")
     if recipe.facts.contrasts:
-        return (
-            f"settings: recipe contrast ({texts:,} train texts), {place}, about {steps:,} updates of batches of "
-            f"{recipe.batch_size} pairs, learning rate {recipe.peak_learning_rate:g}, then a head on the vectors"
-        )
+        return f"{place}, {steps} of batches of {size} pairs, {rate}, then a head on the vectors, kept: {kept}"
+    decay = f", layer decay {recipe.layer_decay:g}" if recipe.layer_decay != 1 else ""
+    ends = f", ends after {recipe.early_stopping} evaluations without a better one" if recipe.early_stopping else ""
     return (
-        f"settings: recipe {recipe.recipe}, {place}, {recipe.epochs} epochs of batches of {recipe.batch_size} "
-        f"(about {steps:,} updates), learning rate {recipe.peak_learning_rate:g}, "
-        f"head {recipe.head_rate:g} times that, kept: {recipe.select_by}"
+        f"{place}, {recipe.epochs} epochs of batches of {size} ({steps}), {rate}, head {recipe.head_rate:g} times that"
+        f"{decay}, kept: {kept}{ends}"
     )
 
 
-def warning(recipe: Recipe, texts: int) -> str:
-    """Return what is doubtful about the run's settings, and what to change; empty: nothing is."""
-    steps = steps_of(recipe, texts)
-    if not recipe.facts.trains_encoder or recipe.facts.contrasts or steps >= FEW_STEPS:
-        return ""
-    return f"{steps} updates are few; below {FEW_STEPS} a model hardly learns. Raise epochs, or try recipe: auto."
+def _why_epochs(recipe: Recipe, facts: Facts) -> str:
+    return f", {_enough(recipe, facts):,} are enough" if recipe.facts.adapts else ""
 
 
-def steps_of(recipe: Recipe, texts: int) -> int:
+def warnings(recipe: Recipe, facts: Facts) -> list[str]:
+    """Return what is doubtful about the run's settings and its texts, and what to change."""
+    found = []
+    steps = updates(recipe, facts)
+    if recipe.facts.trains_encoder and not recipe.facts.contrasts and steps < FEW_STEPS:
+        found.append(
+            f"{steps} updates are few; below {FEW_STEPS} a model hardly learns. Raise epochs, or try recipe: auto."
+        )
+    if facts.texts <= facts.labels:
+        found.append(
+            f"{facts.texts:,} train texts for {facts.labels:,} labels are hardly one each. Give more: 50 of each are "
+            "few, 500 are good."
+        )
+    return found
+
+
+def pairs_of(texts: int) -> int:
+    """Return the pairs of an epoch of `contrast` with a train split of `texts`."""
+    return max(_PAIRS, texts)
+
+
+def updates(recipe: Recipe, facts: Facts) -> int:
     """Return about how many updates the run makes."""
-    rows = pairs_of(texts) if recipe.facts.contrasts else texts
-    return recipe.epochs * math.ceil(rows / (recipe.batch_size * recipe.training.accumulate))
+    if not recipe.facts.contrasts:
+        return steps_of(recipe, facts.texts, facts.tokens)
+    pairs = pairs_of(facts.texts)
+    return steps_of(recipe, pairs, 2 * facts.tokens * pairs // max(1, facts.texts))
+
+
+def steps_of(recipe: Recipe, rows: int, tokens: int) -> int:
+    """Return about how many updates the run makes with so many rows, and tokens in them, in an epoch."""
+    by_tokens = recipe.training.batch_tokens
+    batches = math.ceil(tokens / by_tokens) if by_tokens else math.ceil(rows / recipe.batch_size)
+    return recipe.epochs * math.ceil(batches / recipe.training.accumulate)

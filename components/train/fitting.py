@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from berth.training.recipe import Recipe
+from berth.training.recipe import OR_FROZEN, Recipe
 from berth.training.trainer import Outcome
 from components.train.frozen import fit_head
 from components.train.task import ClassificationTask
@@ -11,7 +11,7 @@ from components.train.task import ClassificationTask
 def fit(task: ClassificationTask, recipe: Recipe, fine_tune: Callable[[], Outcome]) -> Outcome:
     """Fit the task's classifier as `recipe` asks, and return what came out.
 
-    With `recipe: auto` the one with the higher validation accuracy is kept; of equals, the one with the lower loss.
+    Where it fits a head too, the one with the higher validation accuracy is kept; of equals, with the lower loss.
 
     Args:
         task: What is trained.
@@ -27,11 +27,12 @@ def fit(task: ClassificationTask, recipe: Recipe, fine_tune: Callable[[], Outcom
     head = task.weights()
     task.restore(untrained)
     tuned = fine_tune()
-    found = {"fine-tuned": tuned.metrics, "frozen": frozen.metrics}
+    name = recipe.recipe.removesuffix(OR_FROZEN)
+    found = {name: tuned.metrics, "frozen": frozen.metrics}
     shown = ", ".join(f"{name} {own['val_accuracy']:.4f} ({own['val_loss']:.4f})" for name, own in found.items())
     better = max(found, key=lambda name: (found[name]["val_accuracy"], -found[name]["val_loss"]))
     print(f"validation accuracy (loss): {shown}; kept: {better}", flush=True)
-    if better == "fine-tuned":
+    if better == name:
         return tuned
     task.restore(head)
     return frozen

@@ -15,6 +15,8 @@ from components.train.task import ClassificationTask
 _STRENGTHS = (1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0)
 """Inverse strengths of regularisation, of which validation chooses; vectors are scaled to unit variance."""
 _MIDDLE = 0.1
+_LEAST = 1e-3
+"""Of the vectors' size: a component that differs less between texts is not scaled up, which rounding would be too."""
 _STEPS = 2_000
 _SMALLEST = 1e-7
 """What a probability of 0 counts as: a float32 near 1 cannot tell less from it."""
@@ -37,7 +39,8 @@ def best_head(task: ClassificationTask) -> list[np.ndarray]:
     not chosen on a tiny validation split.
     """
     vectors, held_out = encode(task, task.train), encode(task, task.validation)
-    mean, deviation = vectors.mean(0), vectors.std(0) + 1e-6
+    mean, deviation = vectors.mean(0), vectors.std(0)
+    deviation = np.maximum(deviation, _LEAST * max(np.sqrt((vectors**2).mean()), 1e-6))
     scaled = (vectors - mean) / deviation
     best: tuple[float, list[np.ndarray]] | None = None
     for strength in _STRENGTHS if len(task.validation) >= FEW_VALIDATION else (_MIDDLE,):

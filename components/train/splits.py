@@ -10,7 +10,7 @@ from berth.errors import BerthError
 if TYPE_CHECKING:
     import numpy as np
 
-    from berth.data.token_ids import TokenisedSplit
+    from berth.data.token_ids import TokenIds, TokenisedSplit
     from berth.encoders.preprocessor import Preprocessor
 
 
@@ -24,8 +24,6 @@ def read(dataset: str | Path, name: str, manifest: Manifest, prepare: "Preproces
         raise BerthError(f"the train split has no text of the class {sorted(missing)[0]!r}. Add some, or another seed.")
     if not len(targets):
         raise BerthError(f"the {name} split is empty. Give more data, or a larger split.{name}.")
-    if name == "train" and manifest.task == "single_label" and len(targets) == len(present) > 1:
-        raise BerthError("the train split has one text of each class. Give more: 50 of each are few, 500 are good.")
     tokens, whole = tokenize_chunks(prepare, read_chunks(dataset, name, TEXT))
     pairs = None
     if manifest.pairs:
@@ -33,7 +31,18 @@ def read(dataset: str | Path, name: str, manifest: Manifest, prepare: "Preproces
         whole = whole + others
     if not whole.any():
         raise BerthError(f"no text of the {name} split has a token. Look at text_column and cleaning.")
+    if name == "train" and len(tokens) > 1 and _are_alike(tokens) and (pairs is None or _are_alike(pairs)):
+        raise BerthError(
+            "all texts of the train split are the same to the encoder, whose vocabulary lacks what they differ in. "
+            "Name an encoder that knows their script."
+        )
     return TokenisedSplit(tokens, targets, pairs), int((whole > prepare.room).sum())
+
+
+def _are_alike(tokens: "TokenIds") -> bool:
+    """Return whether all texts have the same token ids."""
+    lengths = tokens.lengths()
+    return bool((lengths == lengths[0]).all() and (tokens.values.reshape(len(tokens), -1) == tokens[0]).all())
 
 
 def _targets(chunks: Iterable[list[Any]], manifest: Manifest) -> "tuple[np.ndarray, set[str]]":

@@ -18,7 +18,7 @@ from berth.encoders import resolve as encoders
 from berth.encoders.preprocessor import Preprocessor, tokenize_all
 from berth.encoders.text_to_vector import LONGEST
 from berth.encoders.vocabulary import check_vocabulary_fits
-from berth.settings import TRUNCATE
+from berth.settings import AUTO, TRUNCATE
 from berth.training.checkpoints import Checkpoints
 from berth.training.devices import find
 from berth.training.recipe import OF_DECISION, Recipe
@@ -36,7 +36,7 @@ from components.train.defaults import (
     parameters,
     settle,
     settle_encoder,
-    warning,
+    warnings,
 )
 from components.train.evaluation import EvaluationFunction, evaluation_function, predict
 from components.train.export import export
@@ -115,7 +115,8 @@ def train_model(
     check_decision(recipe.training, threshold_metric, manifest.task, len(manifest.labels))
     encoder_folder, preprocessor_folder = encoders.resolve(encoder, preprocessor)
     loaded = encoders.load_preprocessor(preprocessor_folder, preprocessor)
-    pooling = choose_pooling(pooling, encoder, recipe)
+    asked = recipe, sequence_length, pooling
+    pooling = choose_pooling(pooling, encoder_folder, recipe)
     tf.random.set_seed(recipe.seed)  # after the built-in encoder was converted: its own seeds are not this run's
     made = encoder_folder, encoder, manifest.labels, recipe.seed, manifest.task, pooling
     classifier = Classifier(*made)
@@ -140,13 +141,21 @@ def train_model(
         f"texts to train on {_fate(prepare, len(splits['train']), truncated)}",
         flush=True,
     )
-    sizes = len(manifest.labels), len(splits["train"]), len(splits["validation"])
-    facts = Facts(classifier.hidden, *sizes, manifest.task)
+    facts = Facts(
+        hidden=classifier.hidden,
+        labels=len(manifest.labels),
+        texts=len(splits["train"]),
+        tokens=int(prepare.widths(splits["train"]).sum()),
+        validation=len(splits["validation"]),
+        task=manifest.task,
+    )
     recipe = settle(for_few(recipe, facts), facts)
-    print(in_words(recipe, sequence_length, pooling, len(splits["train"])), flush=True)
-    if doubt := warning(recipe, len(splits["train"])):
+    length = f"{sequence_length} tokens" + ("" if asked[1] else " (hold 99.9% of the texts, or all that fit)")
+    pooled = f"pooling {classifier.pooled}" + (" (the encoder's)" if asked[2] == AUTO else "")
+    print(in_words(asked[0], recipe, facts, length, pooled), flush=True)
+    for doubt in warnings(recipe, facts):
         print(f"anomaly warn {doubt}", flush=True)
-    log_parameters(parameters(recipe, sequence_length, pooling))
+    log_parameters(parameters(recipe, sequence_length, classifier.pooled))
 
     texts = [own for split in splits.values() for own in (split.tokens, split.pair_tokens) if own is not None]
     largest = max(int(own.values.max(initial=0)) for own in texts)

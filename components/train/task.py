@@ -163,5 +163,5 @@ class ClassificationTask:
         return predict(self.evaluation, self.preprocessor, looked_at, "validation")[0]
 
     def _collapsed(self, probabilities: np.ndarray) -> BerthError:
-        rate, steps = self.recipe.peak_learning_rate, steps_of(self.recipe, len(self.train))
+        rate, steps = self.recipe.peak_learning_rate, steps_of(self.recipe, self.rows_of(1), int(self.widths.sum()))
         return collapse_error(probabilities, self.train.targets, self.classifier.labels, rate, steps)

@@ -1,6 +1,5 @@
 """Fields that take `auto` or a number."""
 
-import re
 from typing import Literal, get_args, get_origin
 
 from pydantic import BeforeValidator
@@ -13,7 +12,11 @@ def number_or_auto(value: object) -> object:
     """Return 0 for `auto`: the pipeline's parameters are numbers. A 0 in the file is not meant as that."""
     if value == AUTO:
         return 0
-    if re.fullmatch(r"-.*|0+(\.0*)?", str(value).strip()):
+    try:
+        number = float(str(value))
+    except ValueError:  # pydantic says what a number is
+        return value
+    if number <= 0:
         raise ValueError("write auto, or a number above 0")
     return value
 

@@ -144,14 +144,14 @@ class RunConfig(PipelineConfig):
         "the mean of theirs; `windows_max`: the largest of each component, which finds one sentence among many. "
         "Short texts are as with `truncate`. Not for pairs, nor for `predict --explain`.",
     )
-    recipe: Literal["berth", "contrast", "frozen", "auto", "baseline"] = Field(
+    recipe: Literal["berth", "fine_tune", "contrast", "frozen", "auto", "baseline"] = Field(
         "berth",
-        description="`berth`: fine-tune with AdamW, warm-up, linear decay, batches of similar length; with at most 64 "
-        "texts a label, unless you set how to train, `contrast`: move the vectors of texts of one label together and "
-        "others apart, then fit a logistic regression to the encoder's vectors. `frozen`: leave the "
-        "encoder as it is and fit a logistic regression to its vectors, in seconds. `auto`: both; the better one "
-        "on the validation split is kept. `baseline`: the original recipe as it is: plain Adam at 1e-3, every text "
-        "padded to `sequence_length`. It tends to collapse.",
+        description="`fine_tune`: AdamW, warm-up, linear decay, batches of similar length. `contrast`: move vectors of "
+        "texts of one label together and others apart, then fit a logistic regression to the encoder's vectors. "
+        "`berth`: `contrast` with at most 64 texts a label, unless you set how to train, else `fine_tune`. `frozen`: "
+        "leave the encoder as it is and fit a logistic regression to its vectors, in seconds. `auto`: what `berth` "
+        "does, and `frozen`; the better one on the validation split is kept. `baseline`: the original recipe as it is: "
+        "plain Adam at 1e-3, every text padded to `sequence_length`. It tends to collapse.",
     )
     epochs: Annotated[int, Auto] = Field(
         0,
@@ -214,6 +214,12 @@ class RunConfig(PipelineConfig):
         for field in ("label_column", "text_pair_column"):
             if self.text_column == getattr(self, field):
                 raise ValueError(f"{field}: {self.text_column!r} is the text column too")
+        return self
+
+    @model_validator(mode="after")
+    def _recipe_fits_the_task(self) -> Self:
+        if self.recipe == "contrast" and self.task == "multi_label":
+            raise ValueError("recipe: contrast needs one label a text, and these have several; leave it out")
         return self
 
     @model_validator(mode="after")

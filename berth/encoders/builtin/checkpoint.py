@@ -14,12 +14,14 @@ from berth.encoders.fetch import cache
 from berth.errors import BerthError
 from berth.models.integrity import sha256_of
 
-FORMAT = 3
+FORMAT = 4
 """Increase it when a conversion changes, so that an older one in the cache is not used."""
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-_READ = (CONFIG, "vocab.txt", "tokenizer.json", "tokenizer_config.json", "*.safetensors", INDEX)
+_POOLING = "*_Pooling/config.json"
+"""Where sentence-transformers writes how it pools: 1_Pooling, as its modules are numbered."""
+_READ = (CONFIG, "vocab.txt", "tokenizer.json", "tokenizer_config.json", "*.safetensors", INDEX, _POOLING)
 """The files that an encoder is made of; whatever else is there changes nothing."""
 _OTHER_WEIGHTS = ("pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5", "flax_model.msgpack")
 _ACTIVATIONS = {
@@ -75,7 +77,7 @@ def is_checkpoint(folder: str | Path) -> bool:
 def digest(folder: str | Path) -> str:
     """Return the SHA-256 of the output of `sha256sum` for the files of a checkpoint that an encoder is made of."""
     found = sorted({path for pattern in _READ for path in Path(folder).glob(pattern) if path.is_file()})
-    lines = "".join(f"{sha256_of(path)}  {path.name}\n" for path in found)
+    lines = "".join(f"{sha256_of(path)}  {path.relative_to(folder).as_posix()}\n" for path in found)
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
@@ -138,6 +140,23 @@ def shape_of(folder: Path) -> tuple[str, BertConfig]:
     if shape.hidden_size % shape.heads:
         raise BerthError(f"its config.json has a hidden size of {shape.hidden_size} for {shape.heads} heads")
     return kind, shape
+
+
+def pooling_of(folder: Path) -> str:
+    """Return how sentence-transformers pools the checkpoint: cls or mean; empty: it is not one of its own.
+
+    Its other modes work on the tokens' outputs too, and count as mean: nobody trained the pooler there.
+
+    Raises:
+        BerthError: its file about pooling cannot be read; the message is only the reason.
+    """
+    found = sorted(folder.glob(_POOLING))
+    if not found:
+        return ""
+    config = read_json(folder, found[0].relative_to(folder).as_posix())
+    named = config.get("pooling_mode")
+    modes = [named] if isinstance(named, str) else [name for name, value in config.items() if value is True]
+    return "cls" if [mode.removeprefix("pooling_mode_") for mode in modes] in (["cls"], ["cls_token"]) else "mean"
 
 
 def _check_weights_are_there(folder: Path) -> None:

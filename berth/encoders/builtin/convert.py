@@ -1,16 +1,18 @@
 """A checkpoint of Hugging Face as two SavedModels of TF-Hub's text API, written once into the cache of encoders."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 
 from berth.encoders.builtin import bert, mlm, tensors
-from berth.encoders.builtin.checkpoint import name_in_cache, shape_of
+from berth.encoders.builtin.checkpoint import name_in_cache, pooling_of, shape_of
 from berth.encoders.builtin.tokenisation import VOCABULARY, Tokenisation, tokenisation_of
 from berth.encoders.builtin.word_pieces import WordPieces
 from berth.encoders.describe import examine
 from berth.encoders.fetch import cache
 from berth.errors import BerthError
+from berth.models.integrity import ENCODER_FACTS
 
 _LENGTH = 128
 """Tokens that a preprocessor called on texts alone packs, or as many as the encoder has positions for."""
@@ -89,6 +91,8 @@ def write(checkpoint: Path, folder: Path) -> None:
         heads = mlm.Heads(weights, mlm.Transform(shape.activation, shape.norm_epsilon))
         root.mlm = mlm.part(root, lambda inputs, training: root.__call__(inputs, training=training), heads)
     bert.write(root, folder / "encoder")
+    facts = json.dumps({"pooling": pooling_of(checkpoint)}, indent=2)
+    (folder / "encoder" / ENCODER_FACTS).write_text(facts + "\n", encoding="utf-8")
     _write_preprocessor(tokenisation, folder, min(_LENGTH, shape.positions))
 
 

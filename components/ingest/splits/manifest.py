@@ -106,7 +106,7 @@ def check(name: str, label_column: str, manifest: Manifest) -> None:
 
 def _check_labels(name: str, label_column: str, manifest: Manifest) -> None:
     labels, counts = manifest.labels, manifest.label_counts
-    if not labels and sum(manifest.rows.values()):
+    if not labels and any(manifest.rows.values()):
         raise BerthError(f"{name}: every list of labels in the column {label_column!r} is empty. Check label_column.")
     if not labels:
         reasons = ", ".join(f"{number:,} {reason}" for reason, number in manifest.rejected.items()) or "there are none"
@@ -114,8 +114,9 @@ def _check_labels(name: str, label_column: str, manifest: Manifest) -> None:
         advice = "Set split.time_format, or check split.column." if times else "Check text_column and label_column."
         raise BerthError(f"{name}: none of its {manifest.rows_read:,} rows is usable: {reasons}. {advice}")
     if len(labels) == 1:
-        lists = sum(counts[split].get(labels[0], 0) for split in SPLITS) < sum(manifest.rows.values())
-        advice = "Write 'yes' or 'no' in place of lists, without task: multi_label" if lists else "Give texts of others"
+        are_lists = sum(counts[split].get(labels[0], 0) for split in SPLITS) < sum(manifest.rows.values())
+        advice = "Write 'yes' or 'no' in place of lists, without task: multi_label"
+        advice = advice if are_lists else "Give texts of others"
         raise BerthError(
             f"{name}: the column {label_column!r} holds one class only, {labels[0]!r}. A classifier needs two or more. "
             f"{advice}."

@@ -13,7 +13,8 @@ from safetensors.numpy import load_file, save_file
 
 from berth.encoders import present, resolve
 from berth.encoders.builtin import convert
-from berth.encoders.builtin.checkpoint import name_in_cache
+from berth.encoders.builtin.checkpoint import name_in_cache, pooling_of
+from berth.encoders.describe import examine
 from berth.encoders.fetch import cache
 from berth.encoders.wordpiece import find_vocabulary
 from berth.errors import BerthError
@@ -316,3 +317,29 @@ def test_old_names_of_layer_norms_and_half_precision_are_read(copy):
     assert found.weights["embeddings.LayerNorm.weight"].dtype == np.float32
     assert np.abs(found.weights["embeddings.LayerNorm.weight"] - own["bert.embeddings.LayerNorm.weight"]).max() < 1e-2
     assert found.heads
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}, "mean"),
+        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False, "include_prompt": False}, "cls"),
+        ({"pooling_mode_max_tokens": True}, "mean"),
+        ({"embedding_dimension": 32, "pooling_mode": "cls"}, "cls"),
+        (None, ""),
+    ],
+)
+def test_the_pooling_of_sentence_transformers_is_read(tmp_path, config, expected):
+    if config:
+        (tmp_path / "1_Pooling").mkdir()
+        (tmp_path / "1_Pooling" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    assert pooling_of(tmp_path) == expected
+
+
+def test_the_pooling_of_sentence_transformers_is_taken(copy, cache_folder, converted):
+    folder = copy("plain")
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode_mean_tokens": true}', encoding="utf-8")
+    encoder, _ = convert.handles(folder, "own")
+    assert "; pooling auto takes mean" in " ".join(examine("encoder", encoder, "own").words)
+    assert "; pooling auto takes pooled_output" in " ".join(examine("encoder", converted["plain"], "plain").words)

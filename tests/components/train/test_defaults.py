@@ -6,7 +6,7 @@ import pytest
 from berth.training.recipe import Recipe
 from berth.training.settings import Training
 from components.train import defaults
-from components.train.defaults import Facts, choose_length, choose_pooling, for_few, settle, warning
+from components.train.defaults import Facts, choose_length, choose_pooling, for_few, settle, updates, warnings
 from tests.support.datasets import write_dataset
 
 OPEN = {"epochs": 0, "batch_size": 0, "learning_rate": 0.0}
@@ -18,7 +18,8 @@ def recipe(name="berth", training=None, **changes) -> Recipe:
 
 
 def facts(texts: int, hidden=384, validation=0, labels=2, task="single_label") -> Facts:
-    return Facts(hidden, labels, texts, validation or texts // 8, task)
+    """Of texts of 20 tokens."""
+    return Facts(hidden, labels, texts, 20 * texts, validation or texts // 8, task)
 
 
 def test_few_texts_get_small_batches_and_many_epochs():
@@ -30,29 +31,48 @@ def test_few_texts_are_told_apart_by_contrast():
     """Unless the user steers training, or has more texts than it was measured for, or texts have several labels."""
     few, more = facts(128), facts(129)
     assert for_few(recipe(), few).recipe == "contrast"
-    assert for_few(recipe("auto", {"truncate": "tail"}), few).recipe == "contrast"
     for own, data in (
         (recipe(), more),
         (recipe(), facts(1_001, labels=50)),
         (recipe(), facts(128, task="multi_label")),
         (recipe(epochs=3), few),
         (recipe(training={"layer_decay": 0.9}), few),
-        (recipe("frozen"), few),
-        (recipe("baseline"), few),
     ):
-        assert for_few(own, data) == own
+        assert for_few(own, data).recipe == "fine_tune"
+    for name in ("fine_tune", "contrast", "frozen", "baseline"):
+        assert for_few(recipe(name), few) == recipe(name)
+
+
+def test_auto_compares_with_frozen_where_validation_can_tell():
+    own = recipe("auto", {"truncate": "tail"})
+    names = [for_few(own, facts(texts, validation=number)).recipe for texts, number in ((128, 49), (128, 50), (129, 9))]
+    assert names == ["contrast", "contrast_or_frozen", "fine_tune_or_frozen"]
 
 
 @pytest.mark.parametrize(
     ("texts", "labels", "updates"), [(8, 2, 20), (48, 6, 50), (400, 50, 50), (128, 2, 32), (3_000, 2, 375)]
 )
 def test_contrast_makes_ten_updates_a_label_or_one_epoch(texts, labels, updates):
-    assert defaults.steps_of(settle(recipe("contrast"), facts(texts, labels=labels)), texts) == updates
+    own = facts(texts, labels=labels)
+    assert defaults.updates(settle(recipe("contrast"), own), own) == updates
 
 
 @pytest.mark.parametrize("texts", [100, 500, 501, 1_000, 1_001, 5_000])
 def test_every_run_makes_updates_enough(texts):
-    assert defaults.steps_of(settle(recipe(), facts(texts)), texts) >= min(300, 20 * texts / 8)
+    assert updates(settle(recipe(), facts(texts)), facts(texts)) >= min(300, 20 * texts / 8)
+
+
+OPTIONS = {"batch_tokens": 2_000}, {"accumulate": 4}, {"batch_tokens": 500, "accumulate": 2}
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_updates_are_counted_by_tokens_and_accumulation(options):
+    """100 texts of 20 tokens make a batch of 2,000; the floor of epochs holds for what an update is."""
+    own = facts(2_000)
+    settled = settle(recipe(training=options), own)
+    batches = 2_000 * 20 / options["batch_tokens"] if "batch_tokens" in options else 2_000 / 32
+    assert updates(settled, own) == settled.epochs * -(-batches // options.get("accumulate", 1))
+    assert updates(settled, own) >= 300
 
 
 def test_many_labels_get_more_epochs():
@@ -65,8 +85,9 @@ def test_small_encoders_get_a_higher_rate(hidden, rate):
 
 
 def test_a_tiny_validation_split_does_not_choose_the_epoch():
-    kept = [settle(recipe(), facts(400, validation=number)).select_by for number in (49, 50)]
-    assert kept == ["last", "val_loss"]
+    few, enough = (settle(recipe(), facts(400, validation=number)) for number in (49, 50))
+    assert (few.select_by, few.early_stopping) == ("last", 0)
+    assert (enough.select_by, enough.early_stopping) == ("val_loss", 4)
 
 
 def test_the_head_of_many_classes_learns_faster():
@@ -78,27 +99,47 @@ def test_the_head_of_many_classes_learns_faster():
 
 def test_what_the_user_has_set_stays():
     own = {"epochs": 7, "batch_size": 5, "learning_rate": 2e-5}
-    settled = settle(recipe(training={"head_rate": 2, "select_by": "val_accuracy"}, **own), facts(100))
+    options = {"head_rate": 2, "select_by": "val_accuracy", "layer_decay": 0.9, "early_stopping": 1}
+    settled = settle(recipe(training=options, **own), facts(100))
     assert {name: getattr(settled, name) for name in own} == own
-    assert (settled.head_rate, settled.select_by) == (2, "val_accuracy")
+    assert {name: getattr(settled, name) for name in options} == options
 
 
 def test_the_baseline_is_the_original_recipe_whatever_the_data():
     settled = settle(recipe("baseline"), facts(16))
     assert (settled.epochs, settled.batch_size, settled.learning_rate, settled.head_rate) == (3, 32, 1e-3, 1)
-    assert choose_pooling("auto", "minilm", settled) == "auto"
 
 
-def test_minilm_gets_the_mean_that_it_was_trained_for():
-    assert choose_pooling("auto", "minilm", recipe()) == "mean"
-    assert choose_pooling("cls", "minilm", recipe()) == "cls"
-    assert choose_pooling("auto", "/folder", recipe()) == "auto"
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [('{"pooling": "mean"}', "mean"), ('{"pooling": ""}', "auto"), ('{"pooling": "max"}', "auto"), ("[", "auto")],
+)
+def test_an_encoder_gets_the_pooling_that_it_was_trained_for(tmp_path, content, expected):
+    (tmp_path / "encoder.json").write_text(content)
+    assert choose_pooling("auto", str(tmp_path), recipe()) == expected
+    assert choose_pooling("cls", str(tmp_path), recipe()) == "cls"
+    assert choose_pooling("auto", str(tmp_path), recipe("baseline")) == "auto"
 
 
 def test_a_run_of_few_updates_is_told_to_raise_epochs():
-    assert warning(settle(recipe(epochs=3), facts(16)), 16).startswith("6 updates are few; below 100 a model hardly")
-    assert warning(settle(recipe(), facts(5_000)), 5_000) == ""
-    assert warning(settle(recipe("frozen"), facts(16)), 16) == ""
+    (doubt,) = warnings(settle(recipe(epochs=3), facts(16)), facts(16))
+    assert doubt.startswith("6 updates are few; below 100 a model hardly learns.")
+    assert warnings(settle(recipe(), facts(5_000)), facts(5_000)) == []
+    assert warnings(settle(recipe("frozen"), facts(16)), facts(16)) == []
+
+
+def test_one_text_of_each_class_is_doubtful():
+    (doubt,) = warnings(settle(recipe("frozen"), facts(3, labels=3)), facts(3, labels=3))
+    assert doubt.startswith("3 train texts for 3 labels are hardly one each. Give more")
+
+
+def test_the_settings_line_says_what_they_were_chosen_by():
+    own = facts(900, labels=6)
+    assert defaults.in_words(recipe(), settle(for_few(recipe(), own), own), own, "64 tokens", "pooling mean") == (
+        "settings: recipe fine_tune (900 train texts of 6 labels), 64 tokens, pooling mean, 6 epochs of batches of 16 "
+        "(about 342 updates, 324 are enough), learning rate 0.0001 (vectors of 384), head 10 times that, kept: "
+        "val_loss (112 validation texts), ends after 4 evaluations without a better one"
+    )
 
 
 class Words:
@@ -109,7 +150,7 @@ class Words:
     def __init__(self, *_: object) -> None: ...
 
 
-@pytest.mark.parametrize(("limit", "expected"), [(512, 112), (64, 56)])
+@pytest.mark.parametrize(("limit", "expected"), [(512, 112), (64, 64), (100, 96)])
 def test_the_length_holds_nearly_all_texts_and_fits_the_encoder(monkeypatch, tmp_path, limit, expected):
     rows = [("word " * words, "ham") for words in [*[1] * 1900, *[100] * 99, 400]]
     dataset = write_dataset(tmp_path / "long", {"train": rows, "validation": [], "test": []}, ["ham"])

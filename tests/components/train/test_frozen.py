@@ -35,6 +35,21 @@ def test_head_finds_rare_texts_with_wrong_validation_labels(monkeypatch):
     assert np.abs(kernel).max() > 0.3, "and it is sure"
 
 
+def test_components_that_hardly_differ_are_not_scaled_up(monkeypatch):
+    """Rounding makes such differences, and another ones where the model is served."""
+    rng = np.random.default_rng(0)
+    targets = np.arange(40) % 2
+    vectors = np.ones((40, 8), np.float32)
+    vectors[:, 0] += targets
+    vectors[:, 1:] += rng.normal(size=(40, 7)) * 1e-7
+    monkeypatch.setattr(frozen, "encode", lambda _task, split: split.vectors)
+    split = type("Split", (), {"vectors": vectors, "targets": targets, "__len__": lambda own: 40})()
+    classifier = SimpleNamespace(probabilities=lambda logits: tf.concat([1 - logits, logits], -1))
+    kernel, bias = best_head(SimpleNamespace(classifier=classifier, train=split, validation=split))
+    assert ((vectors @ kernel + bias > 0)[:, 0] == targets).all()
+    assert np.abs(kernel[1:]).max() < 0.1
+
+
 def test_wrong_validation_labels_choose_no_unsure_model():
     """Of 100 texts 10 have a wrong label: by plain log loss a model that knows the classes' shares alone is best."""
     targets = np.arange(100) % 5 // 4

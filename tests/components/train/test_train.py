@@ -173,6 +173,25 @@ def test_a_head_on_the_encoder_as_it_is_learns_and_exports(train, tmp_path, reci
     assert probabilities == pytest.approx(noted, abs=1e-5)
 
 
+@pytest.mark.parametrize("recipe", ["contrast", "frozen"])
+def test_one_text_of_each_class_is_learnt(train, tmp_path, recipe, capsys):
+    rows = [("call me", "call"), ("free money", "free"), ("home now", "home")]
+    dataset = write_dataset(tmp_path / "few", dict.fromkeys(SPLITS, rows), ["call", "free", "home"])
+    train(dataset, recipe=recipe, threshold_metric="none", epochs=2)
+    assert "anomaly warn 3 train texts for 3 labels are hardly one each" in capsys.readouterr().out
+    labels, _ = load(tmp_path / "model").predict([text for text, _ in rows])
+    assert labels == ["call", "free", "home"]
+
+
+def test_auto_compares_contrast_with_frozen(train, tmp_path, capsys):
+    rows = [(f"{word} {number}", word) for number in range(20) for word in ("call", "free", "home")]
+    dataset = write_dataset(tmp_path / "few", dict.fromkeys(SPLITS, rows), ["call", "free", "home"])
+    train(dataset, recipe="auto", epochs=0, batch_size=0, learning_rate=0, threshold_metric="none")
+    said = capsys.readouterr().out
+    assert "settings: recipe contrast_or_frozen (60 train texts of 3 labels), " in said
+    assert re.search(r"validation accuracy \(loss\): contrast .*, frozen .*; kept: (contrast|frozen)\n", said)
+
+
 def test_contrast_learns_from_few_texts_and_exports(train, tmp_path):
     rows = [(f"{word} {number}", word) for number in range(8) for word in ("call", "free", "home")]
     dataset = write_dataset(tmp_path / "few", dict.fromkeys(SPLITS, rows), ["call", "free", "home"])
@@ -231,9 +250,9 @@ def test_missing_train_class_and_empty_split_are_refused(train, tmp_path):
     rows = {"train": [("a", "ham"), ("b", "spam"), ("c", "spam")], "validation": [], "test": []}
     with pytest.raises(BerthError, match="the validation split is empty"):
         train(write_dataset(tmp_path / "none", rows, ["ham", "spam"]))
-    rows = {"train": [("a", "ham"), ("b", "spam")], "validation": [("c", "spam")], "test": []}
-    with pytest.raises(BerthError, match="the train split has one text of each class"):
-        train(write_dataset(tmp_path / "few", rows, ["ham", "spam"]))
+    rows = {split: [("\U0001f600", "ham"), ("\u0416", "spam"), ("\u4e2d", "spam")] for split in SPLITS}
+    with pytest.raises(BerthError, match="all texts of the train split are the same to the encoder"):
+        train(write_dataset(tmp_path / "unknown", rows, ["ham", "spam"]))
     rows = {split: [("\u200b", "ham"), ("", "spam"), (" ", "spam")] for split in SPLITS}
     with pytest.raises(BerthError, match="no text of the train split has a token"):
         train(write_dataset(tmp_path / "empty", rows, ["ham", "spam"]))

@@ -71,6 +71,11 @@ def test_schema_travels_by_content(load, tmp_path):
         ("name: a\n", "'source' is missing"),
         ("name: a\nsource: b\nepochs: many\n", "epochs: input should be auto or a valid integer"),
         ("name: a\nsource: b\nepochs: -1\n", "epochs: write auto, or a number above 0"),
+        ("name: a\nsource: b\nlearning_rate: 1e-400\n", "learning_rate: write auto, or a number above 0"),
+        (
+            "name: a\nsource: b\ntask: multi_label\nrecipe: contrast\n",
+            "recipe: contrast needs one label a text, and these have several; leave it out",
+        ),
         ("name: a\nsource: b\nrare_labels: {min_texts: 5}\n", "rare_labels: min_texts alone changes nothing; add then"),
         ("name: a\nsource: b\nrare_labels: {then: drop}\n", "rare_labels: then: drop needs min_texts, of 2 or more"),
         (
