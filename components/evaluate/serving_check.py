@@ -86,16 +86,19 @@ def checked(
     tensorflow_serving: str = "",
     extra: Sequence[str] = (),
     explain: int = 0,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> Iterator[tuple[Served, Callable[[], Served]]]:
     """Do what `answers` does, and hold the model against the in-training `predictions`; raises as that does.
 
     `predictions` is the file that train wrote. With `tensorflow_serving`, the path of its binary, the same requests go
-    to that too. The second value waits for the words that the model used in `explain` mistakes, which its process finds
-    meanwhile.
+    to that too. `meanwhile` is called while the model is loaded; it must not take longer, as it would take a core from
+    the latencies. The second value waits for the words that the model used in `explain` mistakes, which its process
+    finds afterwards.
     """
     with tempfile.TemporaryDirectory(prefix="berth-answers-") as scratch, ThreadPoolExecutor(1) as pool:
         folder = Path(scratch)
         ended = pool.submit(_run, model, dataset, folder, check=True, extra=extra, explain=explain)
+        meanwhile()
         while not (folder / "facts.json").exists() and not ended.done():
             wait([ended], _POLL_SECONDS)
         if ended.done():

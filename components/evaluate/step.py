@@ -69,8 +69,8 @@ def evaluate_model(
     positive_label = manifest.positive_label(positive_label)
     rows = read_columns(dataset, "test")
     extra, required = _required(cases, manifest, rows[TEXT])
-    check = serving_check.checked(model, dataset, predictions, settings.tensorflow_serving, extra, settings.explain)
-    with check as (served, explained):
+    asked_of = model, dataset, predictions, settings.tensorflow_serving, extra, settings.explain
+    with serving_check.checked(*asked_of, meanwhile=_import_what_comes_later) as (served, explained):
         truth = indicators.indicator(served.labels, rows[LABEL])
         positive = served.labels.index(positive_label) if positive_label else 1
 
@@ -120,6 +120,13 @@ def evaluate_model(
                 partial(decisions, task=served.task, threshold=served.threshold),
             ),
         )
+
+
+def _import_what_comes_later() -> None:
+    """Import what the baseline and the figures need, which takes two seconds."""
+    import matplotlib.figure  # noqa: F401
+    import sklearn.feature_extraction.text  # noqa: F401
+    import sklearn.linear_model  # noqa: F401
 
 
 def _required(cases: str, manifest: Manifest, test: Sequence[str]) -> tuple[list[str], list[behaviour.Case]]:
