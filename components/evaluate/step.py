@@ -1,5 +1,6 @@
 """The evaluate step: a model, its champion and a dataset in; a verdict, scores and a report out."""
 
+import importlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -124,9 +125,8 @@ def evaluate_model(
 
 def _import_what_comes_later() -> None:
     """Import what the baseline and the figures need, which takes two seconds."""
-    import matplotlib.figure  # noqa: F401
-    import sklearn.feature_extraction.text  # noqa: F401
-    import sklearn.linear_model  # noqa: F401
+    for name in ("sklearn.linear_model", "sklearn.feature_extraction.text", "matplotlib.figure"):
+        importlib.import_module(name)
 
 
 def _required(cases: str, manifest: Manifest, test: Sequence[str]) -> tuple[list[str], list[behaviour.Case]]:
