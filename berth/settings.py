@@ -76,7 +76,7 @@ class Split(Section):
 
 
 class RareLabels(Section):
-    """Labels that few texts have. They never end a run: see docs/data.md. One field alone would do nothing."""
+    """Labels that few texts have. They never end a run: see docs/data.md. Set both fields or none."""
 
     min_texts: int = Field(0, ge=0, description="A label with fewer texts is rare; 0: none is.")
     then: Literal["keep", "drop", "other"] = Field(

@@ -6,6 +6,9 @@ from pydantic import Field, model_validator
 
 from berth.settings import Positive, Section
 
+SAME_AS_AUTO = {"layer_decay": 1.0, "early_stopping": 0}
+"""Values that a recipe without a use for the field has anyway: writing them steers nothing."""
+
 
 class Training(Section):
     """Options of fine-tuning that few runs need to change."""
@@ -75,7 +78,7 @@ class Training(Section):
     early_stopping: Literal["auto"] | Annotated[int, Field(ge=0)] = Field(
         "auto",
         description="Evaluations without a better `select_by` after which training ends; 0: never. `auto`: 4, or 0 "
-        "where the validation split has fewer than 50 texts.",
+        "where the validation split has fewer than 50 texts, or with `evaluate_steps`, `contrast` or `baseline`.",
     )
     evaluate_steps: int = Field(
         0, ge=0, description="Evaluate after this many steps too, not only after an epoch; 0: only then."

@@ -120,6 +120,9 @@ class Trainer:
                 state.epoch, state.batch = state.epoch + 1, 0
                 state.rng = dict(self.rng.bit_generator.state)
                 self._checkpoint()
+            if self._stopped() and state.epoch <= self.recipe.epochs:
+                patience, score = self.recipe.early_stopping, self.recipe.select_by
+                print(f"early stopping: {patience} evaluations without a better {score}", flush=True)
             self._checkpoint(_WORTH_SAVING)
         best = state.best
         assert best is not None

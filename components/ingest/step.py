@@ -65,7 +65,7 @@ def _ingest(
     rows.notes.extend(apply_policy(connection, settings))
     if settings.max_rows:
         sample(connection, settings)
-    assign_splits(connection, settings)
+    rows.notes.extend(assign_splits(connection, settings))
     cleaning, resembling = settings.cleaning, None
     if cleaning.near_duplicates:
         resembling = find_near_duplicates(connection, cleaning.near_duplicates, cleaning.keep_near_duplicates)

@@ -18,8 +18,8 @@ from berth.encoders.pooling import resolve_auto
 from berth.encoders.preprocessor import Preprocessor, tokenize_all
 from berth.settings import AUTO, LONGEST
 from berth.training.learning_rate import peak_for
-from berth.training.recipe import Recipe
-from berth.training.settings import Training
+from berth.training.recipe import OR_FROZEN, Recipe
+from berth.training.settings import SAME_AS_AUTO, Training
 
 FEW_STEPS = 100
 """A run of fewer updates of the weights has hardly begun to learn."""
@@ -134,7 +134,7 @@ def for_few(recipe: Recipe, facts: Facts) -> Recipe:
 def _steered(training: Training) -> bool:
     usual = Training.model_validate({})
     fields = Training.model_fields.keys() - _NO_STEERING
-    return any(getattr(training, name) != getattr(usual, name) for name in fields)
+    return any(getattr(training, name) not in (getattr(usual, name), SAME_AS_AUTO.get(name)) for name in fields)
 
 
 def settle(recipe: Recipe, facts: Facts) -> Recipe:
@@ -144,7 +144,7 @@ def settle(recipe: Recipe, facts: Facts) -> Recipe:
         "head_rate": 1.0,
         "layer_decay": 1.0,
         "select_by": "val_loss" if decides else "last",
-        "early_stopping": _PATIENCE if decides else 0,
+        "early_stopping": _PATIENCE if decides and not recipe.training.evaluate_steps else 0,
     }
     chosen: dict[str, Any] = {"batch_size": 32, "learning_rate": peak_for(facts.hidden)}
     if not recipe.facts.adapts:
@@ -152,6 +152,7 @@ def settle(recipe: Recipe, facts: Facts) -> Recipe:
         options |= {"select_by": "val_loss", "early_stopping": 0}
     elif recipe.facts.contrasts:
         chosen["batch_size"] = 8
+        options["early_stopping"] = 0
     else:
         chosen["batch_size"] = next(size for most, size in _BATCHES if facts.texts <= most)
         options["head_rate"] = _head_rate(facts)
@@ -160,23 +161,21 @@ def settle(recipe: Recipe, facts: Facts) -> Recipe:
     )
     missing = {name: value for name, value in chosen.items() if not getattr(recipe, name)}
     settled = replace(recipe, **missing, training=training)
-    return settled if settled.epochs else replace(settled, epochs=_epochs(settled, facts))
+    return settled if settled.epochs else replace(settled, epochs=_epochs(settled, facts)[0])
 
 
-def _epochs(recipe: Recipe, facts: Facts) -> int:
-    """Return the epochs in which the run makes enough updates."""
+def _epochs(recipe: Recipe, facts: Facts) -> tuple[int, str]:
+    """Return the epochs in which the run makes enough updates, and what decided that number."""
     steps = updates(replace(recipe, epochs=1), facts)
     if recipe.facts.contrasts:
-        return math.ceil(_enough(recipe, facts) / steps)
-    epochs = min(_MOST, max(_FEWEST, math.ceil(_enough(recipe, facts) / steps)))
-    return max(epochs, math.ceil(FEW_STEPS / steps))
-
-
-def _enough(recipe: Recipe, facts: Facts) -> int:
-    """Return how many updates are enough."""
-    if recipe.facts.contrasts:
-        return _CONTRAST_STEPS * min(facts.labels, _CONTRAST_LABELS)
-    return _STEPS + _STEPS_OF_LABEL * min(facts.labels, _LABELS)
+        epochs = math.ceil(_CONTRAST_STEPS * min(facts.labels, _CONTRAST_LABELS) / steps)
+        return epochs, f"{_CONTRAST_STEPS} a label" if epochs > 1 else "one epoch at least"
+    enough = _STEPS + _STEPS_OF_LABEL * min(facts.labels, _LABELS)
+    epochs = math.ceil(enough / steps)
+    if epochs > _MOST:
+        least = math.ceil(FEW_STEPS / steps)
+        return (least, f"{FEW_STEPS} at least") if least > _MOST else (_MOST, f"{_MOST} epochs at most")
+    return (epochs, f"{enough:,} are enough") if epochs > _FEWEST else (_FEWEST, f"{_FEWEST} epochs at least")
 
 
 def _head_rate(facts: Facts) -> float:
@@ -186,9 +185,10 @@ def _head_rate(facts: Facts) -> float:
     return 10.0 if facts.labels > 2 else 1.0
 
 
-def parameters(recipe: Recipe, sequence_length: int, pooling: str) -> dict[str, object]:
+def parameters(recipe: Recipe, sequence_length: int | str, pooling: str) -> dict[str, object]:
     """Return what MLflow shows of the settings that may have been chosen, by RunConfig's names."""
-    of_all: dict[str, object] = {"recipe": recipe.recipe, "pooling": pooling, "sequence_length": sequence_length}
+    name = AUTO if recipe.recipe.endswith(OR_FROZEN) else recipe.recipe
+    of_all: dict[str, object] = {"recipe": name, "pooling": pooling, "sequence_length": sequence_length}
     if not recipe.facts.trains_encoder:
         return of_all
     return {
@@ -210,29 +210,33 @@ def in_words(asked: Recipe, recipe: Recipe, facts: Facts, length: str, pooling: 
         length: The length of texts, in words.
         pooling: Likewise.
     """
-    by = f"{facts.texts:,} train texts of {facts.labels:,} labels"
-    name = f"recipe {recipe.recipe}" + (f" ({by})" if asked.recipe != recipe.recipe else "")
-    place = f"settings: {name}, {length}, {pooling}"
+    place = f"settings: recipe {_name_in_words(asked, recipe, facts)}, {length}, {pooling}"
     if not recipe.facts.trains_encoder:
         return place
-    steps = f"about {updates(recipe, facts):,} updates" + ("" if asked.epochs else _why_epochs(recipe, facts))
+    steps = f"about {updates(recipe, facts):,} updates"
+    if recipe.facts.adapts and not asked.epochs:
+        steps += f", {_epochs(recipe, facts)[1]}"
     size = f"{recipe.training.batch_tokens:,} tokens" if recipe.training.batch_tokens else f"{recipe.batch_size}"
-    rate = f"learning rate {recipe.peak_learning_rate:g}" + (
-        "" if asked.learning_rate or not recipe.facts.adapts else f" (vectors of {facts.hidden})"
-    )
+    rate = f"learning rate {recipe.peak_learning_rate:g}"
+    if recipe.facts.adapts and not asked.learning_rate:
+        rate += f" (vectors of {facts.hidden})"
     kept = recipe.select_by + (f" ({facts.validation:,} validation texts)" if asked.training.select_by == AUTO else "")
-    if recipe.facts.contrasts:
-        return f"{place}, {steps} of batches of {size} pairs, {rate}, then a head on the vectors, kept: {kept}"
+    size += " pairs" if recipe.facts.contrasts else ""
+    head = "then a head on the vectors" if recipe.facts.contrasts else f"head {recipe.head_rate:g} times that"
     decay = f", layer decay {recipe.layer_decay:g}" if recipe.layer_decay != 1 else ""
     ends = f", ends after {recipe.early_stopping} evaluations without a better one" if recipe.early_stopping else ""
-    return (
-        f"{place}, {recipe.epochs} epochs of batches of {size} ({steps}), {rate}, head {recipe.head_rate:g} times that"
-        f"{decay}, kept: {kept}{ends}"
-    )
+    epochs = f"{recipe.epochs} epochs of batches of {size} ({steps})"
+    return f"{place}, {epochs}, {rate}, {head}{decay}, kept: {kept}{ends}"
 
 
-def _why_epochs(recipe: Recipe, facts: Facts) -> str:
-    return f", {_enough(recipe, facts):,} are enough" if recipe.facts.adapts else ""
+def _name_in_words(asked: Recipe, recipe: Recipe, facts: Facts) -> str:
+    if asked.recipe == recipe.recipe:
+        return recipe.recipe
+    texts = f"{facts.texts:,} train texts of {facts.labels:,} labels"
+    if asked.facts.fits_head and not recipe.facts.fits_head:
+        return f"{recipe.recipe} ({texts}; {facts.validation:,} validation texts cannot compare it with frozen)"
+    or_frozen = " or frozen, the better one on validation"
+    return f"{recipe.recipe.removesuffix(OR_FROZEN)} ({texts})" + (or_frozen if recipe.facts.fits_head else "")
 
 
 def warnings(recipe: Recipe, facts: Facts) -> list[str]:
@@ -243,7 +247,7 @@ def warnings(recipe: Recipe, facts: Facts) -> list[str]:
         found.append(
             f"{steps} updates are few; below {FEW_STEPS} a model hardly learns. Raise epochs, or try recipe: auto."
         )
-    if facts.texts <= facts.labels:
+    if facts.texts <= facts.labels and facts.task == "single_label":
         found.append(
             f"{facts.texts:,} train texts for {facts.labels:,} labels are hardly one each. Give more: 50 of each are "
             "few, 500 are good."

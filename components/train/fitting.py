@@ -8,8 +8,8 @@ from components.train.frozen import fit_head
 from components.train.task import ClassificationTask
 
 
-def fit(task: ClassificationTask, recipe: Recipe, fine_tune: Callable[[], Outcome]) -> Outcome:
-    """Fit the task's classifier as `recipe` asks, and return what came out.
+def fit(task: ClassificationTask, recipe: Recipe, fine_tune: Callable[[], Outcome]) -> tuple[Outcome, str]:
+    """Fit the task's classifier as `recipe` asks, and return what came out, and which of two recipes was better.
 
     Where it fits a head too, the one with the higher validation accuracy is kept; of equals, with the lower loss.
 
@@ -19,11 +19,11 @@ def fit(task: ClassificationTask, recipe: Recipe, fine_tune: Callable[[], Outcom
         fine_tune: Fine-tunes the task; called only where the recipe trains the encoder.
     """
     if not recipe.facts.fits_head:
-        return fine_tune()
+        return fine_tune(), ""
     untrained = task.weights()
     frozen = fit_head(task)
     if not recipe.facts.trains_encoder:
-        return frozen
+        return frozen, ""
     head = task.weights()
     task.restore(untrained)
     tuned = fine_tune()
@@ -33,6 +33,6 @@ def fit(task: ClassificationTask, recipe: Recipe, fine_tune: Callable[[], Outcom
     better = max(found, key=lambda name: (found[name]["val_accuracy"], -found[name]["val_loss"]))
     print(f"validation accuracy (loss): {shown}; kept: {better}", flush=True)
     if better == name:
-        return tuned
+        return tuned, better
     task.restore(head)
-    return frozen
+    return frozen, better

@@ -31,16 +31,27 @@ def read(dataset: str | Path, name: str, manifest: Manifest, prepare: "Preproces
         whole = whole + others
     if not whole.any():
         raise BerthError(f"no text of the {name} split has a token. Look at text_column and cleaning.")
-    if name == "train" and len(tokens) > 1 and _are_alike(tokens) and (pairs is None or _are_alike(pairs)):
-        raise BerthError(
-            "all texts of the train split are the same to the encoder, whose vocabulary lacks what they differ in. "
-            "Name an encoder that knows their script."
-        )
+    if name == "train":
+        _check_differ([own for own in (tokens, pairs) if own is not None], int(whole.max()), prepare.room)
     return TokenisedSplit(tokens, targets, pairs), int((whole > prepare.room).sum())
 
 
+def _check_differ(parts: "list[TokenIds]", longest: int, room: int) -> None:
+    """Raise BerthError if all texts, of which at most `room` tokens are kept, have the same tokens."""
+    if len(parts[0]) < 2 or not all(map(_are_alike, parts)):
+        return
+    if longest > room:
+        raise BerthError(
+            f"the {room} tokens that are kept of each text of the train split are the same in all. Raise "
+            "sequence_length, or set training.truncate: tail."
+        )
+    raise BerthError(
+        "all texts of the train split are the same to the encoder, whose vocabulary lacks what they differ in. Name an "
+        "encoder that knows their script."
+    )
+
+
 def _are_alike(tokens: "TokenIds") -> bool:
-    """Return whether all texts have the same token ids."""
     lengths = tokens.lengths()
     return bool((lengths == lengths[0]).all() and (tokens.values.reshape(len(tokens), -1) == tokens[0]).all())
 

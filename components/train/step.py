@@ -117,7 +117,7 @@ def train_model(
     check_decision(recipe.training, threshold_metric, manifest.task, len(manifest.labels))
     encoder_folder, preprocessor_folder = encoders.resolve(encoder, preprocessor)
     loaded = encoders.load_preprocessor(preprocessor_folder, preprocessor)
-    asked = recipe, sequence_length, pooling
+    length_chosen, pooling_chosen = not sequence_length, pooling == AUTO
     pooling = choose_pooling(pooling, encoder_folder, recipe)
     tf.random.set_seed(recipe.seed)  # after the built-in encoder was converted: its own seeds are not this run's
     made = encoder_folder, encoder, manifest.labels, recipe.seed, manifest.task, pooling
@@ -151,13 +151,13 @@ def train_model(
         validation=len(splits["validation"]),
         task=manifest.task,
     )
-    recipe = settle(for_few(recipe, facts), facts)
-    length = f"{sequence_length} tokens" + ("" if asked[1] else " (hold 99.9% of the texts, or all that fit)")
-    pooled = f"pooling {classifier.pooled}" + (" (the encoder's)" if asked[2] == AUTO else "")
-    print(in_words(asked[0], recipe, facts, length, pooled), flush=True)
+    asked, recipe = recipe, settle(for_few(recipe, facts), facts)
+    length = f"{sequence_length} tokens" + (" (hold 99.9% of the texts, or all that fit)" if length_chosen else "")
+    pooled = f"pooling {classifier.pooled}" + (" (the encoder's)" if pooling_chosen else "")
+    print(in_words(asked, recipe, facts, length if preprocessor_folder else "whole texts", pooled), flush=True)
     for doubt in warnings(recipe, facts):
         print(f"anomaly warn {doubt}", flush=True)
-    log_parameters(parameters(recipe, sequence_length, classifier.pooled))
+    log_parameters(parameters(recipe, sequence_length if preprocessor_folder else "all", classifier.pooled))
 
     texts = [own for split in splits.values() for own in (split.tokens, split.pair_tokens) if own is not None]
     largest = max(int(own.values.max(initial=0)) for own in texts)
@@ -180,7 +180,10 @@ def train_model(
     }
     kept = Checkpoints(checkpoints, identity) if checkpoints and devices.chief else None
     log = log_metrics if devices.chief else lambda *_: None
-    outcome = fit(task, recipe, lambda: Trainer(task, recipe, log, devices, kept, 60 * checkpoint_minutes).run())
+    outcome, better = fit(
+        task, recipe, lambda: Trainer(task, recipe, log, devices, kept, 60 * checkpoint_minutes).run()
+    )
+    log_parameters({"recipe_kept": better} if better else {})
     rules = TextRules.of(manifest.cleaning)
     evaluation, validated = task.evaluation, task.predictions()
     if recipe.training.calibrate:

@@ -14,7 +14,7 @@ from berth.encoders.fetch.handle import is_hub_page
 from berth.errors import BerthError
 from berth.settings import LONGEST, TRUNCATE, Address, Checks, Cleaning, Evaluation, Gates, RareLabels, Split
 from berth.training.recipe import unused_settings
-from berth.training.settings import Training
+from berth.training.settings import SAME_AS_AUTO, Training
 from pipeline.config import yaml_file
 from pipeline.config.auto import Auto
 from pipeline.config.pipeline_config import (
@@ -127,8 +127,8 @@ class RunConfig(PipelineConfig):
     pooling: Literal["auto", "pooled_output", "cls", "mean"] = Field(
         "auto",
         description="How the encoder's outputs become one vector: its `pooled_output`, or of `sequence_output` the "
-        "first token (`cls`) or the `mean` over the text. `auto`: what the encoder was trained for, which is mean for "
-        "minilm; for others pooled_output where they have one, else cls.",
+        "first token (`cls`) or the `mean` over the text. `auto`: what the encoder was trained for, if its files say "
+        "so, which is mean for minilm; for others pooled_output where they have one, else cls.",
     )
     sequence_length: Annotated[int, Auto, AfterValidator(_long_enough)] = Field(
         0,
@@ -148,16 +148,16 @@ class RunConfig(PipelineConfig):
         "berth",
         description="`fine_tune`: AdamW, warm-up, linear decay, batches of similar length. `contrast`: move vectors of "
         "texts of one label together and others apart, then fit a logistic regression to the encoder's vectors. "
-        "`berth`: `contrast` with at most 64 texts a label, unless you set how to train, else `fine_tune`. `frozen`: "
-        "leave the encoder as it is and fit a logistic regression to its vectors, in seconds. `auto`: what `berth` "
+        "`berth`: `contrast` for few texts (64 a label on average, 1,000 in all, one label each), unless you set how "
+        "to train, else `fine_tune`. `frozen`: leave the encoder as it is and fit a logistic regression to its vectors, in seconds. `auto`: what `berth` "
         "does, and `frozen`; the better one on the validation split is kept. `baseline`: the original recipe as it is: "
         "plain Adam at 1e-3, every text padded to `sequence_length`. It tends to collapse.",
     )
     epochs: Annotated[int, Auto] = Field(
         0,
         ge=0,
-        description="Passes over the train split; `training.select_by` decides what is kept. `auto`: 3, or up to 20 "
-        "with few texts.",
+        description="Passes over the train split; `training.select_by` decides what is kept. `auto`: 3, or more "
+        "with few texts; see docs/training.md.",
     )
     batch_size: Annotated[int, Auto] = Field(
         0, ge=0, description="Texts in a training step. `auto`: 32, or down to 8 with few texts."
@@ -241,7 +241,7 @@ class RunConfig(PipelineConfig):
         for name in unused_settings(self.recipe):
             section, _, field = name.rpartition(".")
             holder = self.training if section else self
-            if getattr(holder, field) != type(holder).model_fields[field].default:
+            if getattr(holder, field) not in (type(holder).model_fields[field].default, SAME_AS_AUTO.get(field)):
                 raise ValueError(
                     f"{name}: recipe: {self.recipe} does not use it; leave it out, or choose recipe: berth"
                 )

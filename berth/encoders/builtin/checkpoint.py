@@ -15,7 +15,7 @@ from berth.errors import BerthError
 from berth.models.integrity import sha256_of
 
 FORMAT = 4
-"""Increase it when a conversion changes, so that an older one in the cache is not used."""
+"""Increase it when a conversion changes, so that an older one of a local folder is not used."""
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -155,8 +155,10 @@ def pooling_of(folder: Path) -> str:
         return ""
     config = read_json(folder, found[0].relative_to(folder).as_posix())
     named = config.get("pooling_mode")
-    modes = [named] if isinstance(named, str) else [name for name, value in config.items() if value is True]
-    return "cls" if [mode.removeprefix("pooling_mode_") for mode in modes] in (["cls"], ["cls_token"]) else "mean"
+    if isinstance(named, str):
+        return "cls" if named == "cls" else "mean"
+    modes = [name for name, value in config.items() if name.startswith("pooling_mode_") and value is True]
+    return "cls" if modes == ["pooling_mode_cls_token"] else "mean"
 
 
 def _check_weights_are_there(folder: Path) -> None:

@@ -7,28 +7,37 @@ from components.ingest.settings import IngestSettings
 from components.ingest.splits import rare_labels
 
 NOT_SAMPLED = "left out by max_rows"
+_MANY_MOVED, _FEW_TEXTS = 0.1, 100
+"""Share of the texts whose move is told, unless they are few."""
 
 
 def sample(connection: duckdb.DuckDBPyConnection, settings: IngestSettings) -> None:
     """Keep max_rows texts, independent of the order of the source; stratified: the labels' shares stay the same.
 
-    Each label keeps a text first, while there is room. Of a text with several labels, the rarest one counts.
+    Each label keeps three texts first, which all splits can share, or one, while there is room; of train, where the
+    source says which these are. Of a text with several labels, the rarest one counts.
     """
-    share, stratum = "hash(key)", "''"
+    order, stratum = "hash(key)", "''"
     if settings.stratified:
-        share, stratum = "CASE WHEN place = 1 THEN 0 ELSE (place - 0.5) / number END", "label"
+        order, stratum = "CASE WHEN first <= reserved THEN first END NULLS LAST, (place - 0.5) / number", "label"
         if settings.task == "multi_label":
             _find_rarest_labels(connection)
             stratum = "coalesce((SELECT own FROM rarest WHERE rarest.rid = rows.rowid), '')"
     connection.execute(f"""
     CREATE TABLE chosen AS
-    WITH strata AS (SELECT rowid AS rid, key, id, {stratum} AS stratum FROM rows WHERE reason IS NULL),
+    WITH strata AS (SELECT rowid AS rid, key, id, given, {stratum} AS stratum FROM rows WHERE reason IS NULL),
+    labels AS (
+        SELECT CASE WHEN 3 * count(*) <= {settings.max_rows} THEN 3 WHEN count(*) <= {settings.max_rows} THEN 1 ELSE 0
+            END AS reserved
+        FROM (SELECT DISTINCT stratum FROM strata)
+    ),
     placed AS (
         SELECT *, row_number() OVER (PARTITION BY stratum ORDER BY hash(key), id) AS place,
+            row_number() OVER (PARTITION BY stratum ORDER BY given IS DISTINCT FROM 'train', hash(key), id) AS first,
             count(*) OVER (PARTITION BY stratum) AS number
         FROM strata
     )
-    SELECT rid FROM placed ORDER BY {share}, hash(key), id LIMIT {settings.max_rows}
+    SELECT rid FROM placed, labels ORDER BY {order}, hash(key), id LIMIT {settings.max_rows}
     """)
     connection.execute(
         f"UPDATE rows SET reason = '{NOT_SAMPLED}' WHERE reason IS NULL AND rowid NOT IN (SELECT rid FROM chosen)"
@@ -50,8 +59,8 @@ def _find_rarest_labels(connection: duckdb.DuckDBPyConnection) -> None:
     """)
 
 
-def assign_splits(connection: duckdb.DuckDBPyConnection, settings: IngestSettings) -> None:
-    """Create the view `kept`: the rows that stay, with their rid and split."""
+def assign_splits(connection: duckdb.DuckDBPyConnection, settings: IngestSettings) -> list[str]:
+    """Create the view `kept`, the rows that stay, with their rid and split; return what is doubtful about it."""
     split = settings.split
     share = "((key >> 12) / 16.0 ** 13)"
     if split.by == "time":
@@ -77,6 +86,21 @@ def assign_splits(connection: duckdb.DuckDBPyConnection, settings: IngestSetting
             "SELECT drawn.* REPLACE (coalesce(target, split) AS split) FROM drawn LEFT JOIN moves USING (rid)"
         )
     rare_labels.drop_unknown(connection, settings)
+    return _moved(connection)
+
+
+def _moved(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Return a note if rare labels have moved much of the train split."""
+    ((left, total, train),) = connection.execute(
+        "SELECT count(*) FILTER (drawn.split = 'train' AND kept.split <> 'train'), count(*), "
+        "count(*) FILTER (kept.split = 'train') FROM kept JOIN drawn USING (rid)"
+    ).fetchall()
+    if left <= _MANY_MOVED * total or total < _FEW_TEXTS:
+        return []
+    return [
+        f"rare labels: {left:,} texts have left the train split, so that every split has each label of three texts or "
+        f"more; it has {train:,} of {total:,} texts. Merge the rarest with rare_labels."
+    ]
 
 
 def _given(connection: duckdb.DuckDBPyConnection, share: str, settings: IngestSettings) -> str:

@@ -88,15 +88,19 @@ def check(name: str, label_column: str, manifest: Manifest) -> None:
     for split in SPLITS:
         if not manifest.rows[split]:
             total = sum(manifest.rows.values())
+            if manifest.not_sampled and total < 3 * len(labels):
+                raise BerthError(
+                    f"max_rows: {total:,} texts are too few for {len(labels):,} labels: the {split} split is empty. "
+                    f"Raise it to {10 * len(labels):,} or more."
+                )
             if are_too_many(len(labels), total):
                 raise BerthError(
                     f"{name}: the column {label_column!r} has {len(labels):,} different labels in {total:,} texts, "
                     f"such as {labels[0]!r}. A class needs several: name a column of classes, or ranges of numbers."
                 )
-            raise BerthError(
-                f"the {split} split is empty: {total:,} texts are too few{_copies(manifest)}. Give more, or a larger "
-                f"split.{split}."
-            )
+            without = _left_out(manifest)
+            advice = "" if without else f", or a larger split.{split}"
+            raise BerthError(f"the {split} split is empty: {total:,} texts are too few{without}. Give more{advice}.")
     for label in labels:
         if label not in counts["train"]:
             raise BerthError(
@@ -129,6 +133,10 @@ def _check_labels(name: str, label_column: str, manifest: Manifest) -> None:
         )
 
 
-def _copies(manifest: Manifest) -> str:
-    """Return how many rows were copies, in words: of the other files, perhaps."""
-    return f" without {manifest.duplicates:,} copies of texts that are there already" if manifest.duplicates else ""
+def _left_out(manifest: Manifest) -> str:
+    """Return how many rows were copies, or nearly, in words: of the other files, perhaps."""
+    copies, resembling = manifest.duplicates, 0 if manifest.near_duplicates_kept else manifest.near_duplicates or 0
+    found = [f"{copies:,} copies of texts that are there already"] if copies else []
+    if resembling:
+        found.append(f"{resembling:,} that resemble one of another split (cleaning.keep_near_duplicates keeps them)")
+    return f" without {' and '.join(found)}" if found else ""

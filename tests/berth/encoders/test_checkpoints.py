@@ -323,7 +323,7 @@ def test_old_names_of_layer_norms_and_half_precision_are_read(copy):
     ("config", "expected"),
     [
         ({"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}, "mean"),
-        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False, "include_prompt": False}, "cls"),
+        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False, "include_prompt": True}, "cls"),
         ({"pooling_mode_max_tokens": True}, "mean"),
         ({"embedding_dimension": 32, "pooling_mode": "cls"}, "cls"),
         (None, ""),

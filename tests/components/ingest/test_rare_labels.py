@@ -134,3 +134,35 @@ def test_a_sample_of_texts_with_several_labels_has_its_size(ingest, tmp_path):
     manifest, _, _ = ingest(path, task="multi_label", max_rows=60)
     assert sum(manifest.rows.values()) == 60
     assert len(manifest.labels) == 47
+
+
+def test_a_sample_keeps_train_texts_of_every_label(ingest, tmp_path):
+    """Where a column gives the splits, a label whose one text is in test could not be learnt."""
+    parts = ("train", "validation", "test")
+    lines = [f"text number {n},label{n % 60},{parts[n // 60 % 3]}" for n in range(1_800)]
+    (tmp_path / "a.csv").write_text("text,label,part\n" + "\n".join(lines))
+    manifest, _, _ = ingest(tmp_path / "a.csv", split={"by": "column", "column": "part"}, max_rows=200)
+    assert sum(manifest.rows.values()) == 200
+    assert len(manifest.labels) == 60
+    assert manifest.rejected == {}
+
+
+def test_max_rows_that_leaves_no_split_a_text_is_named(ingest, tmp_path):
+    rows = [(f"text number {number}", f"label{number % 50}") for number in range(500)]
+    with pytest.raises(
+        BerthError, match=r"max_rows: 40 texts are too few for \d+ labels: the .* split is empty. Raise"
+    ):
+        ingest(write(tmp_path / "a.csv", rows), max_rows=40)
+
+
+def test_rare_labels_that_empty_the_train_split_are_noted(ingest, tmp_path):
+    rows = [(f"text number {number}", f"label{number % 50}") for number in range(150)]
+    (note,) = ingest(write(tmp_path / "a.csv", rows))[0].notes
+    assert note.startswith("rare labels: ")
+    assert note.endswith("; it has 50 of 150 texts. Merge the rarest with rare_labels.")
+
+
+def test_near_duplicates_that_leave_a_split_empty_are_named(ingest, tmp_path):
+    rows = [(f"the order number {n} was sent by post to the address in the list", "ab"[n % 2]) for n in range(24)]
+    with pytest.raises(BerthError, match=r"split is empty: .* without \d+ that resemble one of another split"):
+        ingest(write(tmp_path / "a.csv", rows), cleaning={"near_duplicates": 0.7})

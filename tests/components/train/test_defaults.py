@@ -37,8 +37,11 @@ def test_few_texts_are_told_apart_by_contrast():
         (recipe(), facts(128, task="multi_label")),
         (recipe(epochs=3), few),
         (recipe(training={"layer_decay": 0.9}), few),
+        (recipe(training={"early_stopping": 1}), few),
     ):
         assert for_few(own, data).recipe == "fine_tune"
+    neutral = {"layer_decay": 1.0, "early_stopping": 0}
+    assert for_few(recipe(training=neutral), few).recipe == "contrast"
     for name in ("fine_tune", "contrast", "frozen", "baseline"):
         assert for_few(recipe(name), few) == recipe(name)
 
@@ -88,6 +91,8 @@ def test_a_tiny_validation_split_does_not_choose_the_epoch():
     few, enough = (settle(recipe(), facts(400, validation=number)) for number in (49, 50))
     assert (few.select_by, few.early_stopping) == ("last", 0)
     assert (enough.select_by, enough.early_stopping) == ("val_loss", 4)
+    by_steps = settle(recipe(training={"evaluate_steps": 9}), facts(400, validation=50))
+    assert by_steps.early_stopping == 0, "4 of them may be in the warm-up"
 
 
 def test_the_head_of_many_classes_learns_faster():
@@ -133,13 +138,51 @@ def test_one_text_of_each_class_is_doubtful():
     assert doubt.startswith("3 train texts for 3 labels are hardly one each. Give more")
 
 
-def test_the_settings_line_says_what_they_were_chosen_by():
-    own = facts(900, labels=6)
-    assert defaults.in_words(recipe(), settle(for_few(recipe(), own), own), own, "64 tokens", "pooling mean") == (
-        "settings: recipe fine_tune (900 train texts of 6 labels), 64 tokens, pooling mean, 6 epochs of batches of 16 "
-        "(about 342 updates, 324 are enough), learning rate 0.0001 (vectors of 384), head 10 times that, kept: "
-        "val_loss (112 validation texts), ends after 4 evaluations without a better one"
-    )
+LINES = {
+    "fine_tune": (
+        recipe(),
+        facts(900, labels=6),
+        "recipe fine_tune (900 train texts of 6 labels), 64 tokens, pooling mean, 6 epochs of batches of 16 (about 342 "
+        "updates, 324 are enough), learning rate 0.0001 (vectors of 384), head 10 times that, kept: val_loss (112 "
+        "validation texts), ends after 4 evaluations without a better one",
+    ),
+    "contrast": (
+        recipe(),
+        facts(20),
+        "recipe contrast (20 train texts of 2 labels), 64 tokens, pooling mean, 2 epochs of batches of 8 pairs (about "
+        "20 updates, 10 a label), learning rate 0.0001 (vectors of 384), then a head on the vectors, kept: last (2 "
+        "validation texts)",
+    ),
+    "nothing to compare with": (
+        recipe("auto"),
+        facts(20),
+        "recipe contrast (20 train texts of 2 labels; 2 validation texts cannot compare it with frozen), ",
+    ),
+    "compared": (
+        recipe("auto"),
+        facts(5_000),
+        "recipe fine_tune (5,000 train texts of 2 labels) or frozen, the better one on validation, 64 tokens, pooling "
+        "mean, 3 epochs of batches of 32 (about 471 updates, 3 epochs at least), ",
+    ),
+    "set by the user": (
+        recipe("fine_tune", {"select_by": "last", "layer_decay": 0.9}, epochs=2, learning_rate=1e-3),
+        facts(20),
+        "recipe fine_tune, 64 tokens, pooling mean, 2 epochs of batches of 8 (about 6 updates), learning rate 0.001, "
+        "head 1 times that, layer decay 0.9, kept: last",
+    ),
+    "few for fine-tuning": (
+        recipe("fine_tune"),
+        facts(20),
+        "recipe fine_tune, 64 tokens, pooling mean, 34 epochs of batches of 8 (about 102 updates, 100 at least), ",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LINES)
+def test_the_settings_line_says_what_they_were_chosen_by(case):
+    asked, own, expected = LINES[case]
+    line = defaults.in_words(asked, settle(for_few(asked, own), own), own, "64 tokens", "pooling mean")
+    assert line[: len(expected) + 10] == f"settings: {expected}"
 
 
 class Words:

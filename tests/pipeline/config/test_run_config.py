@@ -100,7 +100,7 @@ def test_schema_travels_by_content(load, tmp_path):
         ("name: a\nsource: b\nsplit: {train: 0.9}\n", "split: train, validation and test must add up to 1, not 1.1"),
         (
             "name: a\nsource: b\nrecipe: best\n",
-            "recipe: input should be 'berth', 'contrast', 'frozen', 'auto' or 'baseline', not 'best'",
+            "recipe: input should be 'berth', 'fine_tune', 'contrast', 'frozen', 'auto' or 'baseline', not 'best'",
         ),
         (
             "name: a\nsource: b\nrecipe: baseline\ntraining: {layer_decay: 0.9}\n",
