@@ -38,8 +38,8 @@ _FEW_OF_LABEL, _FEW = 64, 1_000
 """Up to so many train texts for each label on average, and in all, `contrast` is better than fine-tuning."""
 _PAIRS = 80
 """Pairs of an epoch of `contrast`, or as many as there are texts."""
-_CONTRAST_STEPS, _CONTRAST_LABELS = 10, 5
-"""Updates of `contrast` for each of so many labels: two need few to be told apart, and more add nothing."""
+_CONTRAST_STEPS, _CONTRAST_LABELS = ((10, 10), (math.inf, 20)), 5
+"""The most train texts for each label on average, and the updates of `contrast` for each of so many labels."""
 _MANY_LABELS = 100
 """More of them in a multi-label task are learnt at ten times the rate of fewer."""
 FEW_VALIDATION = 50
@@ -168,8 +168,9 @@ def _epochs(recipe: Recipe, facts: Facts) -> tuple[int, str]:
     """Return the epochs in which the run makes enough updates, and what decided that number."""
     steps = updates(replace(recipe, epochs=1), facts)
     if recipe.facts.contrasts:
-        epochs = math.ceil(_CONTRAST_STEPS * min(facts.labels, _CONTRAST_LABELS) / steps)
-        return epochs, f"{_CONTRAST_STEPS} a label" if epochs > 1 else "one epoch at least"
+        each = next(number for most, number in _CONTRAST_STEPS if facts.texts <= most * facts.labels)
+        epochs = math.ceil(each * min(facts.labels, _CONTRAST_LABELS) / steps)
+        return epochs, f"{each} a label" if epochs > 1 else "one epoch at least"
     enough = _STEPS + _STEPS_OF_LABEL * min(facts.labels, _LABELS)
     epochs = math.ceil(enough / steps)
     if epochs > _MOST:

@@ -149,10 +149,10 @@ class RunConfig(PipelineConfig):
         description="`fine_tune`: AdamW, warm-up, linear decay, batches of similar length. `contrast`: move vectors of "
         "texts of one label together and others apart, then fit a logistic regression to the encoder's vectors. "
         "`berth`: `contrast` for few texts (64 a label on average, 1,000 in all, one label each), unless you set how "
-        "to train, else `fine_tune`. `frozen`: leave the encoder as it is and fit a logistic regression to its vectors, "
-        "in seconds. `auto`: what `berth` does, and `frozen`; the better one on the validation split is kept. "
-        "`baseline`: the original recipe as it is: plain Adam at 1e-3, every text padded to `sequence_length`. It tends "
-        "to collapse.",
+        "to train, else `fine_tune`. `frozen`: leave the encoder as it is and fit a logistic regression to its "
+        "vectors, in seconds. `auto`: what `berth` does, and `frozen`; the better one on the validation split is kept. "
+        "`baseline`: the original recipe as it is: plain Adam at 1e-3, every text padded to `sequence_length`. It "
+        "tends to collapse.",
     )
     epochs: Annotated[int, Auto] = Field(
         0,

@@ -53,9 +53,9 @@ def test_auto_compares_with_frozen_where_validation_can_tell():
 
 
 @pytest.mark.parametrize(
-    ("texts", "labels", "updates"), [(8, 2, 20), (48, 6, 50), (400, 50, 50), (128, 2, 32), (3_000, 2, 375)]
+    ("texts", "labels", "updates"), [(8, 2, 20), (48, 6, 50), (400, 50, 50), (21, 2, 40), (90, 6, 108), (3_000, 2, 375)]
 )
-def test_contrast_makes_ten_updates_a_label_or_one_epoch(texts, labels, updates):
+def test_contrast_makes_ten_or_twenty_updates_a_label(texts, labels, updates):
     own = facts(texts, labels=labels)
     assert defaults.updates(settle(recipe("contrast"), own), own) == updates
 
