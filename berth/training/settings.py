@@ -93,7 +93,9 @@ class Training(Section):
     )
 
     @model_validator(mode="after")
-    def _is_of_one_task(self) -> Self:
+    def _fits_together(self) -> Self:
+        if self.select_by == "last" and self.early_stopping not in ("auto", 0):
+            raise ValueError("early_stopping: with select_by: last no evaluation is worse than another; set only one")
         of_one_label = [name for name in ("precision_at_least", "abstain_below") if getattr(self, name)]
         if self.threshold_per_label and of_one_label:
             raise ValueError(f"threshold_per_label is for multi-label, {of_one_label[0]} for one label; set only one")

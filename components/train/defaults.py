@@ -140,11 +140,13 @@ def _steered(training: Training) -> bool:
 def settle(recipe: Recipe, facts: Facts) -> Recipe:
     """Return `recipe` with a value in place of every `auto`; what the user has set stays."""
     decides = facts.validation >= FEW_VALIDATION
+    asks_to_end = recipe.training.early_stopping not in (AUTO, 0)
+    ends_early = decides and recipe.training.select_by != "last" and not recipe.training.evaluate_steps
     options: dict[str, Any] = {
         "head_rate": 1.0,
         "layer_decay": 1.0,
-        "select_by": "val_loss" if decides else "last",
-        "early_stopping": _PATIENCE if decides and not recipe.training.evaluate_steps else 0,
+        "select_by": "val_loss" if decides or asks_to_end else "last",
+        "early_stopping": _PATIENCE if ends_early else 0,
     }
     chosen: dict[str, Any] = {"batch_size": 32, "learning_rate": peak_for(facts.hidden)}
     if not recipe.facts.adapts:
@@ -169,8 +171,9 @@ def _epochs(recipe: Recipe, facts: Facts) -> tuple[int, str]:
     steps = updates(replace(recipe, epochs=1), facts)
     if recipe.facts.contrasts:
         each = next(number for most, number in _CONTRAST_STEPS if facts.texts <= most * facts.labels)
-        epochs = math.ceil(each * min(facts.labels, _CONTRAST_LABELS) / steps)
-        return epochs, f"{each} a label" if epochs > 1 else "one epoch at least"
+        counted = min(facts.labels, _CONTRAST_LABELS)
+        epochs = math.ceil(each * counted / steps)
+        return epochs, f"{each} for each of {counted} labels" if epochs > 1 else "one epoch at least"
     enough = _STEPS + _STEPS_OF_LABEL * min(facts.labels, _LABELS)
     epochs = math.ceil(enough / steps)
     if epochs > _MOST:
@@ -222,11 +225,11 @@ def in_words(asked: Recipe, recipe: Recipe, facts: Facts, length: str, pooling: 
     if recipe.facts.adapts and not asked.learning_rate:
         rate += f" (vectors of {facts.hidden})"
     kept = recipe.select_by + (f" ({facts.validation:,} validation texts)" if asked.training.select_by == AUTO else "")
-    size += " pairs" if recipe.facts.contrasts else ""
+    size += " pairs" if recipe.facts.contrasts and not recipe.training.batch_tokens else ""
     head = "then a head on the vectors" if recipe.facts.contrasts else f"head {recipe.head_rate:g} times that"
     decay = f", layer decay {recipe.layer_decay:g}" if recipe.layer_decay != 1 else ""
     ends = f", ends after {recipe.early_stopping} evaluations without a better one" if recipe.early_stopping else ""
-    epochs = f"{recipe.epochs} epochs of batches of {size} ({steps})"
+    epochs = f"{recipe.epochs} epoch{'s' if recipe.epochs > 1 else ''} of batches of {size} ({steps})"
     return f"{place}, {epochs}, {rate}, {head}{decay}, kept: {kept}{ends}"
 
 
@@ -236,7 +239,7 @@ def _name_in_words(asked: Recipe, recipe: Recipe, facts: Facts) -> str:
     texts = f"{facts.texts:,} train texts of {facts.labels:,} labels"
     if asked.facts.fits_head and not recipe.facts.fits_head:
         return f"{recipe.recipe} ({texts}; {facts.validation:,} validation texts cannot compare it with frozen)"
-    or_frozen = " or frozen, the better one on validation"
+    or_frozen = f" or frozen, the better one on {facts.validation:,} validation texts"
     return f"{recipe.recipe.removesuffix(OR_FROZEN)} ({texts})" + (or_frozen if recipe.facts.fits_head else "")
 
 
@@ -245,9 +248,8 @@ def warnings(recipe: Recipe, facts: Facts) -> list[str]:
     found = []
     steps = updates(recipe, facts)
     if recipe.facts.trains_encoder and not recipe.facts.contrasts and steps < FEW_STEPS:
-        found.append(
-            f"{steps} updates are few; below {FEW_STEPS} a model hardly learns. Raise epochs, or try recipe: auto."
-        )
+        advice = "" if recipe.facts.fits_head else ", or try recipe: auto"
+        found.append(f"{steps} updates are few; below {FEW_STEPS} a model hardly learns. Raise epochs{advice}.")
     if facts.texts <= facts.labels and facts.task == "single_label":
         found.append(
             f"{facts.texts:,} train texts for {facts.labels:,} labels are hardly one each. Give more: 50 of each are "
@@ -272,5 +274,5 @@ def updates(recipe: Recipe, facts: Facts) -> int:
 def steps_of(recipe: Recipe, rows: int, tokens: int) -> int:
     """Return about how many updates the run makes with so many rows, and tokens in them, in an epoch."""
     by_tokens = recipe.training.batch_tokens
-    batches = math.ceil(tokens / by_tokens) if by_tokens else math.ceil(rows / recipe.batch_size)
+    batches = min(rows, math.ceil(tokens / by_tokens)) if by_tokens else math.ceil(rows / recipe.batch_size)
     return recipe.epochs * math.ceil(batches / recipe.training.accumulate)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from berth.data.dataset import LABEL, PAIR, TEXT, Manifest, read_chunks
 from berth.errors import BerthError
+from berth.settings import TRUNCATE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,18 +33,22 @@ def read(dataset: str | Path, name: str, manifest: Manifest, prepare: "Preproces
     if not whole.any():
         raise BerthError(f"no text of the {name} split has a token. Look at text_column and cleaning.")
     if name == "train":
-        _check_differ([own for own in (tokens, pairs) if own is not None], int(whole.max()), prepare.room)
+        _check_differ([own for own in (tokens, pairs) if own is not None], int(whole.max()), prepare)
     return TokenisedSplit(tokens, targets, pairs), int((whole > prepare.room).sum())
 
 
-def _check_differ(parts: "list[TokenIds]", longest: int, room: int) -> None:
-    """Raise BerthError if all texts, of which at most `room` tokens are kept, have the same tokens."""
-    if len(parts[0]) < 2 or not all(map(_are_alike, parts)):
+def _check_differ(parts: "list[TokenIds]", longest: int, prepare: "Preprocessor") -> None:
+    """Raise BerthError if the encoder sees no difference between the texts, the longest of which has `longest` tokens.
+
+    A single token, such as [UNK], in all of them makes no difference, however often it comes.
+    """
+    same_token = all((own.values == own.values[:1]).all() for own in parts)
+    if len(parts[0]) < 2 or not (same_token or all(map(_are_alike, parts))):
         return
-    if longest > room:
+    if longest > prepare.room and prepare.long_texts == TRUNCATE and not same_token:
         raise BerthError(
-            f"the {room} tokens that are kept of each text of the train split are the same in all. Raise "
-            "sequence_length, or set training.truncate: tail."
+            f"the {prepare.room} tokens that are kept of each text of the train split are the same in all. Raise "
+            "sequence_length, or set training.truncate: tail or long_texts: windows."
         )
     raise BerthError(
         "all texts of the train split are the same to the encoder, whose vocabulary lacks what they differ in. Name an "

@@ -62,6 +62,8 @@ _DISTILBERT = {
     "attention_dropout": "attention_dropout",
     "activation": "activation",
 }
+_POOLINGS = {"cls", "cls_token", "mean", "max", "mean_sqrt_len", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"}
+"""Modes of sentence-transformers (sentence_transformers/models/Pooling.py), by its older names and its newer ones."""
 KEYS = {"bert": _BERT, "distilbert": _DISTILBERT}
 """The fields of BertConfig by the keys of config.json, by model_type."""
 _DEFAULTS: dict[str, int | float] = {"token_types": 2, "dropout": 0.1, "attention_dropout": 0.1, "norm_epsilon": 1e-12}
@@ -148,17 +150,20 @@ def pooling_of(folder: Path) -> str:
     Its other modes work on the tokens' outputs too, and count as mean: nobody trained the pooler there.
 
     Raises:
-        BerthError: its file about pooling cannot be read; the message is only the reason.
+        BerthError: its file about pooling does not say how; the message is only the reason.
     """
     found = sorted(folder.glob(_POOLING))
     if not found:
         return ""
-    config = read_json(folder, found[0].relative_to(folder).as_posix())
-    named = config.get("pooling_mode")
-    if isinstance(named, str):
-        return "cls" if named == "cls" else "mean"
-    modes = [name for name, value in config.items() if name.startswith("pooling_mode_") and value is True]
-    return "cls" if modes == ["pooling_mode_cls_token"] else "mean"
+    name = found[0].relative_to(folder).as_posix()
+    config = read_json(folder, name)
+    named = config.get("pooling_mode", [])
+    modes = [named] if isinstance(named, str) else list(named) if isinstance(named, list | tuple) else []
+    modes += [key.removeprefix("pooling_mode_").removesuffix("_tokens") for key, on in config.items() if on is True]
+    known = [mode for mode in modes if mode in _POOLINGS]
+    if not known:
+        raise BerthError(f"its {name} names none of the poolings {', '.join(sorted(_POOLINGS))}")
+    return "cls" if known in (["cls"], ["cls_token"]) else "mean"
 
 
 def _check_weights_are_there(folder: Path) -> None:

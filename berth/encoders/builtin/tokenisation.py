@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from berth.encoders.builtin.checkpoint import read_json, shape_of
+from berth.encoders.builtin.checkpoint import pooling_of, read_json, shape_of
 from berth.errors import BerthError
 
 VOCABULARY, TOKENIZER, SETTINGS = "vocab.txt", "tokenizer.json", "tokenizer_config.json"
@@ -86,6 +86,7 @@ def check_convertible(field: str, folder: str) -> None:
     try:
         shape_of(Path(folder))
         tokenisation_of(Path(folder))
+        pooling_of(Path(folder))
     except BerthError as reason:
         raise BerthError(f"{field}: {folder!r} cannot be converted: {reason}.") from None
 

@@ -16,7 +16,7 @@ from components.ingest.rows.sql import BETWEEN, slices
 from components.ingest.settings import IngestSettings
 from components.ingest.sources.files import Rows
 from components.ingest.splits.assignment import NOT_SAMPLED
-from components.ingest.splits.rare_labels import are_too_many
+from components.ingest.splits.rare_labels import NOT_IN_TRAIN, are_too_many
 
 
 def make_manifest(
@@ -99,8 +99,8 @@ def check(name: str, label_column: str, manifest: Manifest) -> None:
                     f"such as {labels[0]!r}. A class needs several: name a column of classes, or ranges of numbers."
                 )
             without = _left_out(manifest)
-            advice = "" if without else f", or a larger split.{split}"
-            raise BerthError(f"the {split} split is empty: {total:,} texts are too few{without}. Give more{advice}.")
+            advice = "other texts" if without else f"more, or a larger split.{split}"
+            raise BerthError(f"the {split} split is empty: {total:,} texts are too few{without}. Give {advice}.")
     for label in labels:
         if label not in counts["train"]:
             raise BerthError(
@@ -116,6 +116,8 @@ def _check_labels(name: str, label_column: str, manifest: Manifest) -> None:
         reasons = ", ".join(f"{number:,} {reason}" for reason, number in manifest.rejected.items()) or "there are none"
         times = manifest.rejected.get("unreadable time", 0) > manifest.rows_read / 2
         advice = "Set split.time_format, or check split.column." if times else "Check text_column and label_column."
+        if manifest.rejected.get(NOT_IN_TRAIN, 0) > manifest.rows_read / 2:
+            advice = "None is in the train split: check split.column, or the files that the source gives for train."
         raise BerthError(f"{name}: none of its {manifest.rows_read:,} rows is usable: {reasons}. {advice}")
     if len(labels) == 1:
         are_lists = sum(counts[split].get(labels[0], 0) for split in SPLITS) < sum(manifest.rows.values())

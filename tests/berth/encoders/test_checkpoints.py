@@ -326,6 +326,8 @@ def test_old_names_of_layer_norms_and_half_precision_are_read(copy):
         ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False, "include_prompt": True}, "cls"),
         ({"pooling_mode_max_tokens": True}, "mean"),
         ({"embedding_dimension": 32, "pooling_mode": "cls"}, "cls"),
+        ({"pooling_mode": ["cls"]}, "cls"),
+        ({"pooling_mode": "mean", "include_prompt": True}, "mean"),
         (None, ""),
     ],
 )
@@ -334,6 +336,16 @@ def test_the_pooling_of_sentence_transformers_is_read(tmp_path, config, expected
         (tmp_path / "1_Pooling").mkdir()
         (tmp_path / "1_Pooling" / "config.json").write_text(json.dumps(config), encoding="utf-8")
     assert pooling_of(tmp_path) == expected
+
+
+def test_a_pooling_that_is_not_known_is_one_line(copy, cache_folder):
+    folder = copy("plain")
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(
+        BerthError, match=r"its 1_Pooling/config\.json names none of the poolings cls, "
+    ):
+        present.fingerprint(str(folder), "")
 
 
 def test_the_pooling_of_sentence_transformers_is_taken(copy, cache_folder, converted):

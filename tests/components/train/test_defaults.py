@@ -93,6 +93,10 @@ def test_a_tiny_validation_split_does_not_choose_the_epoch():
     assert (enough.select_by, enough.early_stopping) == ("val_loss", 4)
     by_steps = settle(recipe(training={"evaluate_steps": 9}), facts(400, validation=50))
     assert by_steps.early_stopping == 0, "4 of them may be in the warm-up"
+    asked = settle(recipe(training={"early_stopping": 2}), facts(400, validation=9))
+    assert asked.select_by == "val_loss", "with the last one training could not end"
+    last = settle(recipe(training={"select_by": "last"}), facts(400, validation=50))
+    assert last.early_stopping == 0, "the last one is always the best"
 
 
 def test_the_head_of_many_classes_learns_faster():
@@ -150,8 +154,8 @@ LINES = {
         recipe(),
         facts(20),
         "recipe contrast (20 train texts of 2 labels), 64 tokens, pooling mean, 2 epochs of batches of 8 pairs (about "
-        "20 updates, 10 a label), learning rate 0.0001 (vectors of 384), then a head on the vectors, kept: last (2 "
-        "validation texts)",
+        "20 updates, 10 for each of 2 labels), learning rate 0.0001 (vectors of 384), then a head on the vectors, "
+        "kept: last (2 validation texts)",
     ),
     "nothing to compare with": (
         recipe("auto"),
@@ -161,8 +165,8 @@ LINES = {
     "compared": (
         recipe("auto"),
         facts(5_000),
-        "recipe fine_tune (5,000 train texts of 2 labels) or frozen, the better one on validation, 64 tokens, pooling "
-        "mean, 3 epochs of batches of 32 (about 471 updates, 3 epochs at least), ",
+        "recipe fine_tune (5,000 train texts of 2 labels) or frozen, the better one on 625 validation texts, 64 "
+        "tokens, pooling mean, 3 epochs of batches of 32 (about 471 updates, 3 epochs at least), ",
     ),
     "set by the user": (
         recipe("fine_tune", {"select_by": "last", "layer_decay": 0.9}, epochs=2, learning_rate=1e-3),

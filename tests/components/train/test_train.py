@@ -188,7 +188,7 @@ def test_auto_compares_contrast_with_frozen(train, tmp_path, capsys):
     dataset = write_dataset(tmp_path / "few", dict.fromkeys(SPLITS, rows), ["call", "free", "home"])
     train(dataset, recipe="auto", epochs=0, batch_size=0, learning_rate=0, threshold_metric="none")
     said = capsys.readouterr().out
-    assert "settings: recipe contrast (60 train texts of 3 labels) or frozen, the better one on validation, " in said
+    assert "settings: recipe contrast (60 train texts of 3 labels) or frozen, the better one on 60 " in said
     assert re.search(r"validation accuracy \(loss\): contrast .*, frozen .*; kept: (contrast|frozen)\n", said)
 
 
@@ -250,7 +250,7 @@ def test_missing_train_class_and_empty_split_are_refused(train, tmp_path):
     rows = {"train": [("a", "ham"), ("b", "spam"), ("c", "spam")], "validation": [], "test": []}
     with pytest.raises(BerthError, match="the validation split is empty"):
         train(write_dataset(tmp_path / "none", rows, ["ham", "spam"]))
-    rows = {split: [("\U0001f600", "ham"), ("\u0416", "spam"), ("\u4e2d", "spam")] for split in SPLITS}
+    rows = {split: [("\U0001f600", "ham"), ("\u0416 \u0416", "spam"), ("\u4e2d", "spam")] for split in SPLITS}
     with pytest.raises(BerthError, match="all texts of the train split are the same to the encoder"):
         train(write_dataset(tmp_path / "unknown", rows, ["ham", "spam"]))
     rows = {split: [("\u200b", "ham"), ("", "spam"), (" ", "spam")] for split in SPLITS}

@@ -71,6 +71,10 @@ def test_schema_travels_by_content(load, tmp_path):
         ("name: a\n", "'source' is missing"),
         ("name: a\nsource: b\nepochs: many\n", "epochs: input should be auto or a valid integer"),
         ("name: a\nsource: b\nepochs: -1\n", "epochs: write auto, or a number above 0"),
+        (
+            "name: a\nsource: b\ntraining: {select_by: last, early_stopping: 2}\n",
+            "training: early_stopping: with select_by: last no evaluation is worse than another; set only one",
+        ),
         ("name: a\nsource: b\nlearning_rate: 1e-400\n", "learning_rate: write auto, or a number above 0"),
         (
             "name: a\nsource: b\ntask: multi_label\nrecipe: contrast\n",
