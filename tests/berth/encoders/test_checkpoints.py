@@ -342,9 +342,7 @@ def test_a_pooling_that_is_not_known_is_one_line(copy, cache_folder):
     folder = copy("plain")
     (folder / "1_Pooling").mkdir()
     (folder / "1_Pooling" / "config.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(
-        BerthError, match=r"its 1_Pooling/config\.json names none of the poolings cls, "
-    ):
+    with pytest.raises(BerthError, match=r"its 1_Pooling/config\.json names none of the poolings cls, "):
         present.fingerprint(str(folder), "")
 
 
