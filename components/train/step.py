@@ -21,8 +21,6 @@ from berth.encoders.vocabulary import check_vocabulary_fits
 from berth.settings import AUTO, TRUNCATE
 from berth.training.checkpoints import Checkpoints
 from berth.training.devices import find
-from berth.training.precision import choose as choose_precision
-from berth.training.precision import training
 from berth.training.recipe import OF_DECISION, Recipe
 from berth.training.settings import Training
 from berth.training.trainer import Outcome, Trainer
@@ -194,7 +192,7 @@ def train_model(
         if classifier.temperature != 1:
             evaluation = evaluation_function(classifier, prepare)
             validated = predict(evaluation, prepare, splits["validation"], "validation")
-    own = _predict_all(evaluation, prepare, splits, validated, recipe, rules)
+    own = _predict_all(evaluation, prepare, splits, validated, recipe.seed, rules)
     decided_by = validated[0], splits["validation"].targets
     threshold = _threshold(*decided_by, recipe.training, threshold_metric, manifest, positive_label)
     print(_in_words(threshold, threshold_metric, manifest), flush=True)
@@ -224,23 +222,18 @@ def _predict_all(
     prepare: Preprocessor,
     splits: dict[str, TokenisedSplit],
     validated: Predictions,
-    recipe: Recipe,
+    seed: int,
     rules: TextRules,
 ) -> TrainingPredictions:
-    """Return those of validation, `validated`, of (a sample of) the train split, and of the cleaned EDGE_CASES.
-
-    Those of the train split, which only doubtful labels are found by, are in the number format of training.
-    """
+    """Return those of validation, `validated`, of (a sample of) the train split, and of the cleaned EDGE_CASES."""
     train, validation = splits["train"], splits["validation"]
-    rows = sample_rows(len(train), recipe.seed)
-    with training(choose_precision(recipe.training.precision) if recipe.facts.mixed_precision else "float32"):
-        of_train = predict(evaluation, prepare, train.subset(rows), "train")
+    rows = sample_rows(len(train), seed)
     tokens, _ = tokenize_all(prepare, [clean(text, rules) for text in EDGE_CASES.values()])
     no_targets = np.zeros((len(tokens), *validation.targets.shape[1:]), np.int32)
     edge = TokenisedSplit(tokens, no_targets, tokens if prepare.pairs else None)
     return TrainingPredictions(
         validation=SplitPredictions(np.arange(len(validation)), *validated),
-        train=SplitPredictions(rows, *of_train),
+        train=SplitPredictions(rows, *predict(evaluation, prepare, train.subset(rows), "train")),
         edge=SplitPredictions(
             np.arange(len(edge)),
             predict(evaluation, prepare, edge, "edge cases")[0],
