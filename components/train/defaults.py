@@ -228,7 +228,8 @@ def in_words(asked: Recipe, recipe: Recipe, facts: Facts, length: str, pooling: 
     size += " pairs" if recipe.facts.contrasts and not recipe.training.batch_tokens else ""
     head = "then a head on the vectors" if recipe.facts.contrasts else f"head {recipe.head_rate:g} times that"
     decay = f", layer decay {recipe.layer_decay:g}" if recipe.layer_decay != 1 else ""
-    ends = f", ends after {recipe.early_stopping} evaluations without a better one" if recipe.early_stopping else ""
+    may_end = 0 < recipe.early_stopping < recipe.epochs or (recipe.early_stopping and recipe.training.evaluate_steps)
+    ends = f", ends after {recipe.early_stopping} evaluations without a better one" if may_end else ""
     epochs = f"{recipe.epochs} epoch{'s' if recipe.epochs > 1 else ''} of batches of {size} ({steps})"
     return f"{place}, {epochs}, {rate}, {head}{decay}, kept: {kept}{ends}"
 
