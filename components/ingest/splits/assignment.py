@@ -2,7 +2,6 @@
 
 import duckdb
 
-from components.ingest.rows.sql import BETWEEN, literal
 from components.ingest.settings import IngestSettings
 from components.ingest.splits import rare_labels
 
@@ -21,7 +20,7 @@ def sample(connection: duckdb.DuckDBPyConnection, settings: IngestSettings) -> N
     if settings.stratified:
         order, stratum = "CASE WHEN first <= reserved THEN first END NULLS LAST, (place - 0.5) / number", "label"
         if settings.task == "multi_label":
-            _find_rarest_labels(connection)
+            rare_labels.find_rarest(connection, settings)
             stratum = "coalesce((SELECT own FROM rarest WHERE rarest.rid = rows.rowid), '')"
     connection.execute(f"""
     CREATE TABLE chosen AS
@@ -44,19 +43,6 @@ def sample(connection: duckdb.DuckDBPyConnection, settings: IngestSettings) -> N
     )
     connection.execute("DROP TABLE chosen")
     connection.execute("DROP TABLE IF EXISTS rarest")
-
-
-def _find_rarest_labels(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the table `rarest`: of each text with labels, its rid and the one, `own`, that the fewest texts have."""
-    connection.execute(f"""
-    CREATE TABLE rarest AS
-    WITH each AS (
-        SELECT rowid AS rid, unnest(string_split(label, {literal(BETWEEN)})) AS own
-        FROM rows WHERE reason IS NULL AND label <> ''
-    ),
-    counted AS (SELECT own, count(*) AS number FROM each GROUP BY own)
-    SELECT rid, arg_min(own, (number, own)) AS own FROM each JOIN counted USING (own) GROUP BY rid
-    """)
 
 
 def assign_splits(connection: duckdb.DuckDBPyConnection, settings: IngestSettings) -> list[str]:

@@ -16,6 +16,8 @@ OTHER = "other"
 _EVERYWHERE = 3
 """A label with so many texts is in every split."""
 _EACH = "SELECT rid, unnest(string_split(label, {between})) AS own FROM {rows}"
+_ROWS = "(SELECT rowid AS rid, label FROM rows WHERE reason IS NULL AND label <> '')"
+"""For `_EACH`, before the rows have their splits."""
 
 
 def apply_policy(connection: duckdb.DuckDBPyConnection, settings: IngestSettings) -> list[str]:
@@ -27,8 +29,7 @@ def apply_policy(connection: duckdb.DuckDBPyConnection, settings: IngestSettings
     policy = settings.rare_labels
     if policy.then == "keep" or policy.min_texts <= 1:
         return []
-    rows = "(SELECT rowid AS rid, label FROM rows WHERE reason IS NULL AND label <> '')"
-    each = _EACH.format(between=_between(settings), rows=rows)
+    each = _EACH.format(between=_between(settings), rows=_ROWS)
     connection.execute(
         f"CREATE TABLE rare AS SELECT own FROM ({each}) GROUP BY own HAVING count(*) < {policy.min_texts}"
     )
@@ -62,6 +63,16 @@ def _check_policy(connection: duckdb.DuckDBPyConnection, each: str, settings: In
         f"rare_labels: texts of {rare:,} rare labels have joined the label '{OTHER}', which the data has too. If they "
         f"are not the same, rename that one with label_map."
     ]
+
+
+def find_rarest(connection: duckdb.DuckDBPyConnection, settings: IngestSettings) -> None:
+    """Create the table `rarest`: of each text with labels, its rid and the one, `own`, that the fewest texts have."""
+    connection.execute(f"""
+    CREATE TABLE rarest AS
+    WITH each AS ({_EACH.format(between=_between(settings), rows=_ROWS)}),
+    counted AS (SELECT own, count(*) AS number FROM each GROUP BY own)
+    SELECT rid, arg_min(own, (number, own)) AS own FROM each JOIN counted USING (own) GROUP BY rid
+    """)
 
 
 def drop_unknown(connection: duckdb.DuckDBPyConnection, settings: IngestSettings) -> None:
