@@ -42,7 +42,7 @@ def _check_differ(parts: "list[TokenIds]", longest: int, prepare: "Preprocessor"
 
     A single token, such as [UNK], in all of them makes no difference, however often it comes.
     """
-    same_token = all((own.values == own.values[:1]).all() for own in parts)
+    same_token = all(own.values.min() == own.values.max() for own in parts if len(own.values))
     if len(parts[0]) < 2 or not (same_token or all(map(_are_alike, parts))):
         return
     if longest > prepare.room and prepare.long_texts == TRUNCATE and not same_token:
