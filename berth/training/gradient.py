@@ -23,5 +23,5 @@ def reached(outputs: Callable[[], tf.Tensor], variables: Iterable[tf.Variable]) 
         found[:] = [variable for variable, gradient in zip(own, gradients, strict=True) if gradient is not None]
 
     strategy = tf.distribute.get_strategy()  # a model loaded in a strategy's scope runs only in a replica
-    tf.function(lambda: strategy.run(call)).get_concrete_function()
+    tf.function(lambda: strategy.run(call), autograph=False).get_concrete_function()
     return found
