@@ -166,7 +166,7 @@ class _Slot(NamedTuple):
 def _update(gradient: tf.Tensor, scale: tf.Tensor, slot: _Slot, powers: tuple[tf.Tensor, tf.Tensor]) -> None:
     variable, moment, square, rate, decay = slot
     if decay:
-        tf.raw_ops.AssignSubVariableOp(resource=variable.handle, value=rate * decay * variable.read_value())
+        tf.raw_ops.AssignVariableOp(resource=variable.handle, value=variable.read_value() * (1.0 - rate * decay))
     tf.raw_ops.ResourceApplyAdam(
         var=variable.handle,
         m=moment.handle,

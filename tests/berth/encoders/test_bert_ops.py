@@ -33,6 +33,11 @@ def test_a_layer_norm_and_its_gradients():
         assert np.allclose(ours, expected, atol=2e-5)
 
 
+def test_a_bias_and_its_gradients():
+    for ours, expected in both(bert_ops.add_bias, tf.nn.bias_add, normal([300, 48], 1), normal([48], 2)):
+        assert np.allclose(ours, expected, atol=2e-5)
+
+
 def test_a_gelu_and_its_gradient_over_its_whole_range():
     x = tf.reshape(tf.linspace(-12.0, 12.0, 480), [10, 48])
     for ours, expected in both(bert_ops.gelu, lambda x: tf.nn.gelu(x, approximate=False), x):
