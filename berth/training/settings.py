@@ -70,15 +70,17 @@ class Training(Section):
         description="The exported model gives a text the empty label if the label's probability is lower; not for "
         "multi-label. 0: every text gets a label.",
     )
-    select_by: Literal["auto", "val_loss", "val_accuracy", "val_macro_f1", "last"] = Field(
+    select_by: Literal["auto", "val_loss", "val_loss_1se", "val_accuracy", "val_macro_f1", "last"] = Field(
         "auto",
-        description="What decides which evaluation's weights are kept; `last`: always the newest. `auto`: val_loss, or "
-        "last where the validation split has fewer than 50 texts.",
+        description="What decides which evaluation's weights are kept. `val_loss_1se`: the newest within one standard "
+        "error of the lowest val_loss; `last`: always the newest. `auto`: val_loss_1se, or last where the validation "
+        "split has fewer than 50 texts, or val_loss if you set `early_stopping`.",
     )
     early_stopping: Literal["auto"] | Annotated[int, Field(ge=0)] = Field(
         "auto",
-        description="Evaluations without a better `select_by` after which training ends; 0: never. `auto`: 4, or 0 "
-        "where the validation split has fewer than 50 texts, or with `evaluate_steps`, `contrast` or `baseline`.",
+        description="Evaluations in a row that `select_by` does not keep, after which training ends; 0: never. "
+        "`auto`: 4, or 0 where the validation split has fewer than 50 texts, or with `evaluate_steps`, `contrast` or "
+        "`baseline`.",
     )
     evaluate_steps: int = Field(
         0, ge=0, description="Evaluate after this many steps too, not only after an epoch; 0: only then."

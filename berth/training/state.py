@@ -43,9 +43,12 @@ class Throughput:
 
 @dataclass
 class Best:
-    """The best evaluation so far, and how many came after it."""
+    """The evaluation whose weights are kept so far, and how many came after it."""
 
     score: float
+    """The highest of all."""
+    margin: float
+    """By how much less a later evaluation may score and be kept all the same."""
     epoch: int
     metrics: dict[str, float]
     worse: int = 0

@@ -73,6 +73,12 @@ class TrainingTask(Protocol):
     def score(self, metrics: dict[str, float]) -> float:
         """Return how good the `metrics` of `evaluate` are: the weights with the highest score are kept."""
 
+    def margin(self, metrics: dict[str, float]) -> float:
+        """Return by how much less than these `metrics` later ones may score and be kept all the same.
+
+        0.0: they have to be better; infinite: always.
+        """
+
     def weights(self) -> list[np.ndarray]:
         """Return a copy of the weights that `evaluate` saw last, an array for each of the model's variables."""
 

@@ -122,7 +122,7 @@ class Trainer:
                 self._checkpoint()
             if self._stopped() and state.epoch <= self.recipe.epochs:
                 patience, score = self.recipe.early_stopping, self.recipe.select_by
-                print(f"early stopping: {patience} evaluations without a better {score}", flush=True)
+                print(f"early stopping: select_by: {score} kept none of the last {patience} evaluations", flush=True)
             self._checkpoint(_WORTH_SAVING)
         best = state.best
         assert best is not None
@@ -246,13 +246,15 @@ class Trainer:
         self._end_if_asked()  # the evaluation is made when training goes on
         state.evaluated = state.step
         self.devices.as_chief(lambda: self.task.check(state.begun))
-        keeps_last = self.recipe.select_by == "last"
-        score = 0.0 if keeps_last else self.task.score(metrics)
-        if state.best is None or keeps_last or score > state.best.score:
-            state.best = Best(score, state.epoch, metrics)
-            self.best_weights = self.task.weights()
+        best, score = state.best, self.task.score(metrics)
+        if best is None or score > best.score:
+            state.best = Best(score, self.task.margin(metrics), state.epoch, metrics)
+        elif score > best.score - best.margin:
+            state.best = Best(best.score, best.margin, state.epoch, metrics)
         else:
-            state.best.worse += 1
+            best.worse += 1
+            return metrics
+        self.best_weights = self.task.weights()
         return metrics
 
     def _metrics(self) -> dict[str, float]:

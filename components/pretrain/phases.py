@@ -147,8 +147,7 @@ class Phases:
         """Return `settings` as the trainer takes them."""
         names = "accumulate", "layer_decay", "freeze_embeddings", "freeze_layers", "precision", "auto_batch"
         shared = {name: getattr(settings, name) for name in names}
-        # The last weights are kept: the held-out documents that gates are judged on choose nothing.
-        others = {"batch_tokens": settings.token_budget, "head_rate": 1.0, "select_by": "last"}
+        others = {"batch_tokens": settings.token_budget, "head_rate": 1.0}
         training = Training.model_validate(shared | others)
         own = settings.batch_size, rate, settings.warmup, settings.weight_decay, settings.seed
         return Recipe("berth", rounds, *own, training)

@@ -86,6 +86,9 @@ class PretrainingTask:
     def score(self, metrics: dict[str, float]) -> float:
         return -metrics["val_mlm_loss"]
 
+    def margin(self, metrics: dict[str, float]) -> float:
+        return math.inf  # the last weights are kept: the held-out documents that gates are judged on choose nothing
+
     def weights(self) -> list[np.ndarray]:
         return self.model.weights()
 

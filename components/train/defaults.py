@@ -54,7 +54,7 @@ _NO_STEERING = {
 CHOSEN = ("head_rate", "layer_decay", "select_by", "early_stopping")
 """Fields of Training that may be `auto`."""
 _PATIENCE = 4
-"""Evaluations without a better one that end a run, where a validation split can tell which is better."""
+"""Evaluations in a row that are not kept and end a run, where a validation split can tell which is better."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def settle(recipe: Recipe, facts: Facts) -> Recipe:
     options: dict[str, Any] = {
         "head_rate": 1.0,
         "layer_decay": 1.0,
-        "select_by": "val_loss" if decides or asks_to_end else "last",
+        "select_by": "val_loss" if asks_to_end else "val_loss_1se" if decides else "last",
         "early_stopping": _PATIENCE if ends_early else 0,
     }
     chosen: dict[str, Any] = {"batch_size": 32, "learning_rate": peak_for(facts.hidden)}
@@ -229,7 +229,7 @@ def in_words(asked: Recipe, recipe: Recipe, facts: Facts, length: str, pooling: 
     head = "then a head on the vectors" if recipe.facts.contrasts else f"head {recipe.head_rate:g} times that"
     decay = f", layer decay {recipe.layer_decay:g}" if recipe.layer_decay != 1 else ""
     may_end = 0 < recipe.early_stopping < recipe.epochs or (recipe.early_stopping and recipe.training.evaluate_steps)
-    ends = f", ends after {recipe.early_stopping} evaluations without a better one" if may_end else ""
+    ends = f", ends after {recipe.early_stopping} evaluations that are not kept" if may_end else ""
     epochs = f"{recipe.epochs} epoch{'s' if recipe.epochs > 1 else ''} of batches of {size} ({steps})"
     return f"{place}, {epochs}, {rate}, {head}{decay}, kept: {kept}{ends}"
 

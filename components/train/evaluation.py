@@ -1,5 +1,6 @@
 """Predictions and metrics of the model in training on a split, without dropout."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -61,12 +62,16 @@ def batch_signature(classifier: Classifier, preprocessor: Preprocessor) -> Batch
 def metrics_of(
     probabilities: np.ndarray, losses: np.ndarray, split: TokenisedSplit, classifier: Classifier
 ) -> dict[str, float]:
-    """Return val_loss, the mean cross-entropy, val_accuracy and val_macro_f1 of predictions; multi-label at 0.5."""
+    """Return val_loss, the mean cross-entropy, and its standard error, val_accuracy and val_macro_f1 of predictions.
+
+    A label of a multi-label text counts from a probability of 0.5.
+    """
     decided, targets = decisions(probabilities, classifier.task), split.targets
     truth = targets == 1 if classifier.task == "multi_label" else targets[:, None] == np.arange(len(classifier.labels))
     accuracy = (decided == truth).all(axis=1).mean()
     return {
         "val_loss": float(losses.mean()),
+        "val_loss_error": float(losses.std() / math.sqrt(len(losses))),
         "val_accuracy": float(accuracy),
         "val_macro_f1": macro_f1(truth, decided),
     }

@@ -1,5 +1,7 @@
 """Classification as a training task."""
 
+import math
+
 import numpy as np
 import tensorflow as tf
 
@@ -129,7 +131,12 @@ class ClassificationTask:
 
     def score(self, metrics: dict[str, float]) -> float:
         name = self.recipe.select_by
-        return -metrics[name] if name == "val_loss" else metrics[name]
+        if name == "last":
+            return 0.0
+        return metrics[name] if name in ("val_accuracy", "val_macro_f1") else -metrics["val_loss"]
+
+    def margin(self, metrics: dict[str, float]) -> float:
+        return {"val_loss_1se": metrics["val_loss_error"], "last": math.inf}.get(self.recipe.select_by, 0.0)
 
     def weights(self) -> list[np.ndarray]:
         return EvaluatedWeights(self.classifier.weights(), self._predicted)

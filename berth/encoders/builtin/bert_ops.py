@@ -1,7 +1,7 @@
-"""Bias, layer norm, GELU and dropout for BERT, faster on a CPU than TensorFlow's: fewer passes over memory, same numbers.
+"""Bias, layer norm, GELU and dropout for BERT, faster on a CPU than TensorFlow's: fewer passes over memory.
 
-Written with plain ops, they take half of a training step, as each pass over a matmul's result costs time. Each function
-here has a gradient written by hand, which reuses what the forward pass has computed.
+The numbers are the same. Written with plain ops, they take half of a training step, as each pass over a matmul's result
+costs time. Each function here has a gradient written by hand, which reuses what the forward pass has computed.
 """
 
 from collections.abc import Callable

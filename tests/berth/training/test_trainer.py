@@ -1,5 +1,7 @@
 """The training loop: when it evaluates, when it stops, and what it calls a failure."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,7 @@ from berth.training.settings import Training
 from berth.training.trainer import Trainer
 from components.train.classifier import Classifier
 from components.train.task import ClassificationTask
+from tests.support.counting_task import Counting
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +99,25 @@ def test_baseline_uses_adam_default_rate_and_full_padding(fitted):
     (epoch,) = [values for _, values in logged if "val_loss" in values]
     assert epoch["learning_rate"] == pytest.approx(1e-3)
     assert epoch["padding_share"] > 0.2
+
+
+@pytest.mark.parametrize(
+    ("margin", "kept", "epochs"),
+    [
+        (0.0, 2, 4),  # the lowest; then two that are higher end the run
+        (0.15, 5, 5),  # the newest within 0.15 of the lowest; no two in a row are higher
+        (math.inf, 5, 5),  # the newest
+    ],
+)
+def test_the_newest_evaluation_within_the_margin_is_kept(margin, kept, epochs):
+    """Two evaluations in a row that are not kept end the run."""
+    losses = iter([1.0, 0.5, 0.8, 0.6, 0.64])
+    task = Counting()
+    task.evaluate = lambda: {"val_loss": next(losses)}
+    task.score = lambda metrics: -metrics["val_loss"]
+    task.margin = lambda metrics: margin
+    task.restore = lambda weights: restored.append(weights[0].copy())
+    restored = []
+    recipe = Recipe("berth", 5, 32, 1e-3, 0.1, 0.01, 0, Training(early_stopping=2))
+    outcome = Trainer(task, recipe, lambda *_: None, find()).run()
+    assert (outcome.best_epoch, outcome.epochs, len(restored)) == (kept, epochs, 1)

@@ -90,7 +90,7 @@ def test_small_encoders_get_a_higher_rate(hidden, rate):
 def test_a_tiny_validation_split_does_not_choose_the_epoch():
     few, enough = (settle(recipe(), facts(400, validation=number)) for number in (49, 50))
     assert (few.select_by, few.early_stopping) == ("last", 0)
-    assert (enough.select_by, enough.early_stopping) == ("val_loss", 4)
+    assert (enough.select_by, enough.early_stopping) == ("val_loss_1se", 4)
     by_steps = settle(recipe(training={"evaluate_steps": 9}), facts(400, validation=50))
     assert by_steps.early_stopping == 0, "4 of them may be in the warm-up"
     asked = settle(recipe(training={"early_stopping": 2}), facts(400, validation=9))
@@ -147,8 +147,8 @@ LINES = {
         recipe(),
         facts(900, labels=6),
         "recipe fine_tune (900 train texts of 6 labels), 64 tokens, pooling mean, 6 epochs of batches of 16 (about 342 "
-        "updates, 324 are enough), learning rate 0.0001 (vectors of 384), head 10 times that, kept: val_loss (112 "
-        "validation texts), ends after 4 evaluations without a better one",
+        "updates, 324 are enough), learning rate 0.0001 (vectors of 384), head 10 times that, kept: "
+        "val_loss_1se (112 validation texts), ends after 4 evaluations that are not kept",
     ),
     "contrast": (
         recipe(),
