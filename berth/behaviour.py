@@ -21,7 +21,12 @@ class MustBe(_Part):
 
 
 class MustNotChange(_Part):
-    """Two texts that have to get the same label; or a change of test texts that may change the label of few."""
+    """Two texts that have to get the same label; or a change of test texts that may change the label of few.
+
+    Example:
+        >>> MustNotChange(change="typos").texts, MustNotChange(pair=("Won 5 GBP", "Won 9 GBP")).change
+        (100, None)
+    """
 
     pair: tuple[str, str] | None = None
     change: Change | None = None
@@ -44,7 +49,13 @@ class MustDiffer(_Part):
 
 
 class Behaviour(_Part):
-    """All cases of a behaviour file."""
+    """All cases of a behaviour file.
+
+    Example:
+        >>> must_be = [{"text": "You have won!", "label": "spam"}]
+        >>> Behaviour.parse({"must_be": must_be}, "behaviour.yaml").must_be[0].label
+        'spam'
+    """
 
     seed: int = 0
     """Seeds the changes."""

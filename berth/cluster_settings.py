@@ -125,7 +125,13 @@ class Cluster(Section):
 
     @property
     def compiles(self) -> bool:
-        """Whether a setting is compiled into the pipeline, because KFP takes no parameter for it."""
+        """Whether a setting is compiled into the pipeline, because KFP takes no parameter for it.
+
+        Example:
+            >>> longer = {"resources": {"train": {"hours": 48}}}
+            >>> Cluster.model_validate(longer).compiles, Cluster.model_validate({"cpu": "2"}).compiles
+            (True, False)
+        """
         own = any(one.hours is not None or one.retries is not None or one.labels for one in self.resources.values())
         return own or bool(self.checkpoint_claim)
 
@@ -133,6 +139,12 @@ class Cluster(Section):
         """Return what the pod of each step of `pipeline` gets, as values of pipeline parameters.
 
         A count of GPUs is a text: KFP fills a number into a pod's resources as nothing, and asks for no GPU.
+
+        Example:
+            >>> cluster = Cluster.model_validate({"resources": {"evaluate": {"gpu_count": 1}}})
+            >>> pods = cluster.by_step("training")
+            >>> pods["train_gpu_count"], pods["evaluate_gpu_count"], pods["train_memory"], pods["evaluate_memory"]
+            ('1', '1', '12Gi', '4Gi')
         """
         found: dict[str, object] = {}
         for step in STEPS[pipeline]:
@@ -161,7 +173,12 @@ class Cluster(Section):
 
 
 def as_tolerations(tolerations: list[Toleration]) -> list[Toleration]:
-    """Return tolerations as Kubernetes takes them; ValueError for a field that they do not have."""
+    """Return tolerations as Kubernetes takes them; ValueError for a field that they do not have.
+
+    Example:
+        >>> as_tolerations([{"key": "gpu", "operator": "Exists", "tolerationSeconds": 30.0}])
+        [{'key': 'gpu', 'operator': 'Exists', 'tolerationSeconds': 30}]
+    """
     keys = {"key", "operator", "value", "effect", "tolerationSeconds"}
     for toleration in tolerations:
         if unknown := toleration.keys() - keys:

@@ -16,6 +16,10 @@ def code_version(packages: Sequence[str] = _PACKAGES) -> str:
 
     Returns:
         The first 16 hexadecimal digits of a SHA-256.
+
+    Example:
+        >>> len(code_version()), code_version(["berth"]) == code_version(["berth"])
+        (16, True)
     """
     digest = hashlib.sha256()
     sources = (path for package in packages for path in (_ROOT / package).rglob("*"))

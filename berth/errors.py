@@ -11,6 +11,10 @@ class BerthError(Exception):
 
     The message is one line: what is wrong, then what to change. The CLI prints it without a traceback; every
     other exception is a bug of ours and keeps its traceback.
+
+    Example:
+        >>> str(BerthError("data.csv is empty.\\n  Name another file."))
+        'data.csv is empty. Name another file.'
     """
 
     def __init__(self, message: str) -> None:
@@ -49,6 +53,12 @@ def check_exit(code: int, errors: str, what: str) -> None:
     Raises:
         BerthError: the process raised one, which is raised again here; or a signal ended it.
         RuntimeError: it ended for another reason, a bug; the message's last line is the last one of `errors`.
+
+    Example:
+        >>> check_exit(-9, "", "model/")
+        Traceback (most recent call last):
+            ...
+        berth.errors.BerthError: model/: the process died of signal 9, perhaps for lack of memory.
     """
     if code == 0:
         return
@@ -66,6 +76,13 @@ def full_disk_in_one_line() -> Iterator[None]:
 
     Raises:
         BerthError: in their place.
+
+    Example:
+        >>> with full_disk_in_one_line():
+        ...     raise OSError(28, "No space left on device", "/a")
+        Traceback (most recent call last):
+            ...
+        berth.errors.BerthError: the disk is full: no room for /a. Free some space on that disk, or run on a larger one.
     """
     try:
         yield

@@ -27,6 +27,13 @@ def take() -> None:
     """Give the variables the names that libraries know, in this process and those that it starts.
 
     MLflow's are left out where KFP's plugin has given its address: its credentials belong to it.
+
+    Example:
+        >>> from unittest import mock
+        >>> with mock.patch.dict(os.environ, BERTH_STORE_AWS_DEFAULT_REGION="eu-west-1"):
+        ...     take()
+        ...     print(os.environ["AWS_DEFAULT_REGION"])
+        eu-west-1
     """
     chosen = STORE if os.environ.get("MLFLOW_TRACKING_URI") else STORE | MLFLOW
     os.environ.update({known: os.environ[name] for name, known in chosen.items() if os.environ.get(name)})

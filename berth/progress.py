@@ -19,7 +19,12 @@ class Progress:
 
 
 def report(done: int, total: int, detail: str) -> None:
-    """Print one progress line to the step's log."""
+    """Print one progress line to the step's log.
+
+    Example:
+        >>> report(3, 10, "epoch 1, loss 0.21")
+        progress 3/10 epoch 1, loss 0.21
+    """
     print(Progress(done, total, detail), flush=True)
 
 

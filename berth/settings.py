@@ -219,13 +219,25 @@ class Checks(Section):
         return self
 
     def of(self, long_texts: str) -> Self:
-        """Return the checks of a run with this `long_texts`: where all of a text is read, none is cut off."""
+        """Return the checks of a run with this `long_texts`: where all of a text is read, none is cut off.
+
+        Example:
+            >>> checks = Checks.model_validate({})
+            >>> checks.severity_of("truncated_texts"), checks.of("windows").severity_of("truncated_texts")
+            ('warn', 'ignore')
+        """
         if long_texts == TRUNCATE:
             return self
         return self.model_copy(update={"severity": self.severity | {"truncated_texts": "ignore"}})
 
     def severity_of(self, kind: str) -> Severity:
-        """Return how severe an anomaly of `kind`, a key of KINDS, is in this run."""
+        """Return how severe an anomaly of `kind`, a key of KINDS, is in this run.
+
+        Example:
+            >>> checks = Checks.model_validate({"severity": {"drift": "warn"}})
+            >>> checks.severity_of("drift"), checks.severity_of("two_labels")
+            ('warn', 'error')
+        """
         return self.severity.get(kind, KINDS[kind][0])
 
 

@@ -28,7 +28,13 @@ class Gate:
 
     @classmethod
     def serving_check(cls, problem: str) -> "Gate":
-        """Return the gate that the exported model answers as it did in training; `problem` is empty where it does."""
+        """Return the gate that the exported model answers as it did in training; `problem` is empty where it does.
+
+        Example:
+            >>> gate = Gate.serving_check("")
+            >>> gate.outcome, str(gate)
+            ('pass', 'serving_check answers as it did in training')
+        """
         words = problem or "answers as it did in training"
         return cls(SERVING_CHECK, None, 0.0, "fail" if problem else "pass", words)
 
@@ -47,7 +53,13 @@ class Verdict:
 
     @property
     def configured(self) -> bool:
-        """Whether anybody asked for a bound."""
+        """Whether anybody asked for a bound.
+
+        Example:
+            >>> verdict = Verdict([Gate.serving_check("")])
+            >>> verdict.configured, str(verdict)
+            (False, 'NOT BLESSED: no gates are configured')
+        """
         return any(gate.name != SERVING_CHECK for gate in self.gates)
 
     @property
