@@ -15,7 +15,12 @@ _NOTHING = dict.fromkeys(code for first, last in CONTROL_RANGES for code in rang
 
 @dataclass(frozen=True)
 class TextRules:
-    """Which rules clean a text; the fields are those of a run's `cleaning`."""
+    """Which rules clean a text; the fields are those of a run's `cleaning`.
+
+    Example:
+        >>> TextRules.of({"nfc": True, "near_duplicates": 0.9})
+        TextRules(nfc=True, control_characters=False, html_entities=False)
+    """
 
     nfc: bool = False
     control_characters: bool = False
@@ -52,6 +57,12 @@ def clean(text: str, rules: TextRules) -> str:
 
 
 def unescape(text: str, rules: TextRules) -> str:
-    """Return `text` cleaned if it has an HTML entity, else as it is: ingest counts what each rule changed."""
+    """Return `text` cleaned if it has an HTML entity, else as it is: ingest counts what each rule changed.
+
+    Example:
+        >>> rules = TextRules(control_characters=True, html_entities=True)
+        >>> unescape("fish &amp; chips\\x07", rules), unescape("fish\\x07", rules)
+        ('fish & chips', 'fish\\x07')
+    """
     cleaned = clean(text, rules)
     return text if cleaned == clean(text, replace(rules, html_entities=False)) else cleaned

@@ -90,6 +90,13 @@ def write(folder: str | Path, documents: Mapping[str, Iterable[list[str]]], **fa
     """Write each split's `documents`, a list of sentences each, as they come, and the manifest with `facts` as well.
 
     Sentences are not empty, and neither are documents.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     manifest = write(folder, {"held_out": [["Ships sail."]]}, read=3)
+        >>> manifest.read, manifest.sentences
+        (3, {'train': 0, 'held_out': 1})
     """
     folder = Path(folder)
     digest = hashlib.sha256()

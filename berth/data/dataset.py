@@ -84,6 +84,12 @@ class Manifest(BaseModel):
 
         Raises:
             BerthError: `chosen` is not one of two labels.
+
+        Example:
+            >>> counts = {"train": {"ham": 90, "spam": 10}}
+            >>> manifest = Manifest.model_construct(labels=["ham", "spam"], label_counts=counts)
+            >>> manifest.positive_label(), manifest.positive_label("ham")
+            ('spam', 'ham')
         """
         if self.task != "single_label" or len(self.labels) != 2:
             if chosen:
@@ -114,7 +120,12 @@ class Manifest(BaseModel):
 
 
 def split_dir(dataset: str | Path, split: str) -> Path:
-    """Return the folder that holds the Parquet shards of `split`."""
+    """Return the folder that holds the Parquet shards of `split`.
+
+    Example:
+        >>> split_dir("datasets/sms", "test").as_posix()
+        'datasets/sms/test'
+    """
     return Path(dataset) / split
 
 

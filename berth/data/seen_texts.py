@@ -25,7 +25,13 @@ _ROWS = 100_000
 
 @dataclass(frozen=True)
 class SeenTexts:
-    """Hashes of texts, uint64, sorted; of more than they are, `texts`, the smallest ones."""
+    """Hashes of texts, uint64, sorted; of more than they are, `texts`, the smallest ones.
+
+    Example:
+        >>> seen = SeenTexts(hashes(["Ships sail"]), texts=1)
+        >>> seen.has(["ships  SAIL", "They sink"]).tolist(), seen.share
+        ([True, False], 1.0)
+    """
 
     hashes: "np.ndarray"
     texts: int

@@ -54,14 +54,26 @@ class Source(Section):
         return self
 
     def split_files(self) -> dict[str, str]:
-        """Return the addresses of the files by split; files that are not split have the empty name."""
+        """Return the addresses of the files by split; files that are not split have the empty name.
+
+        Example:
+            >>> Source.model_validate({"train": "train.csv", "test": "test.csv"}).split_files()
+            {'train': 'train.csv', 'test': 'test.csv'}
+            >>> Source.model_validate({"files": "s3://texts/*.csv"}).split_files()
+            {'': 's3://texts/*.csv'}
+        """
         if self.files:
             return {"": self.files}
         return {name: getattr(self, name) for name in ("train", "validation", "test") if getattr(self, name)}
 
 
 def as_section(source: object) -> object:
-    """Return a source that is a plain text as the section that it means."""
+    """Return a source that is a plain text as the section that it means.
+
+    Example:
+        >>> as_section("texts.csv")
+        {'files': 'texts.csv'}
+    """
     return {"files": source} if isinstance(source, str) else source
 
 

@@ -41,6 +41,12 @@ class TokenIds:
         A chunk has the ids of some texts, one after the other, integers [tokens], and how many each has, [texts].
         The file is in the folder of temporary files (TMPDIR) and has no name: it is gone with the process. Memory holds
         what is used of it, and the system takes that back when it needs it.
+
+        Example:
+            >>> chunks = [(np.array([5, 6, 7]), np.array([2, 1])), (np.array([8]), np.array([1]))]
+            >>> ids = TokenIds.on_disk(chunks)
+            >>> ids[0].tolist(), ids.lengths().tolist()
+            ([5, 6], [2, 1, 1])
         """
         with tempfile.TemporaryFile() as values, tempfile.TemporaryFile() as splits:
             end = np.zeros(1, np.int64)
@@ -69,7 +75,13 @@ class TokenIds:
 
 @dataclass(frozen=True)
 class TokenisedSplit:
-    """A tokenised split: the token ids of each text and its targets."""
+    """A tokenised split: the token ids of each text and its targets.
+
+    Example:
+        >>> split = TokenisedSplit(TokenIds.of([[5, 6, 7], [8]]), np.array([0, 1]))
+        >>> split.widths(room=2, special_tokens=2).tolist(), split.subset([1]).targets.tolist()
+        ([4, 3], [1])
+    """
 
     tokens: TokenIds
     targets: np.ndarray
@@ -104,7 +116,13 @@ class TokenisedSplit:
 
 
 def segments(split: TokenisedSplit, rows: Sequence[int] | np.ndarray) -> "list[tf.RaggedTensor]":
-    """Return the token ids of `rows`, and those of their second texts, as ragged int32 tensors [rows, (tokens)]."""
+    """Return the token ids of `rows`, and those of their second texts, as ragged int32 tensors [rows, (tokens)].
+
+    Example:
+        >>> split = TokenisedSplit(TokenIds.of([[5, 6, 7], [8]]), np.array([0, 1]))
+        >>> [tokens.to_list() for tokens in segments(split, [1, 0])]
+        [[[8], [5, 6, 7]]]
+    """
     tokens = [split.tokens] if split.pair_tokens is None else [split.tokens, split.pair_tokens]
     return [_ragged(own.subset(rows)) for own in tokens]
 

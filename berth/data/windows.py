@@ -11,7 +11,12 @@ Lengths = TypeVar("Lengths", "np.ndarray", "tf.Tensor")
 
 
 def step(room: int) -> int:
-    """Return how far apart windows of `room` tokens begin: neighbours share a quarter of their tokens."""
+    """Return how far apart windows of `room` tokens begin: neighbours share a quarter of their tokens.
+
+    Example:
+        >>> step(128), step(1)
+        (96, 1)
+    """
     return max(1, room - room // 4)
 
 

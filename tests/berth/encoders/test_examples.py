@@ -8,6 +8,7 @@ from tests.support import examples
 @pytest.mark.parametrize(
     "name",
     [
+        "berth.data.token_ids:segments",
         "berth.encoders.adapter:outputs_by_name",
         "berth.encoders.adapter:standard",
         "berth.encoders.builtin.bert_ops",
