@@ -13,7 +13,13 @@ Part = tuple[str, float | None]
 
 @dataclass(frozen=True)
 class Explanation:
-    """The words that the model used for or against `label`; joined, the parts are the text as its author wrote it."""
+    """The words that the model used for or against `label`; joined, the parts are the text as its author wrote it.
+
+    Example:
+        >>> own = Explanation("spam", 2.0, -1.0, [("You", 0.5), (" ", None), ("won", 2.5)], [])
+        >>> own.difference, own.complete, own.words
+        (3.0, True, [('won', 2.5), ('You', 0.5)])
+    """
 
     label: str
     log_odds: float
@@ -25,7 +31,14 @@ class Explanation:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
-        """Return the explanation that `dataclasses.asdict` and JSON have made `values` of."""
+        """Return the explanation that `dataclasses.asdict` and JSON have made `values` of.
+
+        Example:
+            >>> import dataclasses, json
+            >>> own = Explanation("spam", 2.0, -1.0, [("won", 3.0)], [])
+            >>> Explanation.of(json.loads(json.dumps(dataclasses.asdict(own)))) == own
+            True
+        """
         parts, pair_parts = ([(word, weight) for word, weight in values[name]] for name in ("parts", "pair_parts"))
         return cls(values["label"], values["log_odds"], values["without_words"], parts, pair_parts)
 

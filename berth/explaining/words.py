@@ -48,6 +48,11 @@ class Words:
         """Return the part that each of `ids` is of, the tokens that the encoder got of this text; None: not found.
 
         Of a text that was cut, `ids` are its first tokens, its last ones, or a quarter of them its first ones.
+
+        Example:
+            >>> words = Words("ab c", lambda texts: [[ord(letter) for letter in text.strip()] for text in texts])
+            >>> words.owners_of([97, 98, 99]), words.owners_of([97, 98]), words.owners_of([98])
+            ([0, 0, 2], [0, 0], None)
         """
         kept, every = len(ids), len(self.tokens)
         if kept > every:

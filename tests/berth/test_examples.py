@@ -26,6 +26,7 @@ from tests.support import examples
         "berth.encoders.builtin.tokenisation",
         "berth.encoders.fetch.handle",
         "berth.errors",
+        "berth.explaining.explanation",
         "berth.explaining.path_integral",
         "berth.explaining.words",
         "berth.interval",
