@@ -65,6 +65,12 @@ def decisions_in_graph(
         task: As for `decisions`.
         threshold: Likewise.
         abstain_below: Likewise.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> probabilities = tf.constant([[0.7, 0.6, 0.1]])
+        >>> decisions_in_graph(probabilities, "multi_label").numpy().tolist()
+        [[True, True, False]]
     """
     import tensorflow as tf
 

@@ -125,6 +125,11 @@ def _files(folder: Path) -> list[Path]:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of the file's bytes, 64 hexadecimal digits."""
+    """Return the SHA-256 of the file's bytes, 64 hexadecimal digits.
+
+    Example:
+        >>> sha256_of(Path("/dev/null"))  # of no bytes
+        'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
+    """
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -42,7 +42,13 @@ class Interface(Protocol):
 
 @dataclass(frozen=True)
 class ModelInterface:
-    """See Interface: what a classifier takes and gives, and the packages that it needs, pinned."""
+    """See Interface: what a classifier takes and gives, and the packages that it needs, pinned.
+
+    Example:
+        >>> interface = ModelInterface(["ham", "spam"], ["tensorflow"], pairs=True)
+        >>> interface.code[-1], interface.example().columns.tolist()
+        ('models/pyfunc.py', ['text', 'text_pair'])
+    """
 
     labels: Sequence[str]
     requirements: Sequence[str]
@@ -83,7 +89,13 @@ class ModelInterface:
 
 @dataclass(frozen=True)
 class EncoderInterface:
-    """See Interface: what a pre-trained encoder takes and gives, and the packages that it needs, pinned."""
+    """See Interface: what a pre-trained encoder takes and gives, and the packages that it needs, pinned.
+
+    Example:
+        >>> interface = EncoderInterface(384, ["tensorflow"])
+        >>> interface.code[-1], interface.example().columns.tolist()
+        ('encoders/pyfunc.py', ['text'])
+    """
 
     hidden: int
     """Numbers of a text's vector."""

@@ -124,6 +124,12 @@ class ServedClassifier:
 
         The label is the empty text where its probability is below `abstain_below`. A multi-label model has a list of
         labels for each text. See `berth.models.decision_rule.decisions`.
+
+        Example:
+            >>> import numpy as np
+            >>> classifier = ServedClassifier(["ham", "spam"], serve=None, settings=DEFAULTS | {"abstain_below": 0.6})
+            >>> classifier.decide(np.array([[0.1, 0.9], [0.55, 0.45]], np.float32))
+            ['spam', '']
         """
         chosen = decisions(probabilities, self.task, self.threshold, self.abstain_below)
         if self.task == "multi_label":

@@ -16,6 +16,7 @@ from tests.support import examples
         "berth.encoders.pooling",
         "berth.encoders.text_to_vector",
         "berth.encoders.windows",
+        "berth.models.decision_rule:decisions_in_graph",
         "berth.pretraining.batches:masked_tokens",
         "berth.training.devices:assign",
         "berth.training.flops",
