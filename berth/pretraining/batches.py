@@ -18,7 +18,13 @@ Array: TypeAlias = np.ndarray | tf.Tensor
 
 
 class Batch(NamedTuple):
-    """A batch, as arrays or tensors."""
+    """A batch, as arrays or tensors.
+
+    Example:
+        >>> batch = Batch.smallest()
+        >>> sorted(batch.inputs()), batch.by_row(tf.constant([0.5])).numpy().tolist()
+        (['input_mask', 'input_type_ids', 'input_word_ids'], [0.5])
+    """
 
     ids: Array
     """int32 [rows, length], masked."""
@@ -59,7 +65,14 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class TokenRows:
-    """Rows of pre-training, without special tokens and masks."""
+    """Rows of pre-training, without special tokens and masks.
+
+    Example:
+        >>> instance = Instance(np.array([7, 8]), np.array([9]), is_next=True, document=0)
+        >>> rows = TokenRows.of([(0, 0, instance)], nsp=True)
+        >>> len(rows), rows.widths().tolist()
+        (1, [6])
+    """
 
     first: TokenIds
     second: TokenIds

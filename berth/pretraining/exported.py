@@ -62,6 +62,12 @@ def input_batch(ids: list[np.ndarray], masked: list[np.ndarray], pad: int) -> Ba
         ids: The token ids of each row, special tokens included, int32 [length].
         masked: The places to predict in each row, integers [masked].
         pad: The id of [PAD].
+
+    Example:
+        >>> ids = [np.array([101, 103, 2311, 102]), np.array([101, 103, 102])]
+        >>> batch = input_batch(ids, [np.array([1]), np.array([1])], pad=0)
+        >>> batch.ids.tolist(), batch.positions.tolist()
+        ([[101, 103, 2311, 102], [101, 103, 102, 0]], [1, 5])
     """
     length = max(map(len, ids))
     padded, mask = np.full((len(ids), length), pad, np.int32), np.zeros((len(ids), length), np.int32)

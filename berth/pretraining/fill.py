@@ -77,7 +77,14 @@ class MaskFiller:
 
 
 def check_has_mask(text: str) -> None:
-    """Raise BerthError where nothing is to be filled in."""
+    """Raise BerthError where nothing is to be filled in.
+
+    Example:
+        >>> check_has_mask("the town")
+        Traceback (most recent call last):
+            ...
+        berth.errors.BerthError: 'the town' has no [MASK]. Write [MASK] where a word is asked for.
+    """
     if MASK not in text:
         raise BerthError(f"{text[:80]!r} has no {MASK}. Write {MASK} where a word is asked for.")
 

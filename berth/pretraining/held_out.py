@@ -29,7 +29,14 @@ Judge = Callable[[Batch], tuple[Array, ...]]
 
 @dataclass(frozen=True)
 class Sums:
-    """What was found, summed over each document; float64 [documents]."""
+    """What was found, summed over each document; float64 [documents].
+
+    Example:
+        >>> none = np.zeros(2)
+        >>> sums = Sums(np.array([6.0, 2.0]), np.array([3.0, 1.0]), np.array([2.0, 1.0]), none, none)
+        >>> sums.metrics()["mlm_loss"], sums.metrics()["mlm_accuracy"]
+        (2.0, 0.75)
+    """
 
     loss: np.ndarray
     """Cross-entropy of the masked tokens, in nats."""

@@ -21,7 +21,12 @@ _NOTHING = np.zeros(0, np.int32)
 
 @dataclass(frozen=True)
 class Instance:
-    """One instance, without special tokens."""
+    """One instance, without special tokens.
+
+    Example:
+        >>> Instance(np.array([7, 8]), np.array([9]), is_next=True, document=0).width
+        6
+    """
 
     first: np.ndarray
     """int32 [tokens]."""
@@ -84,6 +89,12 @@ def check_neighbours(of_one_sentence: int, documents: int) -> str:
 
     Raises:
         BerthError: fewer than one document in ten has two sentences.
+
+    Example:
+        >>> check_neighbours(60, 100)
+        'nsp: 60 of 100 documents have one sentence, so no neighbours: their pairs are all from two documents'
+        >>> check_neighbours(10, 100)
+        ''
     """
     share = of_one_sentence / max(documents, 1)
     found = f"nsp: {of_one_sentence:,} of {documents:,} documents have one sentence, so no neighbours"

@@ -85,14 +85,24 @@ class Pretraining(Section):
 
     @property
     def token_budget(self) -> int:
-        """Tokens of a batch; 0: a batch has `batch_size` rows. With several lengths it has equal tokens at each."""
+        """Tokens of a batch; 0: a batch has `batch_size` rows. With several lengths it has equal tokens at each.
+
+        Example:
+            >>> Pretraining.model_validate({"batch_size": 8, "sequence_lengths": [128, 512]}).token_budget
+            1024
+        """
         if not self.batch_size:
             return self.batch_tokens
         return self.batch_size * self.sequence_lengths[0] if len(self.sequence_lengths) > 1 else 0
 
     @property
     def shares_of_lengths(self) -> list[float]:
-        """The share of each of `sequence_lengths`, adding up to 1."""
+        """The share of each of `sequence_lengths`, adding up to 1.
+
+        Example:
+            >>> Pretraining.model_validate({"sequence_lengths": [128, 512]}).shares_of_lengths
+            [0.9, 0.1]
+        """
         others = len(self.sequence_lengths) - 1
         if not others:
             return [1.0]
@@ -128,7 +138,13 @@ class NewEncoder(Section):
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """Layers, hidden size, heads and intermediate size."""
+        """Layers, hidden size, heads and intermediate size.
+
+        Example:
+            >>> encoder = NewEncoder.model_validate({"preset": "tiny", "layers": 3})
+            >>> encoder.shape
+            (3, 128, 2, 512)
+        """
         layers, hidden = _PRESETS[self.preset]
         layers, hidden = self.layers or layers, self.hidden or hidden
         return layers, hidden, self.heads or max(1, hidden // 64), self.intermediate or 4 * hidden
@@ -174,5 +190,11 @@ class Probe(Section):
 
     @property
     def most_texts(self) -> int:
-        """How many texts of the source are of use."""
+        """How many texts of the source are of use.
+
+        Example:
+            >>> probe = Probe.model_validate({"source": "labelled.csv", "sizes": [50, 200], "seeds": 5})
+            >>> probe.to_learn_from, probe.most_texts
+            (2000, 3000)
+        """
         return self.test + self.to_learn_from

@@ -40,6 +40,7 @@ from tests.support import examples
         "berth.pretraining.draws",
         "berth.pretraining.masking",
         "berth.pretraining.sentence_pairs",
+        "berth.pretraining.settings",
         "berth.pretraining.token_store",
         "berth.progress",
         "berth.reports.markdown",
