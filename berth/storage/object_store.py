@@ -37,7 +37,12 @@ def store_of(address: str) -> "AbstractFileSystem":
 
 
 def options_of(address: str) -> dict[str, object]:
-    """Return the options of the client for an address in an object store: time limits, and no cache of any kind."""
+    """Return the options of the client for an address in an object store: time limits, and no cache of any kind.
+
+    Example:
+        >>> options_of("gs://models/sms")
+        {'timeout': 20, 'use_listings_cache': False, 'skip_instance_cache': True}
+    """
     options: dict[str, object] = {"use_listings_cache": False, "skip_instance_cache": True}
     if scheme_of(address) == "gs":
         return {"timeout": TIMEOUT_SECONDS, **options}
@@ -77,7 +82,12 @@ def reason_of(error: Exception) -> str:
 
 
 def advice_on(address: str) -> str:
-    """Return the sentence that tells the user what to check where an object store fails."""
+    """Return the sentence that tells the user what to check where an object store fails.
+
+    Example:
+        >>> advice_on("gcs://models/sms")
+        'Check the address, and the credentials in GOOGLE_APPLICATION_CREDENTIALS.'
+    """
     return _ADVICE[scheme_of(address)]
 
 

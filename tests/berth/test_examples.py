@@ -47,6 +47,8 @@ from tests.support import examples
         "berth.settings",
         "berth.storage.addresses",
         "berth.storage.globs",
+        "berth.storage.object_store:advice_on",
+        "berth.storage.object_store:options_of",
         "berth.storage.object_store:reason_of",
         "berth.storage.object_store:scheme_of",
         "berth.tracking.artifacts",
