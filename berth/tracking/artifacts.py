@@ -14,7 +14,12 @@ Value = TypeVar("Value")
 
 
 def packed(value: object) -> str:
-    """Return a list or a dict as a text, which `unpacked` reads."""
+    """Return a list or a dict as a text, which `unpacked` reads.
+
+    Example:
+        >>> packed(["ham", "spam"])
+        '["ham", "spam"]'
+    """
     return json.dumps(value, ensure_ascii=False)
 
 

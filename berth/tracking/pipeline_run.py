@@ -92,7 +92,14 @@ def kfp_run_id(default: str = "") -> str:
 
 
 def kfp_run_url(kfp_ui: str) -> str:
-    """Return this pipeline run's address in the Kubeflow UI at `kfp_ui`; empty without one, or outside a cluster."""
+    """Return this pipeline run's address in the Kubeflow UI at `kfp_ui`; empty without one, or outside a cluster.
+
+    Example:
+        >>> from unittest import mock
+        >>> with mock.patch.dict(os.environ, KFP_RUN_ID="5f2a"):
+        ...     print(kfp_run_url("https://kfp.example/"))
+        https://kfp.example/#/runs/details/5f2a
+    """
     run = kfp_run_id()
     return f"{kfp_ui.rstrip('/')}/#/runs/details/{quote(run)}" if kfp_ui and run else ""
 
@@ -109,6 +116,13 @@ def hide_credentials() -> None:
     """Move the user and password of MLFLOW_TRACKING_URI to the variables that MLflow has for them.
 
     MLflow's errors hold the URI, and so would logs and tags.
+
+    Example:
+        >>> from unittest import mock
+        >>> with mock.patch.dict(os.environ, MLFLOW_TRACKING_URI="https://ann:secret@mlflow.example"):
+        ...     hide_credentials()
+        ...     print(os.environ["MLFLOW_TRACKING_URI"], os.environ["MLFLOW_TRACKING_USERNAME"])
+        https://mlflow.example ann
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
     parts = urlsplit(uri)

@@ -25,13 +25,23 @@ def uri_of(file: Path) -> str:
 
 
 def file_of(uri: str) -> Path | None:
-    """Return the file of an MLflow URI, absolute; None where it does not name a SQLite store."""
+    """Return the file of an MLflow URI, absolute; None where it does not name a SQLite store.
+
+    Example:
+        >>> file_of("sqlite:////srv/spam/mlflow.db"), file_of("https://mlflow.example")
+        (PosixPath('/srv/spam/mlflow.db'), None)
+    """
     if not uri.startswith(_SCHEME):
         return None
     return Path(unquote(uri.removeprefix(_SCHEME).partition("?")[0])).resolve()
 
 
 def artifact_location(uri: str) -> str | None:
-    """Return a folder next to a SQLite store, whatever folder the step runs in; a server chooses its own (None)."""
+    """Return a folder next to a SQLite store, whatever folder the step runs in; a server chooses its own (None).
+
+    Example:
+        >>> artifact_location("sqlite:////srv/spam/mlflow.db")
+        'file:///srv/spam/artifacts'
+    """
     file = file_of(uri)
     return (file.parent / "artifacts").as_uri() if file else None

@@ -52,6 +52,7 @@ from tests.support import examples
         "berth.storage.object_store:reason_of",
         "berth.storage.object_store:scheme_of",
         "berth.tracking.artifacts",
+        "berth.tracking.pipeline_run",
         "berth.tracking.sqlite_store",
         "berth.tracking.step_run:metric_name",
         "berth.tracking.step_run:metric_names",
