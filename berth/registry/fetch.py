@@ -13,7 +13,12 @@ _SCHEME = "models:/"
 
 
 def is_reference(text: str) -> bool:
-    """Return whether `text` is the URI of a registered model, such as models:/town-encoder@champion."""
+    """Return whether `text` is the URI of a registered model, such as models:/town-encoder@champion.
+
+    Example:
+        >>> is_reference("models:/town-encoder@champion"), is_reference("minilm")
+        (True, False)
+    """
     return text.startswith(_SCHEME)
 
 

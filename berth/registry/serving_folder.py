@@ -47,6 +47,10 @@ def serving_folder(push_to: str, model_name: str) -> ServingFolder:
 
     Raises:
         BerthError: push_to is an address that Berth cannot push to.
+
+    Example:
+        >>> serving_folder("s3://models/", "sms-spam").address
+        's3://models/sms-spam'
     """
     if push_to.endswith("://"):
         raise _not_a_place(push_to)
@@ -54,7 +58,12 @@ def serving_folder(push_to: str, model_name: str) -> ServingFolder:
 
 
 def at(address: str) -> ServingFolder:
-    """Return the serving folder at `address`, `<push_to>/<model>`; raises as `serving_folder` does."""
+    """Return the serving folder at `address`, `<push_to>/<model>`; raises as `serving_folder` does.
+
+    Example:
+        >>> type(at("gs://models/sms-spam")).__name__, type(at("/srv/models/sms-spam")).__name__
+        ('ObjectFolder', 'LocalFolder')
+    """
     scheme, separator, rest = address.partition("://")
     if not separator:
         from berth.registry.local_folder import LocalFolder

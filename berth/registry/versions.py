@@ -24,7 +24,13 @@ _ROUNDS = 100
 
 @dataclass(frozen=True)
 class Version:
-    """A registered version."""
+    """A registered version.
+
+    Example:
+        >>> version = Version(3, {"berth.published": "yes", "berth.verdict": "BLESSED"}, created=0.0)
+        >>> version.published, version.blessed, version.withdrawn
+        (True, True, False)
+    """
 
     number: int
     tags: Mapping[str, str]
