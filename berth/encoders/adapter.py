@@ -94,7 +94,13 @@ def standard(name: str) -> str:
 
 
 def standard_inputs(packed: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """Return the output of a preprocessor, integers [batch, length] each, under the names of INPUTS."""
+    """Return the output of a preprocessor, integers [batch, length] each, under the names of INPUTS.
+
+    Example:
+        >>> packed = {"input_ids": tf.constant([[101, 102]]), "attention_mask": tf.constant([[1, 1]])}
+        >>> list(standard_inputs(packed))
+        ['input_word_ids', 'input_mask']
+    """
     return {standard(name): value for name, value in packed.items()}
 
 
@@ -164,7 +170,14 @@ def trainable_variables(loaded: LoadedModel) -> list[tf.Variable]:
 
 
 def positions(loaded: LoadedModel) -> int | None:
-    """Return how many tokens the encoder's table of absolute positions has room for; None: it has none by that name."""
+    """Return how many tokens the encoder's table of absolute positions has room for; None: it has none by that name.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> table = tf.Variable(tf.zeros([512, 8]), name="position_embedding/embeddings")
+        >>> positions(SimpleNamespace(variables=[table]))
+        512
+    """
     tables = [own for own in variables(loaded) if _POSITIONS.search(own.name) and own.shape.rank >= 2]
     return max((max(own.shape[:-1]) for own in tables), default=None)
 

@@ -16,7 +16,15 @@ _PER_TEXT = ("pooled_output", "default")
 
 
 def resolve_auto(pooling: str, folder: str | Path) -> str:
-    """Return the pooling that `auto` means for the encoder in `folder`; `auto` where its outputs decide."""
+    """Return the pooling that `auto` means for the encoder in `folder`; `auto` where its outputs decide.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = (Path(folder) / ENCODER_FACTS).write_text('{"pooling": "mean"}')
+        ...     print(resolve_auto("auto", folder), resolve_auto("cls", folder))
+        mean cls
+    """
     return trained_pooling(folder) or pooling if pooling == AUTO else pooling
 
 
@@ -39,6 +47,11 @@ def method(outputs: Mapping[str, tf.Tensor], pooling: str) -> str:
 
     Raises:
         BerthError: the encoder does not have the output that `pooling` needs.
+
+    Example:
+        >>> sequence, pooled = tf.zeros([2, 5, 8]), tf.zeros([2, 8])
+        >>> method({"sequence_output": sequence}, "auto"), method({"pooled_output": pooled}, "auto")
+        ('cls', 'pooled_output')
     """
     per_text = [name for name in _PER_TEXT if name in outputs and len(outputs[name].shape) == 2]
     has_sequence = "sequence_output" in outputs

@@ -49,6 +49,11 @@ def name_in_cache(handle: Handle) -> str:
     """Return the name under which the cache holds, or will hold, what `handle` leads to now.
 
     Where the server cannot be asked or gives no version, it is the newest that was fetched.
+
+    Example:
+        >>> pinned = parse("encoder", f"https://models.example/bert.tar.gz#sha256={'0' * 64}")
+        >>> name_in_cache(pinned) == pinned.name
+        True
     """
     if handle.sha256:
         return handle.name

@@ -32,7 +32,14 @@ def size(preprocessor: LoadedModel, folder: str | Path) -> int | None:
 
 
 def table(encoder: LoadedModel) -> tf.Variable | None:
-    """Return the loaded encoder's word table, [rows, size]; None: no variable has the name of one."""
+    """Return the loaded encoder's word table, [rows, size]; None: no variable has the name of one.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> words = tf.Variable(tf.zeros([30, 8]), name="word_embeddings/embeddings")
+        >>> table(SimpleNamespace(variables=[tf.Variable(1.0), words])).shape.as_list()
+        [30, 8]
+    """
     tables = [variable for variable in variables(encoder) if TABLE.search(variable.name) and variable.shape.rank == 2]
     return max(tables, key=lambda own: int(own.shape[0]), default=None)
 

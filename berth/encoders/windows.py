@@ -35,6 +35,11 @@ def pool(vectors: tf.Tensor, owners: tf.Tensor, texts: tf.Tensor, long_texts: st
         owners: Which text each is of, int64 [windows].
         texts: How many there are, an integer.
         long_texts: `windows`: the mean. `windows_max`: the largest of each of the numbers.
+
+    Example:
+        >>> vectors = tf.constant([[1.0, 4.0], [3.0, 2.0], [5.0, 6.0]])
+        >>> pool(vectors, tf.constant([0, 0, 1]), 2, "windows").numpy().tolist()
+        [[2.0, 3.0], [5.0, 6.0]]
     """
     if long_texts == "windows_max":
         return tf.math.unsorted_segment_max(vectors, owners, texts)

@@ -36,7 +36,12 @@ class Vocabulary:
 
     @property
     def cased(self) -> bool:
-        """Whether a piece has an upper-case letter; special tokens such as [CLS] do not count."""
+        """Whether a piece has an upper-case letter; special tokens such as [CLS] do not count.
+
+        Example:
+            >>> Vocabulary(["[CLS]", "ship"], "").cased, Vocabulary(["[CLS]", "Ship"], "").cased
+            (False, True)
+        """
         return any(piece != piece.lower() for piece in self.pieces if not piece.startswith("["))
 
     @property

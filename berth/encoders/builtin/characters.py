@@ -65,7 +65,14 @@ class Table:
 
 
 def table(tokenisation: Tokenisation) -> Table:
-    """Return the table for all code points; the special token number n is at SENTINEL + n."""
+    """Return the table for all code points; the special token number n is at SENTINEL + n.
+
+    Example:
+        >>> own = table(Tokenisation(("[UNK]",), lower=True, strip_accents=True))
+        >>> place = own.blocks[ord("É") // BLOCK] + ord("É") % BLOCK
+        >>> "".join(map(chr, own.values[own.starts[place] : own.starts[place + 1]]))
+        'e'
+    """
     return _table(tokenisation.lower, tokenisation.strip_accents, tokenisation.chinese, len(tokenisation.special))
 
 

@@ -98,7 +98,14 @@ def name_in_cache(folder: str | Path, label: str = "") -> str:
 
 
 def read_json(folder: Path, name: str) -> dict[str, Any]:
-    """Return the object in the JSON file `name` of `folder`; raise BerthError, the reason alone, if it holds none."""
+    """Return the object in the JSON file `name` of `folder`; raise BerthError, the reason alone, if it holds none.
+
+    Example:
+        >>> read_json(Path("/nowhere"), "config.json")
+        Traceback (most recent call last):
+            ...
+        berth.errors.BerthError: its config.json cannot be read: No such file or directory
+    """
     try:
         found = json.loads((folder / name).read_text(encoding="utf-8"))
     except OSError as error:

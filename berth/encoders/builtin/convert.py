@@ -50,7 +50,12 @@ def handles(folder: str | Path, handle: str, label: str = "") -> tuple[str, str]
 
 
 def folders(converted: Path) -> tuple[str, str]:
-    """Return the folders of the encoder and the preprocessor in that of a conversion."""
+    """Return the folders of the encoder and the preprocessor in that of a conversion.
+
+    Example:
+        >>> folders(Path("cache/minilm-6"))
+        ('cache/minilm-6/encoder', 'cache/minilm-6/preprocessor')
+    """
     first, second = (str(converted / part) for part in PARTS)
     return first, second
 

@@ -63,7 +63,13 @@ def weight_shapes(config: BertConfig) -> dict[str, tuple[int, ...]]:
 
 
 def head_shapes(config: BertConfig, pairs: bool) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every weight of the heads of pre-training by name, as `weight_shapes` does."""
+    """Return the shape of every weight of the heads of pre-training by name, as `weight_shapes` does.
+
+    Example:
+        >>> config = BertConfig(vocabulary_size=100, hidden_size=8, layers=1, heads=2, intermediate_size=32)
+        >>> head_shapes(config, pairs=True)["cls.seq_relationship.weight"]
+        (2, 8)
+    """
     hidden = config.hidden_size
     shapes: dict[str, tuple[int, ...]] = {
         "cls.predictions.transform.dense.weight": (hidden, hidden),

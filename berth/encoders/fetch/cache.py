@@ -49,7 +49,12 @@ class Entry(pydantic.BaseModel):
 
     @property
     def size(self) -> str:
-        """The size in a readable unit, such as `17 MB`."""
+        """The size in a readable unit, such as `17 MB`.
+
+        Example:
+            >>> Entry.model_construct(bytes=17_301_504).size, Entry.model_construct(bytes=1_340_000_000).size
+            ('17 MB', '1.3 GB')
+        """
         size: float = self.bytes
         for unit in ("B", "kB", "MB"):
             if size < 1000:
@@ -59,7 +64,14 @@ class Entry(pydantic.BaseModel):
 
 
 def root() -> Path:
-    """Return the user's cache folder of Berth."""
+    """Return the user's cache folder of Berth.
+
+    Example:
+        >>> from unittest import mock
+        >>> with mock.patch.dict(os.environ, XDG_CACHE_HOME="/data/cache"):
+        ...     print(root())
+        /data/cache/berth
+    """
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "berth"
 
 

@@ -27,6 +27,11 @@ class Handle:
     """The location of a SavedModel.
 
     An archive may be pinned, `https://HOST/x.tar.gz#sha256=<64 hexadecimal digits>`.
+
+    Example:
+        >>> handle = parse("encoder", "https://tfhub.dev/town/bert/1")
+        >>> handle.request, handle.name
+        ('https://tfhub.dev/town/bert/1?tf-hub-format=compressed', 'bert-1-3efc5a1e')
     """
 
     text: str
@@ -63,7 +68,12 @@ class Handle:
 
 
 def is_hub_page(text: str) -> bool:
-    """Return whether the handle `text` is a page of a hub, whose models never bring their preprocessor."""
+    """Return whether the handle `text` is a page of a hub, whose models never bring their preprocessor.
+
+    Example:
+        >>> is_hub_page("https://tfhub.dev/town/bert/1"), is_hub_page("https://models.example/bert.tar.gz")
+        (True, False)
+    """
     return text.startswith(("http://", "https://")) and not urlsplit(text).path.endswith(_ARCHIVES)
 
 
