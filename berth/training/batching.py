@@ -12,7 +12,12 @@ windows pad less, and where length tells the class (spam is long) make batches o
 
 @dataclass(frozen=True)
 class Batching:
-    """How rows become batches."""
+    """How rows become batches.
+
+    Example:
+        >>> Batching(32).padded(17), Batching(32, multiple=16).padded(17)
+        (17, 32)
+    """
 
     size: int
     """Rows of a batch."""

@@ -147,7 +147,12 @@ class Checkpoints:
 
 
 def packed(restored: "Restored | None") -> bytes:
-    """Return the result of Checkpoints.restore as bytes, for other processes of the run."""
+    """Return the result of Checkpoints.restore as bytes, for other processes of the run.
+
+    Example:
+        >>> packed(None)  # no checkpoint was there
+        b''
+    """
     import numpy as np
     from safetensors.numpy import save
 
@@ -159,7 +164,14 @@ def packed(restored: "Restored | None") -> bytes:
 
 
 def unpacked(content: bytes) -> "Restored | None":
-    """Return the value that `packed` was called with."""
+    """Return the value that `packed` was called with.
+
+    Example:
+        >>> import numpy as np
+        >>> arrays, position = unpacked(packed(({"state/step": np.array(17)}, {"epoch": 1})))
+        >>> int(arrays["state/step"]), position
+        (17, {'epoch': 1})
+    """
     from safetensors.numpy import load
 
     if not content:

@@ -36,6 +36,11 @@ class Devices:
         worker: The place of this process among those of the run.
         chief: Whether it is the one that writes.
         gpu: Whether the replicas are on GPUs.
+
+    Example:
+        >>> devices = Devices(tf.distribute.get_strategy(), worker=0, chief=True)
+        >>> devices.alone, [rows.tolist() for rows in devices.share(np.array([4, 2]), np.arange(9))]
+        (True, [[4, 2]])
     """
 
     def __init__(self, strategy: tf.distribute.Strategy, worker: int, chief: bool, gpu: bool = False) -> None:

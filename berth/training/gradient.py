@@ -12,6 +12,11 @@ def reached(outputs: Callable[[], tf.Tensor], variables: Iterable[tf.Variable]) 
     """Return those of `variables` that have a gradient of what `outputs` returns, in their order.
 
     A function is traced for that and not run: the gradient of a loaded encoder is built once, and used by the step.
+
+    Example:
+        >>> used, unused = tf.Variable(1.0, name="used"), tf.Variable(1.0, name="unused")
+        >>> [variable.name for variable in reached(lambda: used * 2, [used, unused])]
+        ['used:0']
     """
     found: list[tf.Variable] = []
 

@@ -16,7 +16,12 @@ MOST = 16
 
 @dataclass(frozen=True)
 class StepLoss:
-    """The mean loss of the rows of a step: the sum of `parts`, scalars on the device, by `weight`."""
+    """The mean loss of the rows of a step: the sum of `parts`, scalars on the device, by `weight`.
+
+    Example:
+        >>> StepLoss([tf.constant(3.0), tf.constant(5.0)], weight=4.0).read()
+        2.0
+    """
 
     parts: Sequence[tf.Tensor]
     weight: float
@@ -27,7 +32,15 @@ class StepLoss:
 
 
 class PendingLosses:
-    """Losses that are read some steps later: reading one waits for the device, which could begin with the next step."""
+    """Losses that are read some steps later: reading one waits for the device, which could begin with the next step.
+
+    Example:
+        >>> pending, epoch = PendingLosses(), Throughput()
+        >>> pending.add(StepLoss([tf.constant(6.0)], weight=4.0), texts=4, place="epoch 1", throughputs=[epoch])
+        >>> pending.read()
+        >>> epoch.loss, len(pending)
+        (6.0, 0)
+    """
 
     def __init__(self) -> None:
         self._pending: list[tuple[StepLoss, int, str, Sequence[Throughput]]] = []

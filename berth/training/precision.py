@@ -32,6 +32,10 @@ def choose(precision: str) -> str:
 
     Raises:
         BerthError: float16 without a GPU, or bfloat16 with one: TensorFlow rewrites a graph to it on CPUs only.
+
+    Example:
+        >>> choose("float32")
+        'float32'
     """
     gpu = bool(tf.config.list_physical_devices("GPU"))
     if precision == "float16" and not gpu:
@@ -66,6 +70,12 @@ class LossScale:
 
     It doubles after 2,000 steps in a row whose gradients are finite, and halves in each other step, whose update must
     be skipped.
+
+    Example:
+        >>> scale = LossScale()
+        >>> gradients, finite = scale.unscale([scale.scale(tf.constant(0.5))])
+        >>> float(gradients[0]), bool(finite)
+        (0.5, True)
     """
 
     def __init__(self) -> None:

@@ -7,7 +7,13 @@ from collections.abc import Iterator
 
 
 class Preempted(SystemExit):
-    """The step was asked to stop and stopped. It exits with 143, as after SIGTERM, so the step is retried."""
+    """The step was asked to stop and stopped. It exits with 143, as after SIGTERM, so the step is retried.
+
+    Example:
+        >>> stopped = Preempted("stopped after step 7")
+        >>> str(stopped), stopped.code
+        ('stopped after step 7', 143)
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(128 + signal.SIGTERM)
@@ -22,7 +28,16 @@ class Interrupted(Exception):
 
 
 class Preemption:
-    """Whether the process was asked to stop; call it to know."""
+    """Whether the process was asked to stop; call it to know.
+
+    Example:
+        >>> is_asked = Preemption()
+        >>> is_asked()
+        False
+        >>> is_asked.ask(signal.SIGTERM)
+        >>> is_asked()
+        True
+    """
 
     def __init__(self) -> None:
         self.asked: list[int] = []
@@ -46,6 +61,12 @@ class Preemption:
         """Raise Interrupted in the block as soon as the process is asked to stop, or at once if it was.
 
         For work that changes nothing that a checkpoint holds and may take longer than a node waits.
+
+        Example:
+            >>> is_asked = Preemption()
+            >>> with contextlib.suppress(Interrupted), is_asked.interrupts():
+            ...     is_asked.ask(signal.SIGTERM)
+            ...     print("work that is not done")
         """
         if self.asked:
             raise Interrupted

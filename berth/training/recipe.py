@@ -108,7 +108,12 @@ class Recipe:
 
     @property
     def facts(self) -> RecipeFacts:
-        """What the recipe's name stands for."""
+        """What the recipe's name stands for.
+
+        Example:
+            >>> Recipe("frozen", 3, 32, 0.0, 0.1, 0.01, 0).facts.trains_encoder
+            False
+        """
         return _FACTS[self.recipe]
 
     @property
@@ -118,7 +123,13 @@ class Recipe:
 
     @property
     def head_rate(self) -> float:
-        """training.head_rate; 1.0, the rate of the encoder, where it was not chosen."""
+        """training.head_rate; 1.0, the rate of the encoder, where it was not chosen.
+
+        Example:
+            >>> chosen = Training.model_validate({"head_rate": 10})
+            >>> Recipe("fine_tune", 3, 32, 0.0, 0.1, 0.01, 0, chosen).head_rate
+            10.0
+        """
         value = self.training.head_rate
         return 1.0 if isinstance(value, str) else value
 

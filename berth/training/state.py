@@ -25,7 +25,14 @@ class Throughput:
     """Of steps alone: evaluations are not counted."""
 
     def add(self, other: "Throughput") -> None:
-        """Add the numbers of `other` to these."""
+        """Add the numbers of `other` to these.
+
+        Example:
+            >>> whole = Throughput(loss=2.0, texts=4)
+            >>> whole.add(Throughput(loss=1.0, texts=2))
+            >>> whole.loss, whole.texts
+            (3.0, 6)
+        """
         for name, value in vars(other).items():
             setattr(self, name, getattr(self, name) + value)
 
@@ -80,7 +87,14 @@ class TrainingState:
 
     @classmethod
     def load(cls, values: dict[str, Any]) -> "TrainingState":
-        """Return the state that `dataclasses.asdict` and JSON have made `values` of."""
+        """Return the state that `dataclasses.asdict` and JSON have made `values` of.
+
+        Example:
+            >>> import dataclasses
+            >>> state = TrainingState(epoch=2, best=Best(0.3, epoch=1, metrics={}))
+            >>> TrainingState.load(dataclasses.asdict(state)) == state
+            True
+        """
         best = Best(**values["best"]) if values["best"] else None
         throughputs = {name: Throughput(**values[name]) for name in ("of_epoch", "whole")}
         return cls(**{**values, **throughputs, "best": best})

@@ -67,6 +67,8 @@ from tests.support import examples
         "berth.training.background",
         "berth.training.batching",
         "berth.training.learning_rate",
+        "berth.training.preemption:Preempted",
+        "berth.training.preemption:Preemption",
         "berth.training.recipe",
         "berth.training.state",
         "berth.verdict",

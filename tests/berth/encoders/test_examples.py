@@ -27,10 +27,17 @@ from tests.support import examples
         "berth.pretraining.exported",
         "berth.pretraining.fill:check_has_mask",
         "berth.pretraining.held_out",
+        "berth.training.checkpoints:packed",
+        "berth.training.checkpoints:unpacked",
+        "berth.training.devices:Devices",
         "berth.training.devices:assign",
         "berth.training.flops",
+        "berth.training.gradient",
         "berth.training.optimizer:AdamW",
         "berth.training.optimizer:rate_factors",
+        "berth.training.pending",
+        "berth.training.precision:LossScale",
+        "berth.training.precision:choose",
     ],
 )
 def test_the_examples_of_a_docstring_are_true(name):
