@@ -53,6 +53,8 @@ from tests.support import examples
         "berth.registry.versions:Version",
         "berth.reports.markdown",
         "berth.settings",
+        "berth.statistics.distances",
+        "berth.statistics.text_features",
         "berth.storage.addresses",
         "berth.storage.globs",
         "berth.storage.object_store:advice_on",
