@@ -1,5 +1,6 @@
 """The section `cluster`: what the steps' pods get on Kubeflow."""
 
+import contextlib
 import re
 from typing import Annotated, Any, Self, TypeAlias
 
@@ -183,9 +184,17 @@ def as_tolerations(tolerations: list[Toleration]) -> list[Toleration]:
     for toleration in tolerations:
         if unknown := toleration.keys() - keys:
             raise ValueError(f"there is no {min(unknown)!r}; a toleration has {', '.join(sorted(keys))}")
-        if "tolerationSeconds" in toleration:
-            toleration["tolerationSeconds"] = int(toleration["tolerationSeconds"])
-    return tolerations
+    return [
+        {name: _whole(value) if name == "tolerationSeconds" else value for name, value in own.items()}
+        for own in tolerations
+    ]
+
+
+def _whole(seconds: Any) -> int:
+    with contextlib.suppress(TypeError, ValueError):
+        if (number := float(seconds)).is_integer():
+            return int(number)
+    raise ValueError(f"tolerationSeconds is a whole number, not {seconds!r}")
 
 
 BY_STEP = ("memory", "cpu", "train_memory", "train_cpu", "gpu_count", "node_selector", "tolerations", "resources")

@@ -91,7 +91,7 @@ class TrainingState:
 
         Example:
             >>> import dataclasses
-            >>> state = TrainingState(epoch=2, best=Best(0.3, epoch=1, metrics={}))
+            >>> state = TrainingState(epoch=2, best=Best(-0.3, margin=0.0, epoch=1, metrics={}))
             >>> TrainingState.load(dataclasses.asdict(state)) == state
             True
         """

@@ -57,7 +57,7 @@ class Entry(pydantic.BaseModel):
         """
         size: float = self.bytes
         for unit in ("B", "kB", "MB"):
-            if size < 1000:
+            if round(size) < 1000:
                 return f"{size:,.0f} {unit}"
             size /= 1000
         return f"{size:,.1f} GB"

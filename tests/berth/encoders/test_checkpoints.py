@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from berth.encoders import present, resolve
 from berth.encoders.builtin import convert
-from berth.encoders.builtin.checkpoint import name_in_cache, pooling_of
+from berth.encoders.builtin.checkpoint import name_in_cache
 from berth.encoders.describe import examine
 from berth.encoders.fetch import cache
 from berth.encoders.wordpiece import find_vocabulary
@@ -317,25 +317,6 @@ def test_old_names_of_layer_norms_and_half_precision_are_read(copy):
     assert found.weights["embeddings.LayerNorm.weight"].dtype == np.float32
     assert np.abs(found.weights["embeddings.LayerNorm.weight"] - own["bert.embeddings.LayerNorm.weight"]).max() < 1e-2
     assert found.heads
-
-
-@pytest.mark.parametrize(
-    ("config", "expected"),
-    [
-        ({"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}, "mean"),
-        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False, "include_prompt": True}, "cls"),
-        ({"pooling_mode_max_tokens": True}, "mean"),
-        ({"embedding_dimension": 32, "pooling_mode": "cls"}, "cls"),
-        ({"pooling_mode": ["cls"]}, "cls"),
-        ({"pooling_mode": "mean", "include_prompt": True}, "mean"),
-        (None, ""),
-    ],
-)
-def test_the_pooling_of_sentence_transformers_is_read(tmp_path, config, expected):
-    if config:
-        (tmp_path / "1_Pooling").mkdir()
-        (tmp_path / "1_Pooling" / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    assert pooling_of(tmp_path) == expected
 
 
 def test_a_pooling_that_is_not_known_is_one_line(copy, cache_folder):

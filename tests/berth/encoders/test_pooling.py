@@ -1,10 +1,13 @@
 """Encoders of every variant of the TF-Hub text API: what they take, what they give, and how it becomes one vector."""
 
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from berth.encoders.adapter import INPUTS, standard_inputs
+from berth.encoders.builtin.checkpoint import pooling_of
 from berth.encoders.pooling import pool
 from berth.errors import BerthError
 from components.train.classifier import Classifier
@@ -118,3 +121,22 @@ def test_a_module_of_tf1_hub_is_refused(tmp_path):
 def test_a_preprocessor_s_outputs_get_the_names_of_the_text_api():
     given = {"input_ids": 1, "attention_mask": 2, "segment_ids": 3}
     assert standard_inputs(given) == dict(zip(INPUTS, (1, 2, 3), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}, "mean"),
+        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False, "include_prompt": True}, "cls"),
+        ({"pooling_mode_max_tokens": True}, "mean"),
+        ({"embedding_dimension": 32, "pooling_mode": "cls"}, "cls"),
+        ({"pooling_mode": ["cls"]}, "cls"),
+        ({"pooling_mode": "mean", "include_prompt": True}, "mean"),
+        (None, ""),
+    ],
+)
+def test_the_pooling_of_sentence_transformers_is_read(tmp_path, config, expected):
+    if config:
+        (tmp_path / "1_Pooling").mkdir()
+        (tmp_path / "1_Pooling" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    assert pooling_of(tmp_path) == expected

@@ -39,6 +39,13 @@ def test_numbers_and_switches_are_read_by_their_fields(load):
     assert config.cluster.node_selector == {"gpu": "true"}
 
 
+@pytest.mark.parametrize("seconds", ["3.7", "soon", "[]", "null", "inf"])
+def test_seconds_of_a_toleration_are_a_whole_number(load, seconds):
+    text = f"name: a\nsource: b\ncluster: {{tolerations: [{{key: gpu, tolerationSeconds: {seconds}}}]}}\n"
+    with pytest.raises(BerthError, match=r"^[^\n]*tolerationSeconds is a whole number, not [^\n]*$"):
+        load(text)
+
+
 def test_notifications_need_no_quotes_around_on(load):
     """docs/kubeflow.md writes this line; YAML 1.1 reads the key `on` as true."""
     (line,) = re.findall(r"^    (notify: .*)$", (ROOT / "docs/kubeflow.md").read_text(encoding="utf-8"), re.MULTILINE)
