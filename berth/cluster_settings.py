@@ -191,7 +191,7 @@ def as_tolerations(tolerations: list[Toleration]) -> list[Toleration]:
 
 
 def _whole(seconds: Any) -> int:
-    with contextlib.suppress(TypeError, ValueError):
+    with contextlib.suppress(TypeError, ValueError, OverflowError):
         if (number := float(seconds)).is_integer():
             return int(number)
     raise ValueError(f"tolerationSeconds is a whole number, not {seconds!r}")

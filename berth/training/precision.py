@@ -19,8 +19,7 @@ _REWRITES: dict[str, dict[str, bool]] = {
     "bfloat16": {"auto_mixed_precision_onednn_bfloat16": True, "remapping": False},
     "float16": {"auto_mixed_precision": True},
 }
-_WITHOUT = {"auto_mixed_precision_onednn_bfloat16": False, "remapping": True, "auto_mixed_precision": False}
-"""TensorFlow's own settings. What it says of them reads the same for one that is off and one that nobody has set."""
+"""Each setting is the opposite of TensorFlow's own, which it does not tell from one that nobody has set."""
 _CPU_INFO = Path("/proc/cpuinfo")
 _FIRST_SCALE, _GROWTH_STEPS = 2.0**15, 2000
 
@@ -62,7 +61,7 @@ def training(precision: str) -> Iterator[None]:
     try:
         yield
     finally:
-        tf.config.optimizer.set_experimental_options({name: _WITHOUT[name] for name in rewrites})
+        tf.config.optimizer.set_experimental_options({name: not value for name, value in rewrites.items()})
 
 
 class LossScale:
